@@ -1,0 +1,192 @@
+"""Files on their way to becoming models: artifacts, candidates, detections, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+
+class Role(Enum):
+    """What a file is to its artifact."""
+
+    WEIGHTS = "weights"
+    INDEX = "index"
+    COMPANION = "companion"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@frozen(kw_only=True)
+class FormatType:
+    """What a format plugin wants to be shown; a walk opens no file that no plugin wants.
+
+    Attributes:
+        name: The format's name in records: ``gguf``.
+        suffixes: File name endings with their dot, lower case; matched without regard to case.
+        magic: Byte strings with their offset, that tell the format whatever the file's name is. They must
+            lie within the first 512 bytes.
+        index_suffixes: Endings of JSON files whose ``weight_map`` names the shards: ``.safetensors.index.json``.
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    magic: tuple[tuple[int, bytes], ...] = ()
+    index_suffixes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class ArtifactFile:
+    """One file as the directory told of it.
+
+    Attributes:
+        name: The name relative to the artifact's folder, ``/`` between parts; undecodable bytes are
+            surrogate-escaped, as `os.fsdecode` does.
+        size: Bytes.
+        mtime_ns: Modification time in nanoseconds since 1970.
+        inode: The inode, or 0 where there is none.
+        role: What the file is to the artifact.
+        etag: A remote store's own tag for the content, or None.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    inode: int = 0
+    role: Role = Role.WEIGHTS
+    etag: str | None = None
+
+
+@frozen(kw_only=True)
+class Fingerprint:
+    """What tells, without opening a file, that an artifact is the one seen before.
+
+    Attributes:
+        digest: 16 bytes over name, role, size, mtime_ns, inode and etag of every file.
+    """
+
+    digest: bytes
+
+    @classmethod
+    def of(cls, files: tuple[ArtifactFile, ...]) -> Fingerprint:
+        """The fingerprint of these files, in this order."""
+        told = hashlib.blake2b(digest_size=16)
+        for one in files:
+            name = os.fsencode(one.name)
+            told.update(struct.pack("<IQqQ", len(name), one.size, one.mtime_ns, one.inode))
+            told.update(name + one.role.value.encode() + (one.etag or "").encode() + b"\0")
+        return cls(digest=told.digest())
+
+    def __str__(self) -> str:
+        return self.digest.hex()
+
+
+@frozen(kw_only=True)
+class Artifact:
+    """Files that make one model: weights (all shards), their index, and the companions beside them.
+
+    Attributes:
+        folder: The absolute path, or the URL, of the folder that every name is relative to.
+        primary: Name of the file to load: the only one, the first shard, or the index of the shards.
+        files: Every file; weights in shard order first, then the index, then companions by name.
+        source: Name of the source that found it.
+        model_id: The id that the source gives (``org/name``, ``name:tag``), or None to take the folder's.
+        facts: What the source itself knows (commit, tag, kind), for metadata of origin source.
+        missing: Names of shards that the index or the numbering promises and the folder lacks.
+        named_directly: A person named this very file, so it is looked into whatever its suffix is.
+    """
+
+    folder: str
+    primary: str
+    files: tuple[ArtifactFile, ...]
+    source: str = "local"
+    model_id: str | None = None
+    facts: dict[str, Any] = field(factory=dict)
+    missing: tuple[str, ...] = ()
+    named_directly: bool = False
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the primary file."""
+        return self.path_of(self.primary)
+
+    def path_of(self, name: str) -> str:
+        """The absolute path of one of the files."""
+        return f"{self.folder.rstrip('/')}/{name}"
+
+    def with_role(self, role: Role) -> tuple[ArtifactFile, ...]:
+        """The files of one role, in order."""
+        return tuple(one for one in self.files if one.role is role)
+
+    @property
+    def weights(self) -> tuple[ArtifactFile, ...]:
+        """The files that hold tensors, in shard order."""
+        return self.with_role(Role.WEIGHTS)
+
+    @property
+    def index(self) -> ArtifactFile | None:
+        """The index of the shards, where there is one."""
+        return next(iter(self.with_role(Role.INDEX)), None)
+
+    @property
+    def companions(self) -> tuple[ArtifactFile, ...]:
+        """The files beside the weights that belong to the model."""
+        return self.with_role(Role.COMPANION)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all weights together."""
+        return sum(one.size for one in self.weights)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of all files."""
+        return Fingerprint.of(self.files)
+
+
+@frozen(kw_only=True)
+class Candidate:
+    """One artifact as it is shown to every plugin's `detect_format`.
+
+    Attributes:
+        artifact: The files.
+        suffix: The primary weight file's ending, lower case with its dot; empty where it has none.
+        size: Bytes of that file.
+        head: Its first bytes, at most 512, already read: look here first.
+        reader: That file, for a format that its first bytes do not tell.
+    """
+
+    artifact: Artifact
+    suffix: str
+    size: int
+    head: bytes
+    reader: FileReader
+
+
+@frozen(kw_only=True)
+class Detection:
+    """A plugin's vote.
+
+    Attributes:
+        format: The format's name, as in its `FormatType`.
+        confidence: 0 to 1. By custom: 1.0 the whole structure was verified, 0.9 magic bytes, 0.5 an
+            ambiguous signature, 0.2 the suffix alone.
+        evidence: What was seen, for `modelshelf why`.
+    """
+
+    format: str
+    confidence: float = field()
+    evidence: str = ""
+
+    @confidence.validator
+    def _in_range(self, attribute: object, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(f"confidence must lie between 0 and 1, not {value!r}")

@@ -1,0 +1,175 @@
+"""What is known of a model, and where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Any, Self
+
+import attrs
+from attrs import field, frozen
+
+from modelshelf.errors import InvalidValueError
+from modelshelf.model.quantity import format_parameters
+
+
+class Origin(IntEnum):
+    """Where a value was read, ranked: a higher one is never overwritten by a lower one."""
+
+    FILENAME = 1
+    CARD = 2
+    CONFIG = 3
+    SOURCE = 4
+    HEADER = 5
+    USER = 6
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@frozen
+class Provenance:
+    """Where one value comes from.
+
+    Attributes:
+        origin: The kind of place, which decides its rank.
+        detail: The very place: a header key, a file's name. Hostile text.
+    """
+
+    origin: Origin
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.detail}" if self.detail else str(self.origin)
+
+
+def _strings(values: Iterable[str] | str | None) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _frozen_counts(counts: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if counts is None else dict(counts)
+
+
+@frozen(kw_only=True)
+class ModelMetadata:
+    """What is known of a model. Unknown is None, never a guess.
+
+    Plugins give partial ones, built by `told`; the core merges them by the rank of each value's origin.
+
+    Attributes:
+        architecture: The family as the header or config names it: ``llama``, ``qwen2``, ``bert``.
+        quantization: ``Q4_K_M``, ``F16``, ``BF16``, ``GPTQ-4bit``, …; an open set.
+        parameter_count: Parameters as people write them: ``1.24B``.
+        parameters: Parameters exactly, from the tensors' shapes.
+        format: ``gguf``, ``safetensors``, ``pytorch``, …
+        context_length: Tokens the model was trained to attend to.
+        tags: Free words.
+        source: Which place it came from: ``local``, ``huggingface``, ``ollama``, …
+        license: SPDX identifier or the card's own word.
+        created_at: Unix time in seconds when the weights were made or last modified.
+        size_bytes: Weights on disk, all shards together.
+        title: The name that the header or card gives.
+        embedding_length: Width of the hidden state.
+        block_count: Number of transformer blocks.
+        head_count: Attention heads per block.
+        head_count_kv: Key-value heads per block.
+        vocab_size: Tokens in the vocabulary.
+        tokenizer: The tokenizer's kind: ``llama``, ``gpt2``, ``bert``, or a class name.
+        bits_per_weight: Bits of tensor data per parameter.
+        tensor_count: Number of tensors.
+        tensor_types: Histogram: element type to number of tensors.
+        base_model: Models that this one was made from.
+        languages: BCP 47 tags or the card's own words.
+        pipeline_tag: The task, as the Hugging Face Hub names it.
+        chat_template: Whether a chat template is present. The template itself is never rendered.
+        details: Facts of one format that have no field here; values are JSON scalars or lists of them.
+        provenance: Field name to where its value comes from.
+    """
+
+    architecture: str | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    parameter_count: str | None = field()
+    format: str | None = None
+    context_length: int | None = None
+    tags: tuple[str, ...] | None = field(default=None, converter=_strings)
+    source: str | None = None
+    license: str | None = None
+    created_at: int | None = None
+    size_bytes: int | None = None
+    title: str | None = None
+    embedding_length: int | None = None
+    block_count: int | None = None
+    head_count: int | None = None
+    head_count_kv: int | None = None
+    vocab_size: int | None = None
+    tokenizer: str | None = None
+    bits_per_weight: float | None = None
+    tensor_count: int | None = None
+    tensor_types: dict[str, int] | None = field(default=None, converter=_frozen_counts)
+    base_model: tuple[str, ...] | None = field(default=None, converter=_strings)
+    languages: tuple[str, ...] | None = field(default=None, converter=_strings)
+    pipeline_tag: str | None = None
+    chat_template: bool | None = None
+    details: dict[str, Any] = field(factory=dict, converter=dict)
+    provenance: dict[str, Provenance] = field(factory=dict, converter=dict)
+
+    @parameter_count.default
+    def _written_parameters(self) -> str | None:
+        return None if self.parameters is None else format_parameters(self.parameters)
+
+    @classmethod
+    def told(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
+        """Build a partial metadata whose every value that is not None carries one provenance.
+
+        Example:
+            ``ModelMetadata.told(Origin.CONFIG, "config.json", architecture="llama", context_length=8192)``
+
+        Raises:
+            InvalidValueError: A value has no field here.
+        """
+        try:
+            told = cls(**values)
+        except TypeError as error:
+            raise InvalidValueError(f"metadata has no such field: {error}") from None
+        return attrs.evolve(told, provenance={name: Provenance(origin, detail) for name in told.known()})
+
+    def known(self) -> tuple[str, ...]:
+        """Names of the fields that hold a value, `details` and `provenance` aside."""
+        return tuple(name for name in FIELD_NAMES if getattr(self, name) is not None)
+
+    def cite(self, **details: str) -> Self:
+        """The same values, with a finer provenance detail for the fields that are named."""
+        cited = {
+            name: Provenance(self.provenance[name].origin, detail)
+            for name, detail in details.items()
+            if name in self.provenance
+        }
+        return attrs.evolve(self, provenance={**self.provenance, **cited})
+
+
+FIELD_NAMES: tuple[str, ...] = tuple(
+    one.name for one in attrs.fields(ModelMetadata) if one.name not in {"details", "provenance"}
+)
+
+
+def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
+    """Merge partial readings by rank: user > header > source > config > card > filename.
+
+    Of two readings with the same rank the earlier stands. A value without provenance ranks lowest.
+    An exact `parameters` always brings its own `parameter_count`. Details are joined; the first stands.
+    """
+    values: dict[str, Any] = {}
+    provenance: dict[str, Provenance] = {}
+    details: dict[str, Any] = {}
+    for partial in partials:
+        for name in partial.known():
+            told = partial.provenance.get(name, Provenance(Origin.FILENAME))
+            if name not in values or told.origin > provenance[name].origin:
+                values[name] = getattr(partial, name)
+                provenance[name] = told
+        details = {**partial.details, **details}
+    return ModelMetadata(**values, details=details, provenance=provenance)

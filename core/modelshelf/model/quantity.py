@@ -1,0 +1,42 @@
+"""Numbers as people write them: parameters, bytes."""
+
+from __future__ import annotations
+
+import re
+
+_PARAMETER_UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
+_PARAMETER_TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT]?)", re.IGNORECASE)
+_BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_TENS, _HUNDREDS = 10, 100
+
+
+def _three_digits(value: float) -> str:
+    if value >= _HUNDREDS:
+        return f"{value:.0f}"
+    text = f"{value:.1f}" if value >= _TENS else f"{value:.2f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def format_parameters(count: int) -> str:
+    """Write a count of parameters with three digits: 1235814400 is ``1.24B``."""
+    for size, unit in _PARAMETER_UNITS:
+        if round(count / size, 2) >= 1:
+            return _three_digits(count / size) + unit
+    return str(count)
+
+
+def parse_parameters(text: str) -> int | None:
+    """Read ``7B``, ``1.24B`` or ``350M`` as a count of parameters; None where it is neither."""
+    match = _PARAMETER_TEXT.fullmatch(text.strip())
+    if match is None:
+        return None
+    units = {unit: size for size, unit in _PARAMETER_UNITS}
+    return round(float(match[1]) * units.get(match[2].upper(), 1))
+
+
+def format_bytes(size: int) -> str:
+    """Write a size in decimal units, as disks and model pages do: 2147483648 is ``2.15 GB``."""
+    for unit_size, unit in _BYTE_UNITS:
+        if round(size / unit_size, 2) >= 1:
+            return f"{_three_digits(size / unit_size)} {unit}"
+    return f"{size} B"

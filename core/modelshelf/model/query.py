@@ -1,0 +1,78 @@
+"""What to look for in a registry."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from modelshelf.errors import InvalidValueError
+from modelshelf.model.health import HealthStatus
+
+SORT_KEYS = ("id", "version", "size", "parameters", "context", "format", "quantization", "health", "used", "added")
+
+
+def _folded(value: str | None) -> str | None:
+    return None if value is None else value.casefold()
+
+
+def _status(value: HealthStatus | str | None) -> HealthStatus | None:
+    try:
+        return None if value is None else HealthStatus(value)
+    except ValueError:
+        names = ", ".join(one.value for one in HealthStatus)
+        raise InvalidValueError(f"unknown health status {value!r}: use one of {names}") from None
+
+
+@frozen(kw_only=True)
+class Query:
+    """Conditions that a model meets all of; None asks nothing. Text is compared without regard to case.
+
+    Attributes:
+        text: A part of the id, display name, title or path.
+        format: The format's name.
+        architecture: The architecture's name.
+        quantization: The quantization's name.
+        health: The health status, as `HealthStatus` or its name.
+        tag: One of the tags.
+        source: The source's name.
+        license: The licence.
+        enabled: Whether it is enabled.
+        missing: Whether its files are gone.
+        min_parameters: Fewest parameters.
+        max_parameters: Most parameters.
+        min_context: Shortest context length, in tokens.
+        all_versions: Whether older versions are listed beside the current one.
+        sort: One of `SORT_KEYS`.
+        descending: Whether the order is turned round.
+        limit: Most models to give, or None.
+    """
+
+    text: str | None = field(default=None, converter=_folded)
+    format: str | None = field(default=None, converter=_folded)
+    architecture: str | None = field(default=None, converter=_folded)
+    quantization: str | None = field(default=None, converter=_folded)
+    health: HealthStatus | None = field(default=None, converter=_status)
+    tag: str | None = field(default=None, converter=_folded)
+    source: str | None = field(default=None, converter=_folded)
+    license: str | None = field(default=None, converter=_folded)
+    enabled: bool | None = None
+    missing: bool | None = None
+    min_parameters: int | None = None
+    max_parameters: int | None = None
+    min_context: int | None = None
+    all_versions: bool = False
+    sort: str = field(default="id")
+    descending: bool = False
+    limit: int | None = field(default=None)
+
+    @sort.validator
+    def _known_sort(self, attribute: Any, value: str) -> None:
+        if value not in SORT_KEYS:
+            raise InvalidValueError(f"cannot sort by {value!r}: use one of {', '.join(SORT_KEYS)}")
+
+    @limit.validator
+    def _positive_limit(self, attribute: Any, value: int | None) -> None:
+        if value is not None and (type(value) is not int or value < 0):
+            raise InvalidValueError(f"limit must be an integer of 0 or more, not {value!r}")

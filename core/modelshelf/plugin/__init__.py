@@ -1,0 +1,1 @@
+"""Plugins: what they may offer (`spec`), how they are found (`load`), called (`call`) and reported (`report`)."""

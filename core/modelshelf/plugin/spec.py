@@ -1,0 +1,164 @@
+"""The hooks: what a plugin may offer. Every one is optional.
+
+A plugin is a module named by an entry point in group ``modelshelf``::
+
+    [project.entry-points.modelshelf]
+    myformat = "modelshelf_myformat"
+
+Each function of that module whose name begins with ``modelshelf_`` implements the hook of that name; no
+decorator is needed. A hook takes the arguments it wants, by name, out of those below. A misspelt name, an
+argument that is not below, an exception or a result of the wrong type costs that plugin's contribution
+only: it is recorded, shown by ``modelshelf plugins``, and counted in the scan.
+
+Heavy imports belong inside the hooks: a plugin module is imported whenever something needs its hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from modelshelf.command import CommandType
+    from modelshelf.model import (
+        Artifact,
+        Candidate,
+        Depth,
+        Detection,
+        Finding,
+        FormatType,
+        ModelEvent,
+        ModelMetadata,
+    )
+    from modelshelf.reader import ArtifactReader
+    from modelshelf.serializer import SerializerType
+    from modelshelf.source import SourceType
+    from modelshelf.store import StoreType
+
+PROJECT = "modelshelf"
+PREFIX = "modelshelf_"
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+@_hookspec
+def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
+    """Say which files the plugin wants to see. Called once.
+
+    Example::
+
+        def modelshelf_formats():
+            yield FormatType(name="npz", suffixes=(".npz",), magic=((0, b"PK"),))
+    """
+
+
+@_hookspec
+def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
+    """Vote on what a candidate is, or give None. Called for every new or changed artifact, in any process.
+
+    Every plugin votes; the highest confidence wins, and a tie goes to the format whose suffix it is, then
+    to the first name in the alphabet. Look at ``candidate.head`` before reading more.
+
+    Example::
+
+        def modelshelf_detect_format(candidate):
+            if candidate.head.startswith(b"\\x93NUMPY"):
+                return Detection(format="npy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
+    """
+
+
+@_hookspec
+def modelshelf_extract_metadata(
+    artifact: Artifact, format: str, reader: ArtifactReader
+) -> ModelMetadata | Iterable[ModelMetadata] | None:
+    """Tell what you know of an artifact, whatever its format. Called after detection; every plugin is asked.
+
+    ``format`` is the winner's name: give None at once for a format that you know nothing of. Each value
+    carries its origin; the core merges by rank header > source > config > card > filename. A `ReadError`
+    becomes a finding. Parse once for all hooks with ``reader.once``.
+
+    Example::
+
+        def modelshelf_extract_metadata(artifact, format, reader):
+            if format != "npy":
+                return None
+            header = reader.once("npy", lambda: parse(reader.file()))
+            return ModelMetadata.told(Origin.HEADER, "header", parameters=header.elements)
+    """
+
+
+@_hookspec
+def modelshelf_probe_health(
+    artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
+) -> Iterable[Finding] | None:
+    """Tell what is wrong with an artifact. Called after extraction; every plugin is asked; worst decides.
+
+    ``Depth.QUICK`` looks at sizes and shards, ``Depth.HEADER`` (the default) at headers, ``Depth.FULL`` at
+    every byte, with checksums and the format's own loader where it is installed and safe. A `ReadError`
+    becomes a finding of severity error. An info leaves the model healthy, a warning degrades it.
+
+    Example::
+
+        def modelshelf_probe_health(artifact, format, reader, depth):
+            if format == "npy" and artifact.size_bytes % 2:
+                yield Finding(code="odd-size", severity=Severity.WARNING, message="size is odd")
+    """
+
+
+@_hookspec
+def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-body]
+    """Offer ways to write records. Called once, when a name is first asked for.
+
+    Example::
+
+        def modelshelf_serializers():
+            yield SerializerType(name="ids", media_type="text/plain", dump=lambda models: (
+                (model.id + "\\n").encode() for model in models))
+    """
+
+
+@_hookspec
+def modelshelf_sources() -> Iterable[SourceType]:  # type: ignore[empty-body]
+    """Offer places where models lie. Called once.
+
+    Example::
+
+        def modelshelf_sources():
+            yield SourceType(name="inventory", make=InventorySource)
+    """
+
+
+@_hookspec
+def modelshelf_stores() -> Iterable[StoreType]:  # type: ignore[empty-body]
+    """Offer stores by URL scheme. Called once, when a scheme is first asked for.
+
+    Example::
+
+        def modelshelf_stores():
+            yield StoreType(scheme="redis", open=RedisStore.open)
+    """
+
+
+@_hookspec
+def modelshelf_commands() -> Iterable[CommandType]:  # type: ignore[empty-body]
+    """Offer commands for the command line. Called when help is shown or an unknown command is asked for.
+
+    Example::
+
+        def modelshelf_commands():
+            yield CommandType(name="hello", summary="Say hello.", load=lambda: hello_command)
+    """
+
+
+@_hookspec
+def modelshelf_model_changed(event: ModelEvent) -> None:
+    """Be told of a change, after it was committed. Called in the process that made the change.
+
+    Example::
+
+        def modelshelf_model_changed(event):
+            if event.kind is EventKind.MISSING:
+                notify(f"{event.model_id} is gone")
+    """

@@ -1,0 +1,103 @@
+"""Places where models lie: plain folders, caches of other tools, remote stores. Sources are plugins.
+
+A source reads; it never writes into, repairs or cleans the place it lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from modelshelf.model.artifact import Artifact, ArtifactFile
+from modelshelf.model.stats import Problem, UnfinishedDownload
+from modelshelf.reader import Budget, FileReader
+
+
+@frozen(kw_only=True)
+class Place:
+    """One root that a source would look into.
+
+    Attributes:
+        source: The source's name.
+        root: Absolute path or URL. A file is a place too.
+        reason: Why it is looked into: an environment variable, a settings file, the default, the command line.
+        present: Whether it is there.
+    """
+
+    source: str
+    root: str
+    reason: str = ""
+    present: bool = True
+
+
+@frozen(kw_only=True)
+class Folder:
+    """The regular files of one folder, for the core to group into artifacts.
+
+    Attributes:
+        path: Absolute path or URL.
+        files: Its files, as the listing told; names are relative to `path`. Roles are the core's to set.
+        subfolders: Names of its folders.
+        model_id: The id that the source gives to the one model in it, or None.
+        facts: What the source knows of it, for metadata of origin source; see `Artifact.facts`.
+    """
+
+    path: str
+    files: tuple[ArtifactFile, ...]
+    subfolders: tuple[str, ...] = ()
+    model_id: str | None = None
+    facts: dict[str, Any] = field(factory=dict)
+
+
+Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Problem
+"""What a source yields: folders to group, ready artifacts, unfinished downloads, and whatever it left out."""
+
+Walk: TypeAlias = Callable[[str], Iterator[Listing]]
+"""The core's walker: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""
+
+
+class Source(Protocol):
+    """A place, or several of one kind."""
+
+    @property
+    def name(self) -> str:
+        """The source's name, as it stands in records: ``local``, ``huggingface``, ``ollama``."""
+        ...
+
+    def places(self) -> Sequence[Place]:
+        """Where it would look on this machine, present or not, and why. Opens nothing but settings files."""
+        ...
+
+    def claims(self, root: str) -> bool:
+        """Whether the folder at `root`, named by a person, is one of this kind."""
+        ...
+
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+        """Everything in the place. One bad entry is a `Problem`, never an exception that ends the listing.
+
+        Raises:
+            SourceError: The place as a whole cannot be listed.
+        """
+        ...
+
+    def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
+        """Open one file of an artifact that this source listed; called in worker processes too."""
+        ...
+
+
+@frozen(kw_only=True)
+class SourceType:
+    """A kind of source, as a plugin's `modelshelf_sources` hook gives it.
+
+    Attributes:
+        name: The source's name.
+        make: Builds the source from its settings (the ``[[sources]]`` table of the configuration, or an
+            empty mapping).
+        summary: One line for `modelshelf plugins`.
+    """
+
+    name: str
+    make: Callable[[dict[str, Any]], Source]
+    summary: str = ""

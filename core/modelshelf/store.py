@@ -1,0 +1,98 @@
+"""Where records are kept: an ordered map of bytes with transactions. Stores are plugins, named by URL scheme.
+
+The registry puts checksums, schema versions and meaning into the bytes; a store only has to keep its
+promises about them:
+
+- `update` is atomic, isolated from every other writer in any process, and durable when it returns.
+- `view` sees one committed state from its first read to its last, whatever others commit meanwhile.
+- `revision` changes with every commit of any process, and costs next to nothing to ask.
+- Keys are 1 to 511 bytes and come back in bytewise order. Values are up to 2**31 - 1 bytes.
+- A call in a forked child works on that child's own handle and leaves the parent's alone.
+- Every failure is a `StoreError` that says what, where and what to do; damage is a `DamagedStoreError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from attrs import frozen
+
+from modelshelf.model.health import Finding
+
+T = TypeVar("T")
+
+LONGEST_KEY = 511
+
+
+class Snapshot(Protocol):
+    """One committed state, for reading."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at `key`, or None."""
+        ...
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every key that begins with `prefix`, with its value, in bytewise order of the keys."""
+        ...
+
+
+class Transaction(Snapshot, Protocol):
+    """A state that is being changed; sees its own changes."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value at `key`."""
+        ...
+
+    def delete(self, key: bytes) -> bool:
+        """Remove `key`; whether it was there."""
+        ...
+
+
+class Store(Protocol):
+    """An open store."""
+
+    @property
+    def location(self) -> str:
+        """Where the store lies, for messages: a folder or a URL without its password."""
+        ...
+
+    def revision(self) -> int:
+        """A number that is another one after every commit, whichever process made it."""
+        ...
+
+    def view(self, work: Callable[[Snapshot], T]) -> T:
+        """Run `work` on the state as it is now and give back its result."""
+        ...
+
+    def update(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a write transaction, commit durably, and give back its result.
+
+        An exception from `work` undoes everything. `work` may be run again from the start (a store that
+        has to grow does so): it must do nothing beyond the transaction.
+        """
+        ...
+
+    def check(self) -> Iterator[Finding]:
+        """Look over the store's own structure without changing it; each damage is a finding."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the store; twice is fine."""
+        ...
+
+
+@frozen(kw_only=True)
+class StoreType:
+    """A kind of store, as a plugin's `modelshelf_stores` hook gives it.
+
+    Attributes:
+        scheme: The URL scheme that asks for it: ``lmdb``. A path without a scheme asks for ``lmdb``.
+        open: Opens the store at a path or URL (without creating anything when ``readonly``), or raises a
+            `StoreError`.
+        summary: One line for `modelshelf plugins`.
+    """
+
+    scheme: str
+    open: Callable[[str, bool], Store]
+    summary: str = ""
