@@ -1,0 +1,10 @@
+"""``python -m modelshelf``: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from modelshelf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What every command works with: settings, the registry, the screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelshelf.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from modelshelf.config import Settings
+    from modelshelf.model import ModelConfig
+    from modelshelf.registry import ModelRegistry
+
+
+class App:
+    """The context object of every command, those of plugins included.
+
+    Nothing is read or opened before it is asked for.
+
+    Attributes:
+        screen: Standard output, for people.
+    """
+
+    def __init__(self, *, store: str | None = None, config: str | None = None) -> None:
+        self._store = store
+        self._config = config
+        self.screen = Screen()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The run's settings.
+
+        Raises:
+            ConfigurationError: A setting cannot be used.
+        """
+        from modelshelf.config import load
+
+        return load(store=self._store, config=self._config)
+
+    @contextmanager
+    def registry(self, *, readonly: bool = False) -> Iterator[ModelRegistry]:
+        """The registry, open.
+
+        Raises:
+            ModelshelfError: It cannot be opened.
+        """
+        from modelshelf.config import MODELS_FOLDER
+        from modelshelf.registry import ModelRegistry
+
+        settings = self.settings
+        with ModelRegistry(
+            settings.paths[0] if settings.paths else MODELS_FOLDER,
+            settings.store,
+            blocked=settings.disable_plugins,
+            readonly=readonly,
+        ) as registry:
+            yield registry
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Write machine output to standard output."""
+        stream = click.get_binary_stream("stdout")
+        for chunk in chunks:
+            stream.write(chunk)
+        stream.flush()
+
+    def write_json(self, value: Any) -> None:
+        """Write a value as JSON, everything beyond ASCII escaped."""
+        self.write([json.dumps(value, indent=2).encode() + b"\n"])
+
+    def as_json(self, registry: ModelRegistry, models: Iterable[ModelConfig]) -> list[dict[str, Any]]:
+        """The records as ``ls --format json`` writes them, to be put into a larger document."""
+        records: list[dict[str, Any]] = json.loads(b"".join(registry.serializer("json").dump(models)))
+        return records

@@ -1,0 +1,68 @@
+"""``modelshelf check``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from modelshelf.cli.app import App
+from modelshelf.cli.options import complete_id, depth_option, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelshelf.cli.screen import Screen
+    from modelshelf.model import HealthReport
+
+
+@click.command()
+@click.argument("model_ids", nargs=-1, metavar="[ID]...", shell_complete=complete_id)
+@depth_option
+@json_option
+@click.pass_obj
+def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) -> int:
+    """Look at each model ID again, or at all of them, and record their health.
+
+    Exit code 1: a model is unhealthy, or there is no such model.
+    """
+    from modelshelf.model import HealthStatus
+
+    with app.registry() as registry:
+        reports = registry.check(model_ids or None, depth=depth)
+    if as_json:
+        app.write_json({model_id: _plain(report) for model_id, report in reports.items()})
+    else:
+        _show(app.screen, reports)
+    return int(any(report.status is HealthStatus.UNHEALTHY for report in reports.values()))
+
+
+def _plain(report: HealthReport) -> dict[str, object]:
+    from attrs import asdict
+
+    return asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+
+
+def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
+    from collections import Counter
+
+    from modelshelf.cli.models import finding, health
+    from modelshelf.display import Column
+
+    if reports:
+        screen.table(
+            (Column("ID", gives_way=True), Column("HEALTH"), Column("FINDINGS", right=True)),
+            [
+                (model_id, health(report.status), str(len(report.findings)))
+                for model_id, report in reports.items()
+            ],
+        )
+    for model_id, report in reports.items():
+        if report.findings:
+            screen.heading(model_id)
+            for one in report.findings:
+                screen.line(f"  {one.severity}: {finding(one)}")
+    counts = Counter(str(report.status) for report in reports.values())
+    screen.line()
+    told = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none is recorded"
+    screen.line(f"{len(reports)} models checked: {told}.")

@@ -1,0 +1,70 @@
+"""``modelshelf export``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from modelshelf.cli.app import App
+from modelshelf.cli.options import complete_format, json_option
+
+
+@click.command()
+@click.option(
+    "--format",
+    "output",
+    default="json",
+    metavar="NAME",
+    show_default=True,
+    shell_complete=complete_format,
+    help="json, jsonl, csv, yaml, openai, or one that a plugin adds.",
+)
+@click.option(
+    "-o", "--output", "path", metavar="FILE", type=click.Path(), help="Write to FILE, whole or not at all."
+)
+@json_option
+@click.pass_obj
+def command(app: App, *, output: str, path: str | None, as_json: bool) -> None:
+    """Write all records, every version of every model, to standard output or to FILE."""
+    from modelshelf.model import Query
+
+    with app.registry(readonly=True) as registry:
+        serializer = registry.serializer("json" if as_json else output)
+        chunks = serializer.dump(registry.find(Query(all_versions=True)))
+        if path is None or path == "-":
+            app.write(chunks)
+        else:
+            write_whole(Path(path), chunks)
+
+
+def write_whole(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file so that it is either the old one or the whole new one, with the old one's permissions.
+
+    What is no regular file (a device, a pipe) is written to as it is.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            stream.writelines(chunks)
+        return
+    target = path.resolve()
+    descriptor, unfinished = tempfile.mkstemp(
+        prefix=f".{target.name[:100]}-", suffix=".tmp", dir=target.parent
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.writelines(chunks)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if target.exists():
+            Path(unfinished).chmod(target.stat().st_mode & 0o7777)
+        Path(unfinished).replace(target)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

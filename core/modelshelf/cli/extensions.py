@@ -1,0 +1,64 @@
+"""Commands that plugins of other distributions add."""
+
+from __future__ import annotations
+
+import click
+from attrs import frozen
+
+from modelshelf.cli.app import App
+from modelshelf.command import CommandType
+from modelshelf.errors import HookError, ModelshelfError
+from modelshelf.plugin.call import PluginSet
+from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
+from modelshelf.plugin.report import describe
+
+
+@frozen(kw_only=True)
+class Extension:
+    """A command and the plugin that adds it.
+
+    Attributes:
+        plugin: The plugin's display name.
+        offered: What its hook gave.
+    """
+
+    plugin: str
+    offered: CommandType
+
+    @property
+    def summary(self) -> str:
+        """One line for ``--help``."""
+        return self.offered.summary
+
+    def command(self) -> click.Command:
+        """Load the command.
+
+        Raises:
+            HookError: It cannot be loaded, or is no click command.
+        """
+        try:
+            command = self.offered.load()
+        except (Exception, SystemExit) as error:  # a plugin may do anything
+            raise HookError(self.plugin, f"command {self.offered.name!r}: {describe(error)}") from error
+        if not isinstance(command, click.Command):
+            kind = type(command).__name__
+            raise HookError(self.plugin, f"command {self.offered.name!r}: is no click.Command but {kind}")
+        return command
+
+
+def load_extensions(app: App) -> dict[str, Extension]:
+    """Commands by name; of two plugins that name one alike, the first by distribution keeps it.
+
+    A plugin that fails adds nothing: `modelshelf plugins` tells why. So does a configuration that cannot
+    be used: help is shown all the same.
+    """
+    try:
+        blocked = app.settings.disable_plugins
+    except ModelshelfError:
+        blocked = blocked_names()
+    plugins = PluginSet(load([one for one in find() if one.distribution != BUILTIN], blocked))
+    extensions: dict[str, Extension] = {}
+    for outcome in plugins.call("modelshelf_commands"):
+        for offered in outcome.results:
+            extensions.setdefault(offered.name, Extension(plugin=outcome.plugin, offered=offered))
+    return extensions

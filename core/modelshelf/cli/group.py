@@ -1,0 +1,109 @@
+"""The ``modelshelf`` command itself: global options, and the commands below it, loaded when they are run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelshelf.cli.app import App
+from modelshelf.display import neutral
+
+if TYPE_CHECKING:
+    from modelshelf.cli.extensions import Extension
+
+PROGRAM = "modelshelf"
+
+# Name to one line of help: --help shows this without importing a command.
+SUMMARIES = {
+    "scan": "Find models and record what each is and whether it is sound.",
+    "ls": "List the recorded models.",
+    "show": "Tell everything that is known of a model, and where it was read.",
+    "check": "Look at models again and record their health.",
+    "why": "Tell why a file or folder is a model, or is not.",
+    "default": "Show or set the default model.",
+    "set": "Change settings of a model; they outlive every scan.",
+    "rm": "Remove a model's record; its files stay.",
+    "export": "Write all records.",
+    "plugins": "List the plugins and what became of them.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name out of `SUMMARIES`, and those that other distributions add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, the built-in ones in the order of `SUMMARIES`."""
+        return [*SUMMARIES, *sorted(_extensions(ctx).keys() - SUMMARIES.keys())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now, or None."""
+        if cmd_name in SUMMARIES:
+            command: click.Command = import_module(f"modelshelf.cli.{cmd_name}").command
+            return command
+        extension = _extensions(ctx).get(cmd_name)
+        return extension.command() if extension else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names with their summaries, without importing a built-in command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+        added = [(neutral(name), neutral(one.summary)) for name, one in sorted(_extensions(ctx).items())]
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(added)
+
+
+def _extensions(ctx: click.Context) -> dict[str, Extension]:
+    """The commands that other distributions add; nothing is loaded where there is no other distribution."""
+    found = ctx.meta.get(f"{__name__}.extensions")
+    if found is None:
+        distributions = {one.dist.name for one in entry_points(group=PROGRAM) if one.dist is not None}
+        found = {}
+        if distributions - {PROGRAM}:
+            from modelshelf.cli.extensions import load_extensions
+
+            found = {name: one for name, one in load_extensions(_app(ctx)).items() if name not in SUMMARIES}
+        ctx.meta[f"{__name__}.extensions"] = found
+    return found
+
+
+def _app(ctx: click.Context) -> App:
+    """The run's `App`, made of the global options as far as they were read."""
+    if ctx.obj is None:
+        known: dict[str, Any] = ctx.params
+        ctx.obj = App(store=known.get("store"), config=known.get("config"))
+    app: App = ctx.obj
+    return app
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--store", metavar="DIR", help="Where the records lie. [MODELSHELF_STORE]")
+@click.option(
+    "--config", metavar="FILE", help="Settings to use instead of the user's own. [MODELSHELF_CONFIG]"
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    envvar="MODELSHELF_LOG_FORMAT",
+    help="How log records are written to standard error.",
+)
+@click.option("-v", "--verbose", count=True, help="Log every change; twice, log everything.")
+@click.version_option(package_name="modelshelf", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, store: str | None, config: str | None, log_format: str, verbose: int) -> None:  # noqa: ARG001 - read by _app
+    """Find AI model files; say what each is and whether it is sound and safe, by reading headers only.
+
+    The records lie in --store, else in $MODELSHELF_STORE, else where the configuration says, else in
+    vendor/layerData when the working directory has it, else in the user's data folder.
+
+    Exit codes: 0 done, 1 a problem was found, 2 wrong use, 130 interrupted.
+    """
+    from modelshelf.logs import configure
+
+    configure(log_format, verbose)
+    _app(ctx)

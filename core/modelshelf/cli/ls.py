@@ -1,0 +1,111 @@
+"""``modelshelf ls``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelshelf.cli.app import App
+from modelshelf.cli.options import complete_format, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelshelf.registry import ModelRegistry
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that are conditions of a `Query`, named as its attributes are."""
+    for option in (
+        click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N models."),
+        click.option("--all-versions", is_flag=True, help="Older versions too."),
+        click.option("--missing/--present", default=None, help="Those whose files are gone, or are there."),
+        click.option("--enabled/--disabled", default=None, help="Those that may be selected, or may not."),
+        click.option(
+            "--min-context", type=click.IntRange(min=0), metavar="TOKENS", help="Context of TOKENS or more."
+        ),
+        click.option(
+            "--max-params", "max_parameters", metavar="COUNT", help="COUNT parameters or fewer, as in 8B."
+        ),
+        click.option(
+            "--min-params", "min_parameters", metavar="COUNT", help="COUNT parameters or more, as in 1.5B."
+        ),
+        click.option("--license", metavar="NAME", help="Of that licence."),
+        click.option("--source", metavar="NAME", help="Found by that source: local, ollama, …"),
+        click.option("--tag", metavar="WORD", help="With that tag."),
+        click.option("--health", metavar="STATUS", help="healthy, degraded, unhealthy, unknown or loading."),
+        click.option("--quant", "quantization", metavar="NAME", help="Of that quantization: Q4_K_M, F16, …"),
+        click.option("--arch", "architecture", metavar="NAME", help="Of that architecture: llama, qwen2, …"),
+        click.option(
+            "--model-format", metavar="NAME", help="Of that file format: gguf, safetensors, pytorch, …"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("text", required=False)
+@_filters
+@click.option(
+    "--sort",
+    default="id",
+    metavar="KEY",
+    show_default=True,
+    help="id, version, size, parameters, context, format, quantization, health, used or added.",
+)
+@click.option("-r", "--reverse", "descending", is_flag=True, help="Turn the order round.")
+@click.option(
+    "--format",
+    "output",
+    default="table",
+    metavar="NAME",
+    show_default=True,
+    shell_complete=complete_format,
+    help="table, json, jsonl, csv, yaml, openai, or one that a plugin adds.",
+)
+@json_option
+@click.pass_obj
+def command(app: App, *, output: str, as_json: bool, model_format: str | None, **conditions: Any) -> None:
+    """List the recorded models: all, or those whose id, name, title or path holds TEXT.
+
+    A model has to meet every condition. Text is compared without regard to case.
+    """
+    from modelshelf.model import Query
+
+    for key in ("min_parameters", "max_parameters"):
+        conditions[key] = _parameters(key, conditions[key])
+    query = Query(format=model_format, **conditions)
+    with app.registry(readonly=True) as registry:
+        if as_json or output != "table":
+            serializer = registry.serializer("json" if as_json else output)
+            app.write(serializer.dump(registry.find(query)))
+        else:
+            _show(app, registry, query)
+
+
+def _show(app: App, registry: ModelRegistry, query: Any) -> None:
+    from modelshelf.cli.models import show_table
+
+    models = registry.find(query)
+    if models:
+        default = registry.default()
+        show_table(app.screen, models, default.id if default else None)
+    elif len(registry):
+        print("no model meets these conditions", file=sys.stderr)
+    else:
+        print("no model is recorded yet: `modelshelf scan PATH` finds some", file=sys.stderr)
+
+
+def _parameters(key: str, text: str | None) -> int | None:
+    from modelshelf.model.quantity import parse_parameters
+
+    count = None if text is None else parse_parameters(text)
+    if text is not None and count is None:
+        option = key.replace("_parameters", "-params")
+        raise click.BadParameter(
+            f"{text!r} is no count of parameters, as in 7B or 350M", param_hint=f"--{option}"
+        )
+    return count

@@ -1,0 +1,76 @@
+"""``modelshelf plugins``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from modelshelf.cli.app import App
+from modelshelf.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelshelf.cli.screen import Screen
+    from modelshelf.plugin.report import PluginReport
+
+_STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def command(app: App, *, as_json: bool) -> int:
+    """List the plugins: what each offers, whether it was loaded, and what failed.
+
+    The registry is not opened. Exit code 1: a plugin failed.
+    """
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.plugin.report import failed
+
+    # Descriptors are asked for too: a hook that fails when it is called is found here, not in the middle of a scan.
+    plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
+    for hook in ("formats", "serializers", "sources", "stores", "commands"):
+        plugins.collect(f"modelshelf_{hook}")
+    if as_json:
+        app.write_json([_plain(report) for report in plugins.reports])
+    else:
+        _show(app.screen, plugins.reports)
+    return int(bool(failed(plugins.reports)))
+
+
+def _plain(report: PluginReport) -> dict[str, object]:
+    from attrs import asdict
+
+    return asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+
+
+def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
+    from modelshelf.display import UNKNOWN, Cell, Column
+
+    columns = (
+        Column("PLUGIN"),
+        Column("VERSION"),
+        Column("STATE"),
+        Column("LOADED IN", right=True),
+        Column("HOOKS"),
+    )
+    screen.table(
+        columns,
+        [
+            (
+                report.plugin,
+                report.version or UNKNOWN,
+                Cell(str(report.state), _STATE_STYLES[report.state.value]),
+                f"{report.load_seconds * 1000:.0f} ms",
+                ", ".join(hook.removeprefix("modelshelf_") for hook in report.hooks) or UNKNOWN,
+            )
+            for report in reports
+        ],
+    )
+    failures = [failure for report in reports for failure in report.failures]
+    if failures:
+        screen.heading("Failures")
+        for failure in failures:
+            screen.line(f"  {failure}")

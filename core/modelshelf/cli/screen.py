@@ -1,0 +1,74 @@
+"""Standard output for people. Whatever is shown goes through here and is made neutral."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+
+from modelshelf.display import Cell, Column, cut, lay_out, neutral, styled
+from modelshelf.display import cells as width_of
+
+_INDENT = _GAP = "  "
+_WIDEST_VALUE = 32  # cells up to which notes are aligned
+
+
+class Screen:
+    """Lines and tables on standard output.
+
+    On a terminal lines are cut to its width and, unless ``NO_COLOR`` is set or the terminal is dumb,
+    coloured; elsewhere everything is written in full and plain.
+
+    Attributes:
+        width: The terminal's width in cells, or None where output is no terminal.
+        colour: Whether styles are applied.
+    """
+
+    def __init__(self) -> None:
+        terminal = sys.stdout.isatty()
+        self.width = shutil.get_terminal_size().columns if terminal else None
+        self.colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Write one line in full."""
+        text = neutral(text)
+        self._write(styled(text, style) if self.colour else text)
+
+    def heading(self, text: str) -> None:
+        """Write a heading, with an empty line before it."""
+        self.line()
+        self.line(text, "bold")
+
+    def item(self, *cells: str | Cell) -> None:
+        """Write one indented line of cells, cut at the terminal's width."""
+        left = sys.maxsize if self.width is None else self.width - len(_INDENT)
+        written = []
+        for cell in cells:
+            text = cut(neutral(cell.text if isinstance(cell, Cell) else cell), left)
+            left -= width_of(text) + len(_GAP)
+            written.append(styled(text, cell.style) if self.colour and isinstance(cell, Cell) else text)
+            if left < 1:
+                break
+        self._write(_INDENT + _GAP.join(written))
+
+    def facts(self, facts: Sequence[tuple[str, str, str]]) -> None:
+        """Write names, values and notes below each other, in full however long a value is."""
+        shown = [(name, neutral(value), neutral(note)) for name, value, note in facts]
+        names = max((len(name) for name, _, _ in shown), default=0)
+        values = max((min(width_of(value), _WIDEST_VALUE) for _, value, note in shown if note), default=0)
+        for name, value, note in shown:
+            line = f"{_INDENT}{name.ljust(names)}{_GAP}{value}"
+            if note:
+                line += (
+                    " " * (values - width_of(value)) + _GAP + (styled(note, "dim") if self.colour else note)
+                )
+            self._write(line)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]]) -> None:
+        """Write a table with its heading."""
+        lines = lay_out(columns, rows, width=self.width, colour=self.colour)
+        self._write("\n".join(lines))
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text + "\n")

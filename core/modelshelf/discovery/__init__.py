@@ -1,0 +1,1 @@
+"""From folders to records: `walk`, `group`, `examine` (detect, `arbitrate`, extract, probe), `admit`, `pipeline`."""

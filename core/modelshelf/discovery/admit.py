@@ -1,0 +1,265 @@
+"""An examined artifact meets the registry, within one transaction: new, changed, copied, moved or as before."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from modelshelf.discovery.examine import Examination
+from modelshelf.model import (
+    Artifact,
+    EventKind,
+    HealthStatus,
+    Location,
+    ModelConfig,
+    ModelEvent,
+    ModelMetadata,
+    ModelVersion,
+    Origin,
+    merge_metadata,
+)
+from modelshelf.model.health import status_of
+from modelshelf.records import Records
+
+_LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
+# What the person set follows a model to its next version; counters and health start anew.
+_CARRIED = ("preload", "max_workers", "max_tokens", "temperature", "enabled", "aliases", "display_name")
+
+
+class Change(Enum):
+    """What an admission did."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@frozen(kw_only=True)
+class Admission:
+    """What became of one artifact.
+
+    Attributes:
+        change: What it did to the registry.
+        events: What to tell observers once it is committed.
+    """
+
+    change: Change
+    events: tuple[ModelEvent, ...] = ()
+
+
+def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> Admission:
+    """Bring the registry up to date with one examined artifact."""
+    place = Location(
+        path=artifact.path,
+        folder=artifact.folder,
+        source=artifact.source,
+        files=artifact.files,
+        fingerprint=artifact.fingerprint.digest,
+    )
+    known = records.location(artifact.path)
+    old = records.model(known.model_id, known.version) if known and known.model_id and known.version else None
+    if old is not None and old.content_digest == seen.content_digest:
+        return _refresh(records, old, place, seen, now)
+    twin = _twin(records, seen.content_digest)
+    if old is not None:
+        _leave(records, old, place.path, now)
+    if twin is not None:
+        return _join(records, twin, place, seen, now)
+    if old is not None:
+        version = max(records.versions(old.id)).next_patch()
+        return _add(records, _fresh(old.id, version, place, seen, now, before=old))
+    model_id = artifact.model_id or os.path.basename(artifact.folder)
+    standing = records.current(model_id)
+    if standing is not None and _is_by_hand(standing, place):
+        return _refresh(records, standing, place, seen, now)
+    if standing is not None or records.alias(model_id):
+        model_id = _free_id(records, model_id, seen.content_digest or place.fingerprint)
+    return _add(records, _fresh(model_id, first_version(seen.metadata), place, seen, now))
+
+
+def first_version(metadata: ModelMetadata) -> ModelVersion:
+    """The version that the header tells, else the name, else 1.0.0."""
+    for key in ("model_version", "name_version"):
+        match = _LENIENT_VERSION.match(str(metadata.details.get(key, "")))
+        if match:
+            major, minor, patch = (int(part or 0) for part in match.groups())
+            return ModelVersion(major=major, minor=minor, patch=patch)
+    return ModelVersion(major=1)
+
+
+def mark_missing(records: Records, paths: Iterable[str], now: int) -> list[ModelEvent]:
+    """Mark the locations at these paths as gone; a record without any other is missing from now on."""
+    events = []
+    for path in paths:
+        seen = records.location(path)
+        if seen is None or seen.missing or seen.model_id is None or seen.version is None:
+            continue
+        config = records.model(seen.model_id, seen.version)
+        if config is None:
+            continue
+        changed = _without(config, path, now)
+        records.put(changed)
+        if changed.missing and not config.missing:
+            events.append(_event(EventKind.MISSING, changed, path=path))
+    return events
+
+
+def user_set(metadata: ModelMetadata) -> ModelMetadata:
+    """Only the values that a person set."""
+    mine = [name for name, told in metadata.provenance.items() if told.origin is Origin.USER]
+    values: dict[str, Any] = {name: getattr(metadata, name) for name in mine}
+    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in mine})
+
+
+def _twin(records: Records, digest: bytes) -> ModelConfig | None:
+    found = records.by_content(digest) if digest else None
+    return records.model(*found) if found else None
+
+
+def _is_by_hand(standing: ModelConfig, place: Location) -> bool:
+    """Whether a program registered this very place before a scan saw it."""
+    if standing.content_digest or not standing.path:
+        return False
+    return os.path.abspath(standing.path) in (place.path, place.folder)
+
+
+def _refresh(
+    records: Records, old: ModelConfig, place: Location, seen: Examination, now: int
+) -> Admission:
+    others = [one for one in old.locations if one.path != place.path]
+    config = attrs.evolve(
+        old,
+        path=place.path,
+        metadata=merge_metadata([user_set(old.metadata), seen.metadata]),
+        health_status=status_of(seen.findings),
+        findings=seen.findings,
+        content_digest=seen.content_digest,
+        locations=(place, *others),
+        missing_since=None,
+    )
+    if "display_name" not in old.set_by_user:
+        config = attrs.evolve(config, display_name=config.metadata.title or config.id)
+    return _write(records, old, config, now)
+
+
+def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **told: Any) -> Admission:
+    if config == old:
+        return Admission(change=Change.UNCHANGED)
+    config = attrs.evolve(config, updated_at=now, checked_at=now)
+    records.put(config)
+    fields = [one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)]
+    changed = [name for name in fields if name not in {"updated_at", "checked_at"}]
+    events = [_event(EventKind.MOVED if "moved_from" in told else EventKind.UPDATED, config, fields=changed, **told)]
+    if config.health_status is not old.health_status:
+        events.append(health_event(old, config))
+    return Admission(change=Change.UPDATED, events=tuple(events))
+
+
+def _join(records: Records, twin: ModelConfig, place: Location, seen: Examination, now: int) -> Admission:
+    """The same content in another place: a copy, or the record moves with it where the old place is empty."""
+    others = [one for one in twin.locations if one.path != place.path]
+    gone = [one for one in others if one.missing or not os.path.lexists(one.path)]
+    kept = [one for one in others if one not in gone]
+    for one in gone:
+        records.forget_location(one.path, twin.id, twin.version)
+    first = [*kept, place] if kept else [place]
+    config = attrs.evolve(twin, path=first[0].path, locations=tuple(first), missing_since=None)
+    if not kept:
+        config = attrs.evolve(
+            config,
+            metadata=merge_metadata([user_set(twin.metadata), seen.metadata]),
+            health_status=status_of(seen.findings),
+            findings=seen.findings,
+        )
+    if gone and not kept:
+        return _write(records, twin, config, now, moved_from=gone[0].path, path=place.path)
+    return _write(records, twin, config, now, path=place.path)
+
+
+def _leave(records: Records, old: ModelConfig, path: str, now: int) -> None:
+    """Other bytes lie at this path now: the old record stays, without it."""
+    records.put(_without(old, path, now))
+
+
+def _without(config: ModelConfig, path: str, now: int) -> ModelConfig:
+    locations = tuple(
+        attrs.evolve(one, missing=True) if one.path == path else one for one in config.locations
+    )
+    present = [one for one in locations if not one.missing]
+    return attrs.evolve(
+        config,
+        locations=(*present, *(one for one in locations if one.missing)),
+        path=present[0].path if present else config.path,
+        missing_since=None if present else config.missing_since or now,
+        updated_at=now,
+    )
+
+
+def _fresh(
+    model_id: str,
+    version: ModelVersion,
+    place: Location,
+    seen: Examination,
+    now: int,
+    before: ModelConfig | None = None,
+) -> ModelConfig:
+    metadata = seen.metadata if before is None else merge_metadata([user_set(before.metadata), seen.metadata])
+    config = ModelConfig(
+        id=model_id,
+        path=place.path,
+        display_name=metadata.title or model_id,
+        version=version,
+        metadata=metadata,
+        health_status=status_of(seen.findings),
+        findings=seen.findings,
+        checked_at=now,
+        locations=(place,),
+        content_digest=seen.content_digest,
+        added_at=now,
+        updated_at=now,
+    )
+    if before is None:
+        return config
+    carried = {name: getattr(before, name) for name in _CARRIED if name in before.set_by_user}
+    return attrs.evolve(config, set_by_user=before.set_by_user, **carried)
+
+
+def _add(records: Records, config: ModelConfig) -> Admission:
+    records.put(config)
+    events = [_event(EventKind.REGISTERED, config, path=config.path)]
+    if records.default() is None:
+        records.set_default(config.id)
+        events.append(ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=config.id, details={"old": None}))
+    return Admission(change=Change.ADDED, events=tuple(events))
+
+
+def _free_id(records: Records, model_id: str, digest: bytes) -> str:
+    """The id with a suffix that tells the content: the shortest one, of six digits or more, that is free."""
+    text = digest.hex()
+    for length in range(6, len(text) + 1):
+        candidate = f"{model_id}~{text[:length]}"
+        if records.current(candidate) is None and records.alias(candidate) is None:
+            return candidate
+    return f"{model_id}~{text}"
+
+
+def health_event(old: ModelConfig, new: ModelConfig) -> ModelEvent:
+    """The event of a change of health."""
+    worst = new.findings[0].code if new.findings and new.health_status is not HealthStatus.HEALTHY else None
+    return _event(
+        EventKind.HEALTH_CHANGED,
+        new,
+        old=old.health_status.value,
+        new=new.health_status.value,
+        finding=worst,
+    )
+
+
+def _event(kind: EventKind, config: ModelConfig, **details: Any) -> ModelEvent:
+    return ModelEvent(kind=kind, model_id=config.id, version=str(config.version), details=details)

@@ -1,0 +1,39 @@
+"""Which format wins, when several plugins vote. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from modelshelf.model import Detection
+
+
+@frozen(kw_only=True)
+class Vote:
+    """One plugin's detection.
+
+    Attributes:
+        plugin: The plugin's display name.
+        detection: Its vote.
+    """
+
+    plugin: str
+    detection: Detection
+
+
+def winner(votes: Iterable[Vote], suffix_formats: frozenset[str]) -> Vote | None:
+    """The vote that counts: the highest confidence, then the format whose suffix it is, then the first by name.
+
+    Independent of the order of the votes. None where there is no vote, or only votes of confidence 0.
+    """
+    ranked = sorted(
+        (vote for vote in votes if vote.detection.confidence > 0),
+        key=lambda vote: (
+            -vote.detection.confidence,
+            vote.detection.format not in suffix_formats,
+            vote.detection.format,
+            vote.plugin,
+        ),
+    )
+    return ranked[0] if ranked else None

@@ -1,0 +1,219 @@
+"""Look into one artifact: detect, arbitrate, extract, probe. Runs in any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import attrs
+from attrs import field, frozen
+
+from modelshelf.discovery.arbitrate import Vote, winner
+from modelshelf.discovery.content import content_digest
+from modelshelf.discovery.health import finding_of, shard_findings
+from modelshelf.discovery.names import FormatTable, suffix_of
+from modelshelf.errors import FileChangedError, ReadError
+from modelshelf.model import (
+    Artifact,
+    Candidate,
+    Depth,
+    Finding,
+    ModelMetadata,
+    Origin,
+    Problem,
+    Role,
+    merge_metadata,
+)
+from modelshelf.model.health import worst_first
+from modelshelf.model.metadata import FIELD_NAMES
+from modelshelf.plugin.call import PluginSet
+from modelshelf.plugin.report import PluginFailure
+from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
+from modelshelf.source import Source
+
+_HEAD = 512
+_FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
+HOOK_SECONDS = 60.0
+"""Time that the hooks may take over one artifact before it is reported, or ended in a worker process."""
+
+
+@frozen(kw_only=True)
+class Examination:
+    """What one look into an artifact gave.
+
+    Attributes:
+        format: The winning format, or None where no plugin claims it.
+        votes: Every plugin's detection.
+        metadata: The merged metadata.
+        findings: What is wrong with it, worst first.
+        content_digest: Digest of its content, or empty where it cannot be read.
+        bytes_read: Bytes read.
+        failures: Plugins that failed over it.
+        rejected: Why it is not admitted, or None.
+    """
+
+    format: str | None = None
+    votes: tuple[Vote, ...] = field(default=(), converter=tuple)
+    metadata: ModelMetadata = field(factory=ModelMetadata)
+    findings: tuple[Finding, ...] = field(default=(), converter=tuple)
+    content_digest: bytes = b""
+    bytes_read: int = 0
+    failures: tuple[PluginFailure, ...] = field(default=(), converter=tuple)
+    rejected: Problem | None = None
+
+
+class Examiner:
+    """Looks into artifacts with a set of plugins.
+
+    Attributes:
+        formats: What the format plugins want to see.
+        sources: The sources by name, each of which opens its own artifacts' files.
+    """
+
+    def __init__(self, plugins: PluginSet, sources: Mapping[str, Source] | None = None) -> None:
+        self._plugins = plugins
+        self.formats = FormatTable.of(plugins.collect("modelshelf_formats"))
+        self.sources = make_sources(plugins) if sources is None else sources
+
+    def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
+        """Look into an artifact; never raises for what a file or a plugin does."""
+        failed_before = len(self._plugins.failures)
+        started = time.monotonic()
+        source = self.sources.get(artifact.source)
+        opener: Opener = open_local if source is None else source.open
+        budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
+        with ArtifactReader(artifact, opener, budget) as reader:
+            examination = self._look(artifact, reader, depth)
+            examination = attrs.evolve(examination, bytes_read=reader.bytes_read)
+        failures = list(self._plugins.failures[failed_before:])
+        seconds = time.monotonic() - started
+        if seconds > HOOK_SECONDS and depth is not Depth.FULL:
+            failures.append(_slow(examination, artifact, seconds))
+        return attrs.evolve(examination, failures=failures)
+
+    def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Examination:
+        name = artifact.weights[0].name
+        suffix = suffix_of(name)
+        try:
+            file = reader.file(name)
+            head = file.read_up_to(0, _HEAD)
+        except ReadError as error:
+            return Examination(rejected=_problem(artifact, error.code, str(error)))
+        candidate = Candidate(artifact=artifact, suffix=suffix, size=file.size, head=head, reader=file)
+        votes, faults = [], []
+        for outcome in self._plugins.call("modelshelf_detect_format", path=artifact.path, candidate=candidate):
+            votes += [Vote(plugin=outcome.plugin, detection=one) for one in outcome.results]
+            faults += [outcome.read_error] if outcome.read_error else []
+        chosen = winner(votes, self.formats.suffix_formats(suffix))
+        if chosen is None:
+            return Examination(votes=votes, rejected=_unclaimed(artifact, suffix, faults))
+        metadata, extract_faults = self._extract(artifact, chosen, reader)
+        findings = [*shard_findings(artifact), *self._probe(artifact, chosen.detection.format, reader, depth)]
+        findings += [finding_of(error) for error in extract_faults]
+        digest = b""
+        try:
+            digest = content_digest(reader)
+        except ReadError as error:
+            findings.append(finding_of(error))
+        try:
+            changed = reader.changed_files()
+        except OSError:
+            changed = (name,)
+        if changed or any(one.code == FileChangedError.code for one in findings):
+            message = f"{artifact.path}: {', '.join(changed) or 'a file'} changed while it was read; scan again later"
+            return Examination(votes=votes, rejected=_problem(artifact, FileChangedError.code, message))
+        return Examination(
+            format=chosen.detection.format,
+            votes=votes,
+            metadata=metadata,
+            findings=worst_first(findings),
+            content_digest=digest,
+        )
+
+    def _extract(
+        self, artifact: Artifact, chosen: Vote, reader: ArtifactReader
+    ) -> tuple[ModelMetadata, list[ReadError]]:
+        partials: list[ModelMetadata] = []
+        faults: list[ReadError] = []
+        told_format = chosen.detection.format
+        for outcome in self._plugins.call(
+            "modelshelf_extract_metadata", path=artifact.path, artifact=artifact, format=told_format, reader=reader
+        ):
+            # Of two readings with one rank the winner's own stands.
+            partials = [*outcome.results, *partials] if outcome.plugin == chosen.plugin else partials + list(outcome.results)
+            faults += [outcome.read_error] if outcome.read_error else []
+        return merge_metadata([*partials, *_told_by_listing(artifact, told_format)]), faults
+
+    def _probe(
+        self, artifact: Artifact, told_format: str, reader: ArtifactReader, depth: Depth
+    ) -> Iterable[Finding]:
+        for outcome in self._plugins.call(
+            "modelshelf_probe_health",
+            path=artifact.path,
+            artifact=artifact,
+            format=told_format,
+            reader=reader,
+            depth=depth,
+        ):
+            yield from outcome.results
+            if outcome.read_error:
+                yield finding_of(outcome.read_error)
+
+
+def make_sources(plugins: PluginSet) -> dict[str, Source]:
+    """Every plugin's source with its default settings, by name; the first plugin that gives a name keeps it."""
+    made: dict[str, Source] = {}
+    for kind in plugins.collect("modelshelf_sources"):
+        if kind.name not in made:
+            made[kind.name] = kind.make({})
+    return made
+
+
+def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:
+    facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
+    yield ModelMetadata.told(Origin.HEADER, "signature", format=told_format)
+    yield ModelMetadata.told(Origin.SOURCE, artifact.source, **{"source": artifact.source, **facts})
+    newest = max(one.mtime_ns for one in artifact.weights) // 10**9
+    yield ModelMetadata.told(
+        Origin.FILENAME, "file system", size_bytes=artifact.size_bytes, created_at=max(newest, 0)
+    )
+    other = {name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES}
+    yield ModelMetadata(details=other)
+
+
+def _problem(artifact: Artifact, code: str, message: str) -> Problem:
+    return Problem(code=code, path=artifact.path, message=message)
+
+
+def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError]) -> Problem:
+    if faults:
+        return _problem(artifact, faults[0].code, f"{artifact.path}: {faults[0]}")
+    told = f"its ending {suffix} is known, its content is not" if suffix else "it has no ending and no known content"
+    return _problem(artifact, "no-format", f"{artifact.path}: no plugin recognises it: {told}")
+
+
+def _slow(examination: Examination, artifact: Artifact, seconds: float) -> PluginFailure:
+    plugin = examination.votes[0].plugin if examination.votes else "hooks"
+    reason = f"took {seconds:.0f} s over one model, the budget is {HOOK_SECONDS:.0f} s"
+    return PluginFailure(plugin=plugin, version=None, hook="probe", reason=reason, path=artifact.path)
+
+
+def restat(artifact: Artifact, roles: frozenset[Role] = frozenset(Role)) -> Artifact:
+    """The artifact as its folder is now: sizes and times anew, files that are gone named as missing."""
+    import os
+
+    from modelshelf.discovery.walk import described
+
+    files, gone = [], []
+    for one in artifact.files:
+        if one.role not in roles:
+            continue
+        try:
+            told = described(one.name, os.stat(artifact.path_of(one.name)))
+        except OSError:
+            told = None
+        if told is not None:
+            files.append(attrs.evolve(told, role=one.role))
+        elif one.role is not Role.COMPANION:
+            gone.append(one.name)
+    return attrs.evolve(artifact, files=tuple(files), missing=(*artifact.missing, *gone))

@@ -1,0 +1,134 @@
+"""Batches of changed artifacts are examined here or in other processes; results come back in their order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from functools import lru_cache
+
+from modelshelf.discovery.examine import HOOK_SECONDS, Examination, Examiner
+from modelshelf.discovery.workers import WorkerPool
+from modelshelf.model import Artifact, Depth, Problem
+from modelshelf.plugin.report import PluginFailure, describe
+
+BATCH = 32
+"""Artifacts in one call and one commit."""
+
+_WORTH_A_POOL = 4 * BATCH  # changed artifacts; fewer are read before a second interpreter has started
+
+Examined = list[tuple[Artifact, Examination]]
+
+
+def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: Depth) -> Iterator[Examined]:
+    """Examine each batch in this process."""
+    for batch in batches:
+        yield [(artifact, examiner.examine(artifact, depth)) for artifact in batch]
+
+
+def examined_by(executor: Executor, batches: Iterator[list[Artifact]], depth: Depth, ahead: int) -> Iterator[Examined]:
+    """Examine batches on an executor, at most `ahead` of them at once, and give them back in order.
+
+    A batch that fails as a whole is tried again one artifact at a time; what fails alone is rejected and
+    the failure named.
+    """
+    waiting: deque[tuple[list[Artifact], Future[bytes]]] = deque()
+
+    def submit(batch: list[Artifact]) -> Future[bytes]:
+        return executor.submit(examine_batch, _packed(batch, depth))
+
+    try:
+        for batch in batches:
+            waiting.append((batch, submit(batch)))
+            if len(waiting) >= ahead:
+                yield _finish(*waiting.popleft(), submit)
+        while waiting:
+            yield _finish(*waiting.popleft(), submit)
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _finish(batch: list[Artifact], future: Future[bytes], submit: object) -> Examined:
+    from modelshelf.serde import unpack_examinations
+
+    try:
+        return list(zip(batch, unpack_examinations(future.result()), strict=True))
+    except Exception as error:  # whatever an executor or a worker's death raises
+        if len(batch) == 1:
+            return [(batch[0], _failed(batch[0], error))]
+    singles = [(one, submit([one])) for one in batch]  # type: ignore[operator]
+    return [pair for one, again in singles for pair in _finish([one], again, submit)]
+
+
+def _failed(artifact: Artifact, error: Exception) -> Examination:
+    reason = describe(error)
+    failure = PluginFailure(plugin="worker", version=None, hook="examine", reason=reason, path=artifact.path)
+    message = f"{artifact.path}: could not be examined: {reason}"
+    problem = Problem(code="examination-failed", path=artifact.path, message=message, plugin="worker")
+    return Examination(failures=(failure,), rejected=problem)
+
+
+def _packed(batch: list[Artifact], depth: Depth) -> bytes:
+    from modelshelf.serde import pack_artifacts
+
+    return pack_artifacts(batch, depth)
+
+
+@lru_cache(maxsize=1)
+def _worker_examiner() -> Examiner:
+    from modelshelf.plugin.call import PluginSet
+
+    return Examiner(PluginSet.discover())
+
+
+def examine_batch(payload: bytes) -> bytes:
+    """Examine packed artifacts with this process's own plugins; runs on any executor."""
+    from modelshelf.serde import pack_examinations, unpack_artifacts
+
+    artifacts, depth = unpack_artifacts(payload)
+    examiner = _worker_examiner()
+    return pack_examinations([examiner.examine(one, depth) for one in artifacts])
+
+
+def fan_out(
+    examiner: Examiner,
+    batches: Iterator[list[Artifact]],
+    depth: Depth,
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+) -> Iterator[Examined]:
+    """Examine batches wherever that is fastest: on the executor that was given, here, or in worker processes.
+
+    Args:
+        workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
+    """
+    if executor is not None:
+        yield from examined_by(executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2)
+        return
+    count = (os.cpu_count() or 1) if workers is None else workers
+    if count <= 1 or os.name == "nt":
+        yield from examined_here(examiner, batches, depth)
+        return
+    first: list[list[Artifact]] = []
+    for batch in batches:
+        first.append(batch)
+        if workers is not None or sum(map(len, first)) >= _WORTH_A_POOL:
+            break
+    else:
+        yield from examined_here(examiner, iter(first), depth)
+        return
+    pool = WorkerPool(count, HOOK_SECONDS)
+    finished = False
+    try:
+        yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count)
+        finished = True
+    finally:
+        pool.shutdown(cancel_futures=not finished)
+
+
+def _chain(first: list[list[Artifact]], rest: Iterator[list[Artifact]]) -> Iterator[list[Artifact]]:
+    yield from first
+    yield from rest

@@ -1,0 +1,176 @@
+"""Files of one folder become artifacts: shards together, companions beside them, ids proposed. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import attrs
+from attrs import field, frozen
+
+from modelshelf.discovery.names import FormatTable, is_auxiliary, is_companion, suffix_of, unfinished_reason
+from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
+from modelshelf.source import Folder
+
+# `-00001-of-00003` by convention; other widths and `_` exist in the wild.
+_NUMBERED = re.compile(r"(?P<stem>.+)[-_](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>\.[^.]+)", re.DOTALL)
+_QUANTIZATION = re.compile(
+    r"(?i)(?<![a-z0-9])((?:i?q[1-8]|tq[12])_(?:[a-z0-9]+)(?:_[a-z0-9]+)?|bf16|f16|f32|fp16|fp32|fp8|int8|int4|mxfp4|nvfp4)"
+    r"(?![a-z0-9])"
+)
+_GENERIC_STEMS = frozenset({"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"})
+_MOST_SHARDS = 100_000
+
+IndexReader = Callable[[str, ArtifactFile], "Sequence[str] | Problem"]
+"""Gives the shard names that an index in a folder declares, or why it cannot."""
+
+
+@frozen(kw_only=True)
+class Grouped:
+    """What one folder's files make.
+
+    Attributes:
+        artifacts: Artifacts, in the order of their primary names, each with a proposed id.
+        unfinished: Unfinished downloads.
+        problems: Files that could not be grouped, and why.
+    """
+
+    artifacts: tuple[Artifact, ...] = field(default=(), converter=tuple)
+    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=tuple)
+    problems: tuple[Problem, ...] = field(default=(), converter=tuple)
+
+
+def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source: str = "local") -> Grouped:
+    """Group the files of one folder."""
+    unfinished, problems = [], []
+    companions: list[ArtifactFile] = []
+    weights: dict[str, ArtifactFile] = {}
+    indexes: list[ArtifactFile] = []
+    for one in folder.files:
+        reason = unfinished_reason(one.name)
+        if reason:
+            path = _join(folder.path, one.name)
+            unfinished.append(UnfinishedDownload(path=path, size=one.size, reason=reason))
+        elif is_companion(one.name):
+            companions.append(attrs.evolve(one, role=Role.COMPANION))
+        elif formats.is_index(one.name):
+            indexes.append(attrs.evolve(one, role=Role.INDEX))
+        else:
+            weights[one.name] = one
+    auxiliary = [one for name, one in weights.items() if is_auxiliary(name)]
+    if len(auxiliary) < len(weights):  # a projector or optimizer state alone is what its folder holds
+        for one in auxiliary:
+            companions.append(attrs.evolve(weights.pop(one.name), role=Role.COMPANION))
+    companions.sort(key=lambda one: one.name)
+
+    sets: list[tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]] = []
+    for index in indexes:
+        declared = read_index(folder.path, index)
+        if isinstance(declared, Problem):
+            problems.append(declared)
+            continue
+        present = [weights.pop(name) for name in declared if name in weights]
+        if present:
+            held = {one.name for one in present}
+            sets.append((index.name, present, index, tuple(name for name in declared if name not in held)))
+        else:
+            path = _join(folder.path, index.name)
+            message = f"{path}: none of the {len(declared)} shards that it names is in the folder"
+            problems.append(Problem(code="index-without-shards", path=path, message=message))
+    sets += _numbered_sets(weights)
+    sets += [(name, [one], None, ()) for name, one in weights.items()]
+    sets.sort(key=lambda one: one[0])
+    artifacts = [
+        Artifact(
+            folder=folder.path,
+            primary=primary,
+            files=(*shards, *((index,) if index else ()), *companions),
+            source=source,
+            facts={name: value for name, value in folder.facts.items() if name != "named_directly"},
+            missing=missing,
+            named_directly=bool(folder.facts.get("named_directly")),
+        )
+        for primary, shards, index, missing in sets
+    ]
+    return Grouped(artifacts=_with_ids(folder, artifacts, formats), unfinished=unfinished, problems=problems)
+
+
+def _numbered_sets(
+    weights: dict[str, ArtifactFile],
+) -> list[tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]]:
+    """Take the files that number themselves `N of M` out of `weights`, a set for each stem, count and ending."""
+    sets: defaultdict[tuple[str, str, str], dict[int, ArtifactFile]] = defaultdict(dict)
+    for name, one in weights.items():
+        match = _NUMBERED.fullmatch(name)
+        if match is None or not 1 <= int(match["number"]) <= int(match["total"]) <= _MOST_SHARDS:
+            continue
+        key = (match["stem"], match["total"], match["suffix"])
+        if int(match["number"]) in sets[key]:
+            continue
+        sets[key][int(match["number"])] = one
+    grouped = []
+    for key, shards in sets.items():
+        for one in shards.values():
+            del weights[one.name]
+        ordered = [shards[number] for number in sorted(shards)]
+        missing = tuple(
+            _numbered_name(ordered[0].name, number) for number in range(1, int(key[1]) + 1) if number not in shards
+        )
+        grouped.append((ordered[0].name, ordered, None, missing))
+    return grouped
+
+
+def _numbered_name(like: str, number: int) -> str:
+    match = _NUMBERED.fullmatch(like)
+    assert match is not None  # noqa: S101 - `like` was grouped by this very pattern
+    start, end = match.span("number")
+    return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
+
+
+def _with_ids(folder: Folder, artifacts: list[Artifact], formats: FormatTable) -> list[Artifact]:
+    base = folder.model_id or os.path.basename(os.path.normpath(folder.path)) or "models"
+    # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
+    claimed = [one for one in artifacts if formats.claims(_first_weight(one))]
+    named = []
+    variants = _variants([_first_weight(one) for one in claimed])
+    by_primary = {one.primary: variant for one, variant in zip(claimed, variants, strict=True)}
+    for one in artifacts:
+        variant = by_primary.get(one.primary, _first_weight(one))
+        alone = len(claimed) == 1 and one.primary in by_primary and not one.named_directly
+        named.append(attrs.evolve(one, model_id=base if alone else f"{base}:{variant}"))
+    return named
+
+
+def _first_weight(artifact: Artifact) -> str:
+    return artifact.weights[0].name
+
+
+def _variants(names: list[str]) -> list[str]:
+    """What tells apart several models of one folder: the quantization, else the stem, else the whole name."""
+    stems = [_stem(name) for name in names]
+    quantizations = [[match[1].upper() for match in _QUANTIZATION.finditer(stem)] for stem in stems]
+    bare = {_QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
+    told = [found[-1] if found else "" for found in quantizations]
+    if len(bare) == 1 and all(told) and len(set(told)) == len(told) and len(told) > 1:
+        return told
+    counted: defaultdict[str, int] = defaultdict(int)
+    for stem in stems:
+        counted[stem.casefold()] += 1
+    return [
+        name if counted[stem.casefold()] > 1 else suffix_of(name).lstrip(".") if stem in _GENERIC_STEMS else stem
+        for name, stem in zip(names, stems, strict=True)
+    ]
+
+
+def _stem(name: str) -> str:
+    match = _NUMBERED.fullmatch(name)
+    if match:
+        return match["stem"]
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix else name
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"

@@ -1,0 +1,143 @@
+"""What file names alone tell a walk: wanted, companion, unfinished, of no interest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+from modelshelf.model import FormatType
+
+_UNFINISHED_SUFFIXES = (
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".download",
+    ".tmp",
+    ".aria2",
+    ".!qb",
+    ".opdownload",
+    ".incomplete",
+    ".downloadinprogress",
+    ".downloading",
+)
+_UNFINISHED_PATTERN = re.compile(r"-partial(-[0-9]+)?$")
+
+_COMPANIONS = frozenset(
+    {
+        "config.json",
+        "generation_config.json",
+        "adapter_config.json",
+        "params.json",
+        "model_index.json",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "preprocessor_config.json",
+        "readme.md",
+    }
+)
+_AUXILIARY = re.compile(
+    r"(training_args\.bin|optimizer\.(pt|bin)|scheduler\.(pt|bin)|scaler\.pt|rng_state(_[0-9]+)?\.pth)"
+)
+# Weights that belong to another model and are loaded beside it.
+_PROJECTOR = re.compile(r"(^|.*[-_.])(mmproj|imatrix)([-_.].*)?\.gguf|.*\.imatrix|(mtp|eagle3|dflash|dspark)-.*\.gguf")
+
+# Endings that no model ever has: a file with another unknown ending, or none, is looked into once.
+_OF_NO_INTEREST = frozenset(
+    ".1 .avi .bat .bib .bmp .c .cc .cfg .cmake .conf .cpp .css .csv .cu .cuh .db .diff .doc .docx .eot .exe .flac "
+    ".gif .gitattributes .gitignore .gitkeep .go .gv .h .hpp .htm .html .ico .ini .ipynb .java .jinja .jpeg .jpg "
+    ".js .json .jsonl .jsx .lock .log .lua .m .map .md .mdb .metadata .mkv .mo .mov .mp3 .mp4 .odt .ogg .otf .patch "
+    ".pdf .php .pl .plist .png .po .ppt .pptx .proto .ps1 .py .pyc .pyi .pyx .r .rb .rs .rst .scss .sh .sql .srt "
+    ".svg .swift .tex .tif .tiff .toml .ts .tsv .tsx .ttf .txt .typed .vue .wav .webm .webp .whl .woff .woff2 .xls "
+    ".xlsx .xml .yaml .yml".split()
+)
+
+
+def suffix_of(name: str) -> str:
+    """The ending of a name, lower case with its dot; empty where it has none."""
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot and stem.strip(".") else ""
+
+
+def unfinished_reason(name: str) -> str | None:
+    """Why a name is an unfinished download's, or None."""
+    lowered = name.lower()
+    for suffix in _UNFINISHED_SUFFIXES:
+        if lowered.endswith(suffix):
+            return f"its name ends in {suffix}"
+    return "its name ends in -partial" if _UNFINISHED_PATTERN.search(lowered) else None
+
+
+def is_companion(name: str) -> bool:
+    """Whether the file tells about the model beside it."""
+    return name.lower() in _COMPANIONS
+
+
+def is_auxiliary(name: str) -> bool:
+    """Whether the file is a model's own by-product when it lies beside a model: optimizer state, a projector."""
+    lowered = name.lower()
+    return bool(_AUXILIARY.fullmatch(lowered) or _PROJECTOR.fullmatch(lowered))
+
+
+@frozen(kw_only=True)
+class FormatTable:
+    """What the format plugins want to see, as one table of names.
+
+    Attributes:
+        formats: Each format.
+        suffixes: Every ending that some format claims.
+        index_suffixes: Every ending of an index of shards.
+    """
+
+    formats: tuple[FormatType, ...]
+    suffixes: frozenset[str] = field(init=False)
+    index_suffixes: tuple[str, ...] = field(init=False)
+
+    @suffixes.default
+    def _all_suffixes(self) -> frozenset[str]:
+        return frozenset(suffix.lower() for one in self.formats for suffix in one.suffixes)
+
+    @index_suffixes.default
+    def _all_index_suffixes(self) -> tuple[str, ...]:
+        return tuple({suffix.lower(): None for one in self.formats for suffix in one.index_suffixes})
+
+    @classmethod
+    def of(cls, formats: Iterable[FormatType]) -> FormatTable:
+        """The table of these formats."""
+        return cls(formats=tuple(formats))
+
+    def claims(self, name: str) -> bool:
+        """Whether some format claims the ending of this name."""
+        return suffix_of(name) in self.suffixes
+
+    def is_index(self, name: str) -> bool:
+        """Whether the name is that of an index of shards."""
+        return bool(self.index_suffixes) and name.lower().endswith(self.index_suffixes)
+
+    def wants(self, name: str) -> bool:
+        """Whether a walk should ask the system about a file of this name."""
+        suffix = suffix_of(name)
+        return (
+            suffix in self.suffixes
+            or suffix not in _OF_NO_INTEREST
+            or is_companion(name)
+            or self.is_index(name)
+            or unfinished_reason(name) is not None
+        )
+
+    def suffix_formats(self, suffix: str) -> frozenset[str]:
+        """Names of the formats that claim an ending."""
+        return frozenset(one.name for one in self.formats if suffix in one.suffixes)
+
+    def magic_formats(self, head: bytes) -> frozenset[str]:
+        """Names of the formats whose magic bytes the head of a file shows."""
+        return frozenset(
+            one.name
+            for one in self.formats
+            if any(head[offset : offset + len(magic)] == magic for offset, magic in one.magic)
+        )

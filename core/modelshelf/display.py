@@ -1,0 +1,177 @@
+"""Text for a terminal: hostile characters made visible, columns aligned, nothing wider than the screen.
+
+Whatever comes from a file, a name or an error is hostile until it went through `neutral`; `lay_out`
+does that to every cell itself, so that no field can be forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+ELLIPSIS = "…"
+UNKNOWN = "-"
+_GAP = "  "
+_NARROWEST = 8  # cells that a column which gives way keeps
+
+# Printable to Python, yet invisible: with them two different names look alike (Unicode's
+# Default_Ignorable_Code_Point, beyond the format characters that `str.isprintable` refuses).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_SURROGATE_ESCAPED = range(0xDC80, 0xDD00)  # how `os.fsdecode` keeps a byte that is no UTF-8
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def neutral(text: str) -> str:
+    r"""The text with every character that could steer a terminal, or hide, written out.
+
+    Controls (C0, DEL, C1), bidirectional marks and overrides, line and paragraph separators, zero-width
+    and other format characters, unassigned ones, spaces other than U+0020 and lone surrogates become
+    ``\x1b``, ``\u202e`` or ``\U000e0001``; a byte that is no UTF-8 becomes ``\xff``. What is left is on
+    one line and safe to print in any encoding that has its letters.
+    """
+    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
+        return text
+    return "".join(
+        character if character.isprintable() and not _INVISIBLE.match(character) else _written_out(character)
+        for character in text
+    )
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    if code in _SURROGATE_ESCAPED:
+        code -= 0xDC00
+    if code <= 0xFF:  # noqa: PLR2004 - two hexadecimal digits
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the neutral text takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def shorten(text: str, limit: int) -> str:
+    """The neutral text within `limit` cells; what is left out of its middle becomes ``…``.
+
+    The middle, because names of models differ at their ends: ``Llama-3.2-1B-…-Q4_K_M``.
+    """
+    if cells(text) <= limit:
+        return text
+    if limit < 1:
+        return ""
+    tail = (limit - 1) // 3
+    return _within(text, limit - 1 - tail) + ELLIPSIS + _within(text[::-1], tail)[::-1]
+
+
+def cut(text: str, limit: int) -> str:
+    """The neutral text within `limit` cells; what is left out at its end becomes ``…``."""
+    if cells(text) <= limit:
+        return text
+    return _within(text, limit - 1) + ELLIPSIS if limit > 0 else ""
+
+
+def _within(text: str, limit: int) -> str:
+    used = 0
+    for position, character in enumerate(text):
+        used += _cells_of(character)
+        if used > limit:
+            return text[:position]
+    return text
+
+
+def styled(text: str, style: str | None) -> str:
+    """The neutral text in a colour or weight: ``bold``, ``dim``, ``red``, ``green``, ``yellow``, ``cyan``."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and text else text
+
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        title: Its heading.
+        right: Whether it is aligned to the right, as numbers are.
+        gives_way: Whether it is shortened where the table is wider than the screen.
+        optional: Whether it is left out when every cell of it is empty.
+    """
+
+    title: str
+    right: bool = False
+    gives_way: bool = False
+    optional: bool = False
+
+
+class Cell(NamedTuple):
+    """A cell with a style of its own; a plain string has none."""
+
+    text: str
+    style: str | None = None
+
+
+def lay_out(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str | Cell]],
+    *,
+    width: int | None = None,
+    colour: bool = False,
+) -> Iterator[str]:
+    """The lines of a table with its heading: columns aligned, two spaces between them.
+
+    Args:
+        columns: The columns.
+        rows: One cell per column and row. Text may be hostile: it is made neutral here.
+        width: Cells of the screen, or None for a table as wide as it has to be.
+        colour: Whether styles are applied.
+    """
+    texts = [
+        [neutral(cell.text if isinstance(cell, Cell) else cell) for cell in row] for row in (rows := [*rows])
+    ]
+    shown = [
+        number
+        for number, column in enumerate(columns)
+        if not column.optional or any(text[number] for text in texts)
+    ]
+    widths = [
+        max([cells(column.title), *(cells(text[number]) for text in texts)])
+        for number, column in enumerate(columns)
+    ]
+    if width is not None:
+        _give_way(
+            columns, widths, sum(widths[number] for number in shown) + len(_GAP) * (len(shown) - 1) - width
+        )
+    titles = [Cell(column.title, "bold") for column in columns]
+    for row, text in zip([titles, *rows], [[column.title for column in columns], *texts], strict=True):
+        line = [
+            _aligned(columns[number], text[number], row[number] if colour else "", widths[number])
+            for number in shown
+        ]
+        yield _GAP.join(line).rstrip()
+
+
+def _give_way(columns: Sequence[Column], widths: list[int], excess: int) -> None:
+    for number, column in enumerate(columns):
+        if column.gives_way and excess > 0:
+            given = min(excess, max(widths[number] - max(_NARROWEST, cells(column.title)), 0))
+            widths[number] -= given
+            excess -= given
+
+
+def _aligned(column: Column, text: str, cell: str | Cell, width: int) -> str:
+    if column.gives_way:
+        text = shorten(text, width)
+    padding = " " * (width - cells(text))
+    text = styled(text, cell.style if isinstance(cell, Cell) else None)
+    return padding + text if column.right else text + padding

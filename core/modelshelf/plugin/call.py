@@ -1,0 +1,152 @@
+"""The only place that calls hooks: each implementation alone, under a guard.
+
+An implementation that raises, exits, raises late from a generator or gives the wrong type costs its own
+result only. `KeyboardInterrupt` passes through. `ReadError` is the file's fault, not the plugin's, and is
+handed to the caller beside the results.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from attrs import frozen
+
+from modelshelf.command import CommandType
+from modelshelf.errors import ReadError
+from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
+from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
+from modelshelf.plugin.report import PluginFailure, PluginReport, describe
+from modelshelf.serializer import SerializerType
+from modelshelf.source import SourceType
+from modelshelf.store import StoreType
+
+log = logging.getLogger(__name__)
+
+_MOST_RESULTS = 10_000  # of one call: a generator that never ends must end
+
+# What a hook gives: the type of one result, and whether it may give several.
+_RESULTS: dict[str, tuple[type, bool]] = {
+    "modelshelf_formats": (FormatType, True),
+    "modelshelf_detect_format": (Detection, False),
+    "modelshelf_extract_metadata": (ModelMetadata, True),
+    "modelshelf_probe_health": (Finding, True),
+    "modelshelf_serializers": (SerializerType, True),
+    "modelshelf_sources": (SourceType, True),
+    "modelshelf_stores": (StoreType, True),
+    "modelshelf_commands": (CommandType, True),
+    "modelshelf_model_changed": (type(None), False),
+}
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What one plugin gave to one call.
+
+    Attributes:
+        plugin: The plugin's display name.
+        results: Its results, of the hook's type.
+        read_error: The file's fault that ended the call, or None. Results given before it are kept.
+    """
+
+    plugin: str
+    results: tuple[Any, ...] = ()
+    read_error: ReadError | None = None
+
+
+class PluginSet:
+    """The plugins that a registry works with.
+
+    Attributes:
+        failures: Every failure since the plugins were loaded, load failures included.
+    """
+
+    def __init__(self, loaded: LoadedPlugins) -> None:
+        self._loaded = loaded
+        self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
+        for failure in self.failures:
+            _log_failure(failure)
+
+    @classmethod
+    def discover(cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = ()) -> PluginSet:
+        """Load every installed plugin, and those passed in; blocked ones are named but not imported."""
+        return cls(load([*find(), *given(extra)], frozenset(blocked) | blocked_names()))
+
+    @property
+    def reports(self) -> tuple[PluginReport, ...]:
+        """Each plugin's report, in the order of loading."""
+        return self._loaded.reports
+
+    def call(self, hook: str, *, path: str | None = None, **arguments: Any) -> Iterator[Outcome]:
+        """Call every plugin's implementation of a hook, one by one.
+
+        Args:
+            hook: The hook's name.
+            path: The artifact that it is about, for the record of a failure.
+            arguments: What the hook gives; each implementation gets those that it takes.
+        """
+        for implementation in self._loaded.hooks[hook]:
+            yield self._call_one(implementation, path, arguments)
+
+    def collect(self, hook: str) -> list[Any]:
+        """Every plugin's results of a hook without arguments, in order."""
+        return [result for outcome in self.call(hook) for result in outcome.results]
+
+    def _call_one(self, one: HookImplementation, path: str | None, arguments: dict[str, Any]) -> Outcome:
+        kind, several = _RESULTS[one.hook]
+        kept: list[Any] = []
+        read_error: ReadError | None = None
+        try:
+            value = one.function(**{name: arguments[name] for name in one.arguments})
+            for result in _results(value, kind, several):
+                if len(kept) >= _MOST_RESULTS:
+                    self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
+                    break
+                if isinstance(result, kind):
+                    kept.append(result)
+                else:
+                    self._fail(one, f"gave {type(result).__name__} where {kind.__name__} is wanted", path)
+        except ReadError as error:
+            read_error = error
+        except (Exception, SystemExit) as error:  # a plugin may do anything; its failure is recorded, not hidden
+            self._fail(one, describe(error), path)
+        return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
+
+    def _fail(self, one: HookImplementation, reason: str, path: str | None) -> None:
+        failure = one.report.record(one.hook, reason, path)
+        self.failures.append(failure)
+        _log_failure(failure)
+
+
+def _results(value: Any, kind: type, several: bool) -> Iterable[Any]:  # noqa: FBT001 - read off one table
+    if value is None:
+        return ()
+    if isinstance(value, kind) or not several or not isinstance(value, Iterable) or isinstance(value, str | bytes):
+        return (value,)
+    return value
+
+
+def _log_failure(failure: PluginFailure) -> None:
+    log.warning(
+        "plugin failed: %s",
+        failure,
+        extra={
+            "event": "plugin failed",
+            "plugin": failure.plugin,
+            "plugin_version": failure.version,
+            "hook": failure.hook,
+            "reason": failure.reason,
+            "path": failure.path,
+        },
+    )
+
+
+def named(plugins: PluginSet, hook: str, attribute: str, wanted: Callable[[str], bool]) -> Iterator[Any]:
+    """The descriptors of a hook whose `attribute` is wanted; the first plugin that gives a name keeps it."""
+    seen = set()
+    for one in plugins.collect(hook):
+        name = getattr(one, attribute)
+        if name not in seen and wanted(name):
+            seen.add(name)
+            yield one

@@ -1,0 +1,85 @@
+"""What became of each plugin: loaded, blocked, failed, and what failed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from attrs import define, field, frozen
+
+
+class PluginState(Enum):
+    """What became of a plugin when it was loaded."""
+
+    LOADED = "loaded"
+    DISABLED = "disabled"
+    FAILED = "failed"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@frozen(kw_only=True)
+class PluginFailure:
+    """One failure of one plugin.
+
+    Attributes:
+        plugin: Display name, ``distribution[entry]``.
+        version: Version of the plugin's distribution, or None.
+        hook: The hook that failed, or ``load``.
+        reason: What happened, in one line.
+        path: The artifact that the hook was called for, or None.
+    """
+
+    plugin: str
+    version: str | None
+    hook: str
+    reason: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        version = f" {self.version}" if self.version else ""
+        return f"{self.plugin}{version}: {self.hook}: {self.reason}"
+
+
+@define(kw_only=True)
+class PluginReport:
+    """One plugin as `modelshelf plugins` shows it.
+
+    Attributes:
+        name: The entry point's name.
+        plugin: Display name, ``distribution[entry]``.
+        distribution: The distribution's name, or None for a plugin that was passed in.
+        version: The distribution's version, or None.
+        state: What became of it.
+        hooks: Names of the hooks that it implements, sorted.
+        load_seconds: Time that its import took.
+        failures: What failed, in order; repeats of one reason are counted once.
+    """
+
+    name: str
+    plugin: str
+    distribution: str | None = None
+    version: str | None = None
+    state: PluginState = PluginState.LOADED
+    hooks: tuple[str, ...] = ()
+    load_seconds: float = 0.0
+    failures: list[PluginFailure] = field(factory=list)
+
+    def record(self, hook: str, reason: str, path: str | None = None) -> PluginFailure:
+        """Remember a failure and give it back."""
+        failure = PluginFailure(plugin=self.plugin, version=self.version, hook=hook, reason=reason, path=path)
+        if not any((one.hook, one.reason) == (hook, reason) for one in self.failures):
+            self.failures.append(failure)
+        return failure
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type and message."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def failed(reports: Iterable[PluginReport]) -> list[PluginReport]:
+    """The plugins that failed, on loading or since."""
+    return [one for one in reports if one.failures]
