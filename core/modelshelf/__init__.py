@@ -20,8 +20,63 @@ if TYPE_CHECKING:
     from modelshelf.source import Folder, Listing, Place, Source, SourceType, Walk
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
 
+_MODEL = (
+    "Artifact",
+    "ArtifactFile",
+    "Candidate",
+    "Depth",
+    "Detection",
+    "DiscoveryStats",
+    "EventKind",
+    "Finding",
+    "Fingerprint",
+    "FormatType",
+    "HealthReport",
+    "HealthStatus",
+    "Location",
+    "ModelConfig",
+    "ModelEvent",
+    "ModelMetadata",
+    "ModelVersion",
+    "Origin",
+    "Problem",
+    "Provenance",
+    "Query",
+    "Role",
+    "Severity",
+    "UnfinishedDownload",
+)
+_ERRORS = (
+    "BudgetExceededError",
+    "ConfigurationError",
+    "DamagedStoreError",
+    "DuplicateModelError",
+    "FileChangedError",
+    "FormatError",
+    "HookError",
+    "InvalidModelError",
+    "InvalidValueError",
+    "InvalidVersionError",
+    "ModelshelfError",
+    "PluginError",
+    "PluginLoadError",
+    "PluginTimeoutError",
+    "ReadError",
+    "RegistryClosedError",
+    "RegistryError",
+    "SerializerError",
+    "SourceError",
+    "StoreError",
+    "StoreFullError",
+    "StoreUnavailableError",
+    "TruncatedFileError",
+    "UnknownModelError",
+    "UnreadableFileError",
+)
 _HOMES = {
     "modelshelf.command": ("CommandType",),
+    "modelshelf.errors": _ERRORS,
+    "modelshelf.model": _MODEL,
     "modelshelf.plugin": ("hookimpl",),
     "modelshelf.reader": ("ArtifactReader", "Budget", "FileReader"),
     "modelshelf.registry": ("ModelRegistry",),
@@ -29,14 +84,11 @@ _HOMES = {
     "modelshelf.source": ("Folder", "Listing", "Place", "Source", "SourceType", "Walk"),
     "modelshelf.store": ("Snapshot", "Store", "StoreType", "Transaction"),
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)  # noqa: PLE0605 - one table names every public name
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    for home in ("modelshelf.model", "modelshelf.errors"):
-        module = import_module(home)
-        if name in module.__all__:
-            return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

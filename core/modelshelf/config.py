@@ -8,7 +8,7 @@ The file is ``modelshelf.toml`` in the user's configuration folder, or the one t
     disable_plugins = ["mylab"]             # MODELSHELF_DISABLE_PLUGINS, separated by commas
     workers = 4                             # MODELSHELF_WORKERS
 
-    [[sources]]                             # settings of one source; the rest of the table is the source's own
+    [[sources]]                             # settings of one source, which reads the rest of the table
     name = "ollama"
     root = "/srv/ollama"
 
@@ -18,13 +18,15 @@ Relative paths in the file are relative to its folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from modelshelf.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 FILE_NAME = "modelshelf.toml"
 STORE_FOLDER = "vendor/layerData"

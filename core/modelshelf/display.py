@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 ELLIPSIS = "…"
 UNKNOWN = "-"
@@ -136,9 +138,8 @@ def lay_out(
         width: Cells of the screen, or None for a table as wide as it has to be.
         colour: Whether styles are applied.
     """
-    texts = [
-        [neutral(cell.text if isinstance(cell, Cell) else cell) for cell in row] for row in (rows := [*rows])
-    ]
+    rows = list(rows)
+    texts = [[neutral(cell.text if isinstance(cell, Cell) else cell) for cell in row] for row in rows]
     shown = [
         number
         for number, column in enumerate(columns)

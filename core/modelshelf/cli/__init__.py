@@ -10,13 +10,16 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from modelshelf.cli.group import PROGRAM, cli
-from modelshelf.display import neutral
+from modelshelf.cli.screen import complain
 from modelshelf.errors import ConfigurationError, InvalidValueError, ModelshelfError, SerializerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -41,25 +44,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run([*(sys.argv[1:] if arguments is None else arguments)])
         sys.stdout.flush()
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; what was recorded before stands", INTERRUPTED)
-    except BrokenPipeError:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - _tell tells each, defects included
+        code = _tell(error)
+    return code
+
+
+def _tell(error: BaseException) -> int:
+    """Tell a failure in one line on standard error, and give its exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
         _let_go_of_output()
         return READER_GONE
-    except click.ClickException as error:
-        return _fail_usage(error)
-    except ModelshelfError as error:
-        return _fail(f"error: {error}", WRONG_USE if isinstance(error, _WRONG_USE) else PROBLEM)
-    except OSError as error:
+    code, message = PROBLEM, f"error: {error}"
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        code, message = INTERRUPTED, "interrupted; what was recorded before stands"
+    elif isinstance(error, click.ClickException):
+        _tell_usage(error)
+        code, message = error.exit_code, f"error: {error.format_message()}"
+    elif isinstance(error, _WRONG_USE):
+        code = WRONG_USE
+    elif isinstance(error, OSError):
         _let_go_of_output()
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return _fail(f"error: {where}{error.strerror or error}", PROBLEM)
-    except Exception as error:  # noqa: BLE001 - a defect, here or in a plugin's command; -vv shows where
-        logging.getLogger(__name__).debug("this is a defect", exc_info=True)
-        return _fail(f"error: unexpected {type(error).__name__}: {error} (-vv shows where)", DEFECT)
+        message = f"error: {where}{error.strerror or error}"
+    elif not isinstance(error, ModelshelfError):  # a defect, here or in a plugin's command
+        logging.getLogger(__name__).debug("this is a defect", exc_info=error)
+        code, message = DEFECT, f"error: unexpected {type(error).__name__}: {error} (-vv shows where)"
+    complain(message)
     return code
+
+
+def _tell_usage(error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    if isinstance(context, click.Context):
+        complain(context.get_usage().removeprefix("Usage: "), label="usage")
+        complain(f"`{context.command_path} --help` tells more")
 
 
 def _run(arguments: list[str]) -> int:
@@ -68,23 +88,10 @@ def _run(arguments: list[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
-    # click's own main() turns an interrupt into an empty line and an Abort; these two lines are the rest of it.
+    # What click's own main() does besides: it turns an interrupt into an empty line and an Abort.
     with cli.make_context(PROGRAM, arguments or ["--help"]) as context:
         result = cli.invoke(context)
     return result if type(result) is int else DONE
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {neutral(message)}", file=sys.stderr)
-    return code
-
-
-def _fail_usage(error: click.ClickException) -> int:
-    context = getattr(error, "ctx", None)
-    if isinstance(context, click.Context):
-        print(context.get_usage(), file=sys.stderr)
-        print(f"`{neutral(context.command_path)} --help` tells more", file=sys.stderr)
-    return _fail(f"error: {error.format_message()}", error.exit_code)
 
 
 def _let_go_of_output() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import sys
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from modelshelf.cli.screen import Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from modelshelf.config import Settings
     from modelshelf.model import ModelConfig
     from modelshelf.registry import ModelRegistry
@@ -64,7 +64,8 @@ class App:
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write machine output to standard output."""
-        stream = click.get_binary_stream("stdout")
+        sys.stdout.flush()
+        stream = sys.stdout.buffer
         for chunk in chunks:
             stream.write(chunk)
         stream.flush()

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import complete_id, depth_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
     from modelshelf.model import HealthReport
 
@@ -53,7 +53,7 @@ def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
         screen.table(
             (Column("ID", gives_way=True), Column("HEALTH"), Column("FINDINGS", right=True)),
             [
-                (model_id, health(report.status), str(len(report.findings)))
+                (model_id, health(str(report.status)), str(len(report.findings)))
                 for model_id, report in reports.items()
             ],
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import json_option
+
+if TYPE_CHECKING:
+    from modelshelf.cli.app import App
 
 
 @click.command()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import complete_id, json_option
+from modelshelf.cli.screen import complain
+
+if TYPE_CHECKING:
+    from modelshelf.cli.app import App
 
 
 @click.command()
@@ -28,5 +31,5 @@ def command(app: App, *, model_id: str | None, as_json: bool) -> int:
     elif model:
         app.screen.line(model.id)
     else:
-        print("modelshelf: no model is the default: `modelshelf default ID` sets one", file=sys.stderr)
+        complain("no model is the default; `modelshelf default ID` sets one")
     return int(model is None)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import complete_format, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelshelf.cli.app import App
 
 
 @click.command()

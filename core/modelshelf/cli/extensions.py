@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from attrs import frozen
 
-from modelshelf.cli.app import App
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
 from modelshelf.plugin.call import PluginSet
 from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
 from modelshelf.plugin.report import describe
+
+if TYPE_CHECKING:
+    from modelshelf.cli.app import App
 
 
 @frozen(kw_only=True)
@@ -37,7 +41,7 @@ class Extension:
             HookError: It cannot be loaded, or is no click command.
         """
         try:
-            command = self.offered.load()
+            command: object = self.offered.load()
         except (Exception, SystemExit) as error:  # a plugin may do anything
             raise HookError(self.plugin, f"command {self.offered.name!r}: {describe(error)}") from error
         if not isinstance(command, click.Command):

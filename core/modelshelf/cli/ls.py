@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import complete_format, json_option
+from modelshelf.cli.screen import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from modelshelf.cli.app import App
     from modelshelf.registry import ModelRegistry
 
 
@@ -68,7 +68,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @json_option
 @click.pass_obj
-def command(app: App, *, output: str, as_json: bool, model_format: str | None, **conditions: Any) -> None:
+def command(app: App, /, *, output: str, as_json: bool, model_format: str | None, **conditions: Any) -> None:
     """List the recorded models: all, or those whose id, name, title or path holds TEXT.
 
     A model has to meet every condition. Text is compared without regard to case.
@@ -89,14 +89,14 @@ def command(app: App, *, output: str, as_json: bool, model_format: str | None, *
 def _show(app: App, registry: ModelRegistry, query: Any) -> None:
     from modelshelf.cli.models import show_table
 
-    models = registry.find(query)
+    models = registry.find_summaries(query)
     if models:
         default = registry.default()
         show_table(app.screen, models, default.id if default else None)
     elif len(registry):
-        print("no model meets these conditions", file=sys.stderr)
+        complain("no model meets these conditions")
     else:
-        print("no model is recorded yet: `modelshelf scan PATH` finds some", file=sys.stderr)
+        complain("no model is recorded yet; `modelshelf scan PATH` finds some")
 
 
 def _parameters(key: str, text: str | None) -> int | None:

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from modelshelf.cli.screen import Screen
 from modelshelf.display import UNKNOWN, Cell, Column
-from modelshelf.model import Finding, HealthStatus, ModelConfig
 from modelshelf.model.quantity import format_bytes
 
-HEALTH_STYLES = {
-    HealthStatus.UNKNOWN: "dim",
-    HealthStatus.HEALTHY: "green",
-    HealthStatus.DEGRADED: "yellow",
-    HealthStatus.UNHEALTHY: "red",
-    HealthStatus.LOADING: "cyan",
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from modelshelf.cli.screen import Screen
+    from modelshelf.model import Finding
+    from modelshelf.sealed import Summary
+
+_HEALTH_STYLES = {
+    "unknown": "dim",
+    "healthy": "green",
+    "degraded": "yellow",
+    "unhealthy": "red",
+    "loading": "cyan",
 }
 
 _COLUMNS = (
     Column("ID", gives_way=True),
     Column("VERSION"),
-    Column("FORMAT"),
-    Column("ARCH"),
-    Column("QUANT"),
+    Column("FORMAT", gives_way=True),
+    Column("ARCH", gives_way=True),
+    Column("QUANT", gives_way=True),
     Column("PARAMS", right=True),
     Column("CONTEXT", right=True),
     Column("SIZE", right=True),
     Column("HEALTH"),
     Column("NOTE", optional=True),
 )
-_WIDEST_TOLD = 24  # cells of a value that a header or card tells: a hostile one must not push the rest away
 
 
-def show_table(screen: Screen, models: Iterable[ModelConfig], default_id: str | None = None) -> None:
-    """Write one row per model; the columns NOTE holds what is out of the ordinary."""
+def show_table(screen: Screen, models: Iterable[Summary], default_id: str | None = None) -> None:
+    """Write one row per model; the column NOTE holds what is out of the ordinary."""
     screen.table(_COLUMNS, [_row(model, default_id) for model in models])
 
 
-def _row(model: ModelConfig, default_id: str | None) -> tuple[str | Cell, ...]:
-    told = model.metadata
+def _row(model: Summary, default_id: str | None) -> tuple[str | Cell, ...]:
     notes = (
         ("default", model.id == default_id),
         ("missing", model.missing),
@@ -46,21 +49,21 @@ def _row(model: ModelConfig, default_id: str | None) -> tuple[str | Cell, ...]:
     )
     return (
         model.id,
-        str(model.version),
-        told.format or UNKNOWN,
-        told.architecture or UNKNOWN,
-        told.quantization or UNKNOWN,
-        told.parameter_count or UNKNOWN,
-        UNKNOWN if told.context_length is None else str(told.context_length),
-        UNKNOWN if told.size_bytes is None else format_bytes(told.size_bytes),
+        model.version,
+        model.format or UNKNOWN,
+        model.architecture or UNKNOWN,
+        model.quantization or UNKNOWN,
+        model.parameter_count or UNKNOWN,
+        UNKNOWN if model.context_length is None else str(model.context_length),
+        UNKNOWN if model.size_bytes is None else format_bytes(model.size_bytes),
         health(model.health_status),
         ", ".join(name for name, holds in notes if holds),
     )
 
 
-def health(status: HealthStatus) -> Cell:
+def health(status: str) -> Cell:
     """A health status in its colour."""
-    return Cell(str(status), HEALTH_STYLES[status])
+    return Cell(status, _HEALTH_STYLES.get(status))
 
 
 def finding(one: Finding) -> str:
@@ -71,7 +74,7 @@ def finding(one: Finding) -> str:
     return f"{one.code}: {one.message}" + (f" ({', '.join(places)})" if places else "")
 
 
-def worst_finding(findings: tuple[Finding, ...]) -> str:
+def worst_finding(findings: Sequence[Finding]) -> str:
     """The first, which is the worst, finding in one line, and how many more there are."""
     if not findings:
         return "no finding is recorded"

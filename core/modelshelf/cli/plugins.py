@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import json_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
     from modelshelf.plugin.report import PluginReport
 
@@ -29,7 +29,7 @@ def command(app: App, *, as_json: bool) -> int:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.plugin.report import failed
 
-    # Descriptors are asked for too: a hook that fails when it is called is found here, not in the middle of a scan.
+    # Descriptors are asked for too, so that a hook which fails when it is called is found here.
     plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
     for hook in ("formats", "serializers", "sources", "stores", "commands"):
         plugins.collect(f"modelshelf_{hook}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelshelf.display import neutral, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from modelshelf.discovery.pipeline import ScanProgress
 
 _BETWEEN = 0.1  # seconds between two looks at the bar
@@ -19,7 +20,7 @@ _PATH_CELLS = 48
 
 @contextmanager
 def progress() -> Iterator[Callable[[ScanProgress], None] | None]:
-    """A callback that draws a bar on standard error, gone when the scan ends; None where that is no terminal."""
+    """A callback that draws a bar on standard error, gone when the scan ends; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import id_argument, json_option, version_argument
+
+if TYPE_CHECKING:
+    from modelshelf.cli.app import App
 
 
 @click.command()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import depth_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.model import DiscoveryStats, ModelConfig
+    from modelshelf.model import DiscoveryStats
     from modelshelf.registry import ModelRegistry
+    from modelshelf.sealed import Summary
+    from modelshelf.store import Snapshot
 
 _MOST_ROWS = 200
 _MOST_FINDINGS = 20
@@ -29,68 +32,50 @@ _MOST_PROBLEMS = 10
 @json_option
 @click.pass_obj
 def command(
-    app: App, *, paths: tuple[str, ...], depth: str, workers: int | None, force: bool, as_json: bool
+    app: App, /, *, paths: tuple[str, ...], workers: int | None, as_json: bool, **options: Any
 ) -> int:
     """Find models in each PATH and record what each is and whether it is sound.
 
     Without a PATH the configured places are scanned. Models whose files did not change are not opened
     again. Exit code 1: something could not be scanned, or a model is unhealthy.
     """
-    from modelshelf.cli.progress import progress
-    from modelshelf.model import HealthStatus
-
-    places = paths or app.settings.paths
-    with app.registry() as registry:
-        with progress() as show:
-            stats = registry.discover_models(
-                places or None,
-                depth=depth,
-                workers=workers or app.settings.workers,
-                force=force,
-                progress=show,
-            )
-        models = _found(registry, paths)
-        if as_json:
-            app.write(_document(app, registry, stats, models))
-        else:
-            _report(app.screen, stats, models, registry)
-    return int(stats.errors > 0 or any(one.health_status is HealthStatus.UNHEALTHY for one in models))
-
-
-def _found(registry: ModelRegistry, paths: Sequence[str]) -> list[ModelConfig]:
-    """The models that lie in the scanned places; all whose files are there, when no place was named."""
-    import os
-
-    from modelshelf.model import Query
-
-    models = registry.find(Query(missing=False))
-    if not paths:
-        return models
-    roots = tuple({root for path in paths for root in (os.path.abspath(path), os.path.realpath(path))})
-    inside = tuple(f"{root.rstrip(os.sep)}{os.sep}" for root in roots)
-    return [
-        model
-        for model in models
-        if any(
-            not place.missing and (place.path in roots or place.path.startswith(inside))
-            for place in model.locations
-        )
-    ]
-
-
-def _document(
-    app: App, registry: ModelRegistry, stats: DiscoveryStats, models: Sequence[ModelConfig]
-) -> Iterator[bytes]:
-    """The scan as one JSON object: the counters, what went wrong, and the records of the models."""
     from attrs import asdict
 
-    told = json.dumps(asdict(stats), indent=2)
-    yield told.rstrip("}\n").encode() + b',\n  "models": '
-    yield json.dumps(app.as_json(registry, models), indent=2).replace("\n", "\n  ").encode() + b"\n}\n"
+    from modelshelf.cli.progress import progress
+
+    with app.registry() as registry:
+        places = [*(paths or app.settings.paths or (one.root for one in registry.places() if one.present))]
+        if not places:
+            raise click.UsageError("no place is configured and no known tool keeps models here: name a PATH")
+        with progress() as show:
+            stats = registry.discover_models(
+                places, workers=workers or app.settings.workers, progress=show, **options
+            )
+        models = _found(registry, places)
+        if as_json:
+            records = [registry.get_by_version(one.id, one.version) for one in models]
+            app.write_json({**asdict(stats), "models": app.as_json(registry, filter(None, records))})
+        else:
+            _report(app.screen, stats, models, registry)
+    return int(stats.errors > 0 or any(one.health_status == "unhealthy" for one in models))
+
+
+def _found(registry: ModelRegistry, places: Sequence[str]) -> list[Summary]:
+    """The models whose files lie in the scanned places, sorted by id."""
+    from modelshelf.records import RecordReader
+
+    def seen(state: Snapshot) -> set[tuple[str | None, str]]:
+        reader = RecordReader(state)
+        roots = [os.path.abspath(place) for place in places]  # noqa: PTH100 - links stay as they are named
+        below = [one for root in roots for one in reader.seen_below(root).values()]
+        return {(one.model_id, str(one.version)) for one in below if not one.missing}
+
+    here = registry.store.view(seen)
+    return [one for one in registry.summaries(all_versions=True) if (one.id, one.version) in here]
 
 
 def _report(
-    screen: Screen, stats: DiscoveryStats, models: Sequence[ModelConfig], registry: ModelRegistry
+    screen: Screen, stats: DiscoveryStats, models: Sequence[Summary], registry: ModelRegistry
 ) -> None:
     from modelshelf.cli.models import show_table
 
@@ -98,7 +83,7 @@ def _report(
         default = registry.default()
         show_table(screen, models[:_MOST_ROWS], default.id if default else None)
         _more(screen, len(models) - _MOST_ROWS, "modelshelf ls")
-    _report_findings(screen, models)
+    _report_findings(screen, models, registry)
     _report_unfinished(screen, stats)
     _report_problems(screen, stats)
     if models or stats.problems or stats.unfinished:
@@ -108,18 +93,18 @@ def _report(
         screen.line("No models there; `modelshelf why PATH` tells what was seen in a file or folder.")
 
 
-def _report_findings(screen: Screen, models: Sequence[ModelConfig]) -> None:
-    from modelshelf.cli.models import HEALTH_STYLES, worst_finding
+def _report_findings(screen: Screen, models: Sequence[Summary], registry: ModelRegistry) -> None:
+    from modelshelf.cli.models import health, worst_finding
     from modelshelf.display import Cell
-    from modelshelf.model import HealthStatus
 
-    for status in (HealthStatus.UNHEALTHY, HealthStatus.DEGRADED):
-        ill = [model for model in models if model.health_status is status]
+    for status in ("unhealthy", "degraded"):
+        ill = [model for model in models if model.health_status == status]
         if not ill:
             continue
-        screen.heading(str(status).capitalize())
-        for model in ill[:_MOST_FINDINGS]:
-            screen.item(Cell(model.id, HEALTH_STYLES[status]), worst_finding(model.findings))
+        screen.heading(status.capitalize())
+        for one in ill[:_MOST_FINDINGS]:
+            model = registry.get_by_version(one.id, one.version)
+            screen.item(Cell(one.id, health(status).style), worst_finding(model.findings if model else ()))
         _more(screen, len(ill) - _MOST_FINDINGS, f"modelshelf ls --health {status}")
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from modelshelf.display import Cell, Column, cut, lay_out, neutral, styled
 from modelshelf.display import cells as width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 _INDENT = _GAP = "  "
 _WIDEST_VALUE = 32  # cells up to which notes are aligned
@@ -72,3 +75,8 @@ class Screen:
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text + "\n")
+
+
+def complain(text: str, label: str = "modelshelf") -> None:
+    """Write one line for people on standard error."""
+    sys.stderr.write(f"{label}: {neutral(text)}\n")

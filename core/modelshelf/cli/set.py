@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import id_argument, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from modelshelf.cli.app import App
     from modelshelf.model import ModelConfig
 
 _WORDS = {
@@ -80,16 +82,12 @@ def settable() -> Mapping[str, Callable[[str], Any]]:
     """What reads the text of each key that can be set: settings first, then fields of the metadata."""
     from typing import get_type_hints
 
+    from modelshelf.changes import CONFIG_FIELDS
     from modelshelf.model import ModelConfig, ModelMetadata
+    from modelshelf.model.metadata import FIELD_NAMES
 
-    settings = {"display_name", "aliases", "enabled", "preload", "max_workers", "max_tokens", "temperature"}
-    readers = {}
-    for kind, wanted in ((ModelConfig, settings), (ModelMetadata, None)):
-        for name, hint in get_type_hints(kind).items():
-            reader = _READERS.get(hint)
-            if reader is not None and (wanted is None or name in wanted):
-                readers[name] = reader
-    return readers
+    types = {**get_type_hints(ModelMetadata), **get_type_hints(ModelConfig)}
+    return {name: _READERS[types[name]] for name in (*CONFIG_FIELDS, *FIELD_NAMES) if types[name] in _READERS}
 
 
 def _flag(text: str) -> bool:
@@ -108,9 +106,12 @@ def _integer(text: str) -> int:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"must be a number, not {text!r}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"must be a number, not {text!r}")
+    return number
 
 
 def _list(text: str) -> tuple[str, ...]:

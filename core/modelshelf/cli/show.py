@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelshelf.cli.app import App
 from modelshelf.cli.options import id_argument, json_option, version_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
     from modelshelf.model import Location, ModelConfig, ModelVersion
     from modelshelf.registry import ModelRegistry
@@ -53,10 +54,10 @@ def recorded(registry: ModelRegistry, model_id: str, version: str | None = None)
 
 
 def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, is_default: bool) -> None:
-    from modelshelf.cli.models import HEALTH_STYLES, finding
+    from modelshelf.cli.models import finding, health
 
     screen.line(f"{model.id} {model.version}", "bold")
-    screen.line(f"  {model.health_status}", HEALTH_STYLES[model.health_status])
+    screen.item(health(str(model.health_status)))
     for one in model.findings:
         screen.line(f"  {one.severity}: {finding(one)}")
     screen.heading("Metadata")
@@ -113,14 +114,12 @@ def _for_people(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {count}" for key, count in value.items())
+        value = [f"{key}: {count}" for key, count in value.items()]
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if name == "size_bytes":
         return f"{format_bytes(value)} ({value} bytes)"
-    if name.endswith(("_at", "_since")) or name == "last_used":
-        return _moment(value)
-    return str(value)
+    return _moment(value) if name.endswith(("_at", "_since")) or name == "last_used" else str(value)
 
 
 def _moment(seconds: Any) -> str:

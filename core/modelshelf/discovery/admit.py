@@ -60,7 +60,7 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
         folder=artifact.folder,
         source=artifact.source,
         files=artifact.files,
-        fingerprint=artifact.fingerprint.digest,
+        fingerprint=artifact.fingerprint.digest if seen.complete else b"",
     )
     known = records.location(artifact.path)
     old = records.model(known.model_id, known.version) if known and known.model_id and known.version else None

@@ -61,6 +61,12 @@ class Examination:
     failures: tuple[PluginFailure, ...] = field(default=(), converter=tuple)
     rejected: Problem | None = None
 
+    @property
+    def complete(self) -> bool:
+        """Whether no plugin that votes for this artifact failed over it; otherwise the next scan looks again."""
+        voters = {vote.plugin for vote in self.votes}
+        return not any(failure.plugin in voters for failure in self.failures)
+
 
 class Examiner:
     """Looks into artifacts with a set of plugins.

@@ -51,7 +51,7 @@ def examined_by(executor: Executor, batches: Iterator[list[Artifact]], depth: De
 
 
 def _finish(batch: list[Artifact], future: Future[bytes], submit: object) -> Examined:
-    from modelshelf.serde import unpack_examinations
+    from modelshelf.discovery.wire import unpack_examinations
 
     try:
         return list(zip(batch, unpack_examinations(future.result()), strict=True))
@@ -71,7 +71,7 @@ def _failed(artifact: Artifact, error: Exception) -> Examination:
 
 
 def _packed(batch: list[Artifact], depth: Depth) -> bytes:
-    from modelshelf.serde import pack_artifacts
+    from modelshelf.discovery.wire import pack_artifacts
 
     return pack_artifacts(batch, depth)
 
@@ -85,7 +85,7 @@ def _worker_examiner() -> Examiner:
 
 def examine_batch(payload: bytes) -> bytes:
     """Examine packed artifacts with this process's own plugins; runs on any executor."""
-    from modelshelf.serde import pack_examinations, unpack_artifacts
+    from modelshelf.discovery.wire import pack_examinations, unpack_artifacts
 
     artifacts, depth = unpack_artifacts(payload)
     examiner = _worker_examiner()

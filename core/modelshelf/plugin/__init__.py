@@ -1,4 +1,4 @@
-"""Plugins: what they may offer (`spec`), how they are found (`load`), called (`call`) and reported (`report`)."""
+"""What plugins may offer (`spec`); how they are found (`load`), called (`call`) and reported (`report`)."""
 
 from __future__ import annotations
 

@@ -60,12 +60,14 @@ class PluginSet:
 
     Attributes:
         failures: Every failure since the plugins were loaded, load failures included.
+        load_failures: Those of loading alone.
     """
 
     def __init__(self, loaded: LoadedPlugins) -> None:
         self._loaded = loaded
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
-        for failure in self.failures:
+        self.load_failures = tuple(self.failures)
+        for failure in self.load_failures:
             _log_failure(failure)
 
     @classmethod
@@ -99,17 +101,21 @@ class PluginSet:
         read_error: ReadError | None = None
         try:
             value = one.function(**{name: arguments[name] for name in one.arguments})
-            for result in _results(value, kind, several):
-                if len(kept) >= _MOST_RESULTS:
+            wrong: set[str] = set()
+            for number, result in enumerate(_results(value, kind, several)):
+                if number >= _MOST_RESULTS:
                     self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
                     break
                 if isinstance(result, kind):
                     kept.append(result)
-                else:
+                elif type(result).__name__ not in wrong:  # a long list of them is one failure
+                    wrong.add(type(result).__name__)
                     self._fail(one, f"gave {type(result).__name__} where {kind.__name__} is wanted", path)
         except ReadError as error:
             read_error = error
-        except (Exception, SystemExit) as error:  # a plugin may do anything; its failure is recorded, not hidden
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit, a panic of native code: recorded, not hidden
             self._fail(one, describe(error), path)
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
 
@@ -119,12 +125,12 @@ class PluginSet:
         _log_failure(failure)
 
 
-def _results(value: Any, kind: type, several: bool) -> Iterable[Any]:  # noqa: FBT001 - read off one table
+def _results(value: Any, kind: type, several: bool) -> Iterable[Any]:
     if value is None:
         return ()
-    if isinstance(value, kind) or not several or not isinstance(value, Iterable) or isinstance(value, str | bytes):
-        return (value,)
-    return value
+    if several and isinstance(value, Iterable) and not isinstance(value, str | bytes | kind):
+        return value
+    return (value,)
 
 
 def _log_failure(failure: PluginFailure) -> None:

@@ -6,8 +6,8 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache, partial
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ import pluggy
 from attrs import field, frozen
 
 from modelshelf.plugin import spec
+from modelshelf.plugin.entries import entry_points_of
 from modelshelf.plugin.report import PluginReport, PluginState, describe
 
 GROUP = "modelshelf"
@@ -72,8 +73,13 @@ def blocked_names() -> frozenset[str]:
 
 
 def find() -> list[FoundPlugin]:
-    """Every entry point of the group: the built-in ones first, then by distribution and name."""
-    found = [_describe_entry(entry) for entry in entry_points(group=GROUP)]
+    """Every entry point of the group: the built-in ones first, then by distribution and name.
+
+    A distribution whose entry points cannot be read is found too; loading it fails with the reason.
+    """
+    broken: list[FoundPlugin] = []
+    entries = entry_points_of(GROUP, lambda name, error: broken.append(_describe_broken(name, error)))
+    found = [_describe_entry(entry) for entry in entries] + broken
     found.sort(key=lambda one: (one.distribution != BUILTIN, one.distribution or "", one.name))
     seen: dict[tuple[str, str | None], FoundPlugin] = {}
     for one in found:  # an editable and an installed copy of one distribution name the same entry twice
@@ -92,13 +98,26 @@ def _describe_entry(entry: EntryPoint) -> FoundPlugin:
     )
 
 
+def _describe_broken(distribution: str, error: Exception) -> FoundPlugin:
+    def load() -> object:
+        raise ImportError(f"its entry_points.txt cannot be read: {describe(error)}")
+
+    return FoundPlugin(
+        name=distribution, display=f"{distribution}[entry_points.txt]", load=load, distribution=distribution
+    )
+
+
 def given(plugins: Iterable[object]) -> list[FoundPlugin]:
     """Plugins that a program passes in: modules, or objects whose methods are hooks."""
     found = []
     for number, plugin in enumerate(plugins):
         name = getattr(plugin, "__name__", None) or f"{type(plugin).__name__}-{number}"
-        found.append(FoundPlugin(name=name, display=f"given[{name}]", load=lambda plugin=plugin: plugin))
+        found.append(FoundPlugin(name=name, display=f"given[{name}]", load=partial(_as_given, plugin)))
     return found
+
+
+def _as_given(plugin: object) -> object:
+    return plugin
 
 
 def load(found: Iterable[FoundPlugin], blocked: frozenset[str] = frozenset()) -> LoadedPlugins:
@@ -119,7 +138,7 @@ def load(found: Iterable[FoundPlugin], blocked: frozenset[str] = frozenset()) ->
             continue
         first = names.setdefault(one.name, report)
         if first is not report:
-            report.record("load", f"another plugin is named {one.name!r} too: {first.plugin}; both are loaded")
+            report.record("load", f"{first.plugin} is named {one.name!r} too; both are loaded")
         for implementation in _load_one(one, report):
             hooks[implementation.hook].append(implementation)
     return LoadedPlugins(reports=tuple(reports), hooks={name: tuple(all_) for name, all_ in hooks.items()})
@@ -129,7 +148,9 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
     started = time.perf_counter()
     try:
         plugin = one.load()
-    except (Exception, SystemExit) as error:  # a plugin may do anything on import
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may do anything on import, SystemExit included
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []
@@ -137,7 +158,9 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
         report.load_seconds = time.perf_counter() - started
     try:
         return _classify(plugin, report)
-    except (Exception, SystemExit) as error:  # a namespace may do anything on access
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a namespace may do anything on access
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []
@@ -169,7 +192,7 @@ def _hook_functions(plugin: object) -> list[tuple[str, Callable[..., Any]]]:
     for name in dir(plugin):
         if not name.startswith(spec.PREFIX):
             # A function marked with pluggy's decorator may give its hook's name in `specname`.
-            options = getattr(getattr(plugin, name, None), marked, None) if not name.startswith("__") else None
+            options = None if name.startswith("__") else getattr(getattr(plugin, name, None), marked, None)
             if isinstance(options, dict) and options.get("specname"):
                 found.append((str(options["specname"]), getattr(plugin, name)))
             continue
@@ -194,7 +217,8 @@ def _fit(function: Callable[..., Any], known: tuple[str, ...]) -> tuple[str, tup
         if one.name in known and one.kind is not one.POSITIONAL_ONLY:
             wanted.append(one.name)
         elif one.default is one.empty:
-            return f"takes {one.name!r}, which the hook does not give; it gives {', '.join(known) or 'nothing'}", ()
+            offered = ", ".join(known) or "nothing"
+            return f"takes {one.name!r}, which the hook does not give; it gives {offered}", ()
     return "", tuple(wanted)
 
 

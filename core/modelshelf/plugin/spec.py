@@ -56,7 +56,7 @@ def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
 
 @_hookspec
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
-    """Vote on what a candidate is, or give None. Called for every new or changed artifact, in any process.
+    r"""Vote on what a candidate is, or give None. Called for every new or changed artifact, in any process.
 
     Every plugin votes; the highest confidence wins, and a tie goes to the format whose suffix it is, then
     to the first name in the alphabet. Look at ``candidate.head`` before reading more.
@@ -64,7 +64,7 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     Example::
 
         def modelshelf_detect_format(candidate):
-            if candidate.head.startswith(b"\\x93NUMPY"):
+            if candidate.head.startswith(b"\x93NUMPY"):
                 return Detection(format="npy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     """
 
@@ -109,13 +109,13 @@ def modelshelf_probe_health(
 
 @_hookspec
 def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-body]
-    """Offer ways to write records. Called once, when a name is first asked for.
+    r"""Offer ways to write records. Called once, when a name is first asked for.
 
     Example::
 
         def modelshelf_serializers():
             yield SerializerType(name="ids", media_type="text/plain", dump=lambda models: (
-                (model.id + "\\n").encode() for model in models))
+                (model.id + "\n").encode() for model in models))
     """
 
 

@@ -1,0 +1,31 @@
+"""Artifacts and examinations as bytes, on their way between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelshelf.discovery.examine import Examination
+from modelshelf.model import Artifact, Depth
+from modelshelf.sealed import pack, unpack
+from modelshelf.serde import converter
+
+
+def pack_artifacts(artifacts: Sequence[Artifact], depth: Depth) -> bytes:
+    """Artifacts on their way to another process."""
+    return pack([depth.value, converter().unstructure(list(artifacts), list[Artifact])])
+
+
+def unpack_artifacts(data: bytes) -> tuple[list[Artifact], Depth]:
+    """What `pack_artifacts` packed."""
+    depth, artifacts = unpack(data)
+    return converter().structure(artifacts, list[Artifact]), Depth(depth)
+
+
+def pack_examinations(examinations: Sequence[Examination]) -> bytes:
+    """Examinations on their way back from another process."""
+    return pack(converter().unstructure(list(examinations), list[Examination]))
+
+
+def unpack_examinations(data: bytes) -> list[Examination]:
+    """What `pack_examinations` packed."""
+    return converter().structure(unpack(data), list[Examination])

@@ -1,0 +1,28 @@
+"""Every change becomes one structured log record, and one call of the observers."""
+
+from __future__ import annotations
+
+import logging
+
+from modelshelf.model import EventKind, ModelEvent
+
+log = logging.getLogger("modelshelf.events")
+
+_QUIET = frozenset({EventKind.USED})
+
+
+def log_event(event: ModelEvent) -> None:
+    """Log an event; its fields stand in the record's ``extra``: ``event``, ``model_id``, ``version``, ``details``."""
+    log.log(
+        logging.DEBUG if event.kind in _QUIET else logging.INFO,
+        "%s: %s %s",
+        event.kind,
+        event.model_id,
+        event.version or "",
+        extra={
+            "event": event.kind.value,
+            "model_id": event.model_id,
+            "model_version": event.version,
+            "details": event.details,
+        },
+    )

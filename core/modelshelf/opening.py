@@ -1,0 +1,42 @@
+"""Open a store by its path or URL: the built-in plugin that offers it is tried alone first, for a quick start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from modelshelf.errors import StoreUnavailableError
+from modelshelf.plugin.call import PluginSet
+from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
+from modelshelf.store import Store, StoreType
+
+DEFAULT_SCHEME = "lmdb"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def open_store(
+    location: str, extra: Iterable[object] = (), blocked: frozenset[str] = frozenset(), *, readonly: bool = False
+) -> Store:
+    """Open the store at a path or URL.
+
+    Raises:
+        StoreUnavailableError: No plugin offers its scheme, or it cannot be opened.
+        StoreError: What the store itself says.
+    """
+    match = _SCHEME.match(location)
+    scheme = match[1].lower() if match else DEFAULT_SCHEME
+    blocked |= blocked_names()
+    alone = [one for one in find() if one.distribution == BUILTIN and one.name == scheme]
+    kind = _offered(PluginSet(load(alone, blocked)), scheme) or _offered(
+        PluginSet.discover(extra, blocked=blocked), scheme
+    )
+    if kind is None:
+        raise StoreUnavailableError(
+            f"no plugin offers a store for {scheme}: to open {location}; `modelshelf plugins` shows what failed"
+        )
+    return kind.open(location, readonly)
+
+
+def _offered(plugins: PluginSet, scheme: str) -> StoreType | None:
+    kinds: list[StoreType] = plugins.collect("modelshelf_stores")
+    return next((one for one in kinds if one.scheme.lower() == scheme), None)

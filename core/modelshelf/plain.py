@@ -1,0 +1,128 @@
+"""Records as plain data, ready for JSON: in full, and as the entries of OpenAI's ``/v1/models``.
+
+Lone surrogates (bytes of a file name that are not UTF-8) stay in the text: ``json.dumps`` with its default
+``ensure_ascii`` writes them as ``\\\\udcXX``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelshelf.model.metadata import FIELD_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelshelf.model import Finding, Location, ModelConfig, ModelMetadata
+
+
+def plain(config: ModelConfig) -> dict[str, Any]:
+    """A record in full."""
+    return {
+        "id": config.id,
+        "version": str(config.version),
+        "display_name": config.display_name,
+        "path": config.path,
+        "locations": [plain_location(one) for one in config.locations],
+        "health_status": config.health_status.value,
+        "findings": [plain_finding(one) for one in config.findings],
+        "checked_at": config.checked_at,
+        "enabled": config.enabled,
+        "preload": config.preload,
+        "max_workers": config.max_workers,
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "use_count": config.use_count,
+        "last_used": config.last_used,
+        "aliases": list(config.aliases),
+        "added_at": config.added_at,
+        "updated_at": config.updated_at,
+        "missing_since": config.missing_since,
+        "content_digest": config.content_digest.hex(),
+        "fingerprint": config.fingerprint.hex(),
+        "set_by_user": sorted(config.set_by_user),
+        "metadata": plain_metadata(config.metadata),
+    }
+
+
+def plain_location(place: Location) -> dict[str, Any]:
+    """One location."""
+    return {
+        "path": place.path,
+        "folder": place.folder,
+        "source": place.source,
+        "missing": place.missing,
+        "files": [{"name": one.name, "size": one.size, "role": one.role.value} for one in place.files],
+    }
+
+
+def plain_finding(finding: Finding) -> dict[str, Any]:
+    """One finding."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "file": finding.file,
+        "offset": finding.offset,
+    }
+
+
+def plain_metadata(metadata: ModelMetadata) -> dict[str, Any]:
+    """Metadata with the provenance of each value; unknown is null."""
+    told = {name: _plain_value(getattr(metadata, name)) for name in FIELD_NAMES}
+    provenance = {
+        name: {"origin": str(one.origin), "detail": one.detail} for name, one in metadata.provenance.items()
+    }
+    return {**told, "details": dict(metadata.details), "provenance": provenance}
+
+
+def _plain_value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]:
+    """One model as OpenAI's ``/v1/models/{id}`` gives it.
+
+    Args:
+        strict: Only ``id``, ``object``, ``created`` and ``owned_by``; otherwise the registry's own fields
+            follow, those that are unset left out.
+    """
+    told = config.metadata
+    owner, slash, _ = config.id.partition("/")
+    entry: dict[str, Any] = {
+        "id": config.id,
+        "object": "model",
+        "created": told.created_at if told.created_at is not None else config.added_at,
+        "owned_by": owner if slash else told.source or "local",
+    }
+    if strict:
+        return entry
+    optional = {
+        "display_name": config.display_name,
+        "path": config.path,
+        "version": str(config.version),
+        "architecture": told.architecture,
+        "quantization": told.quantization,
+        "parameter_count": told.parameter_count,
+        "format": told.format,
+        "context_length": told.context_length,
+        "tags": None if told.tags is None else list(told.tags),
+        "source": told.source,
+        "license": told.license,
+        "size_bytes": told.size_bytes,
+        "enabled": config.enabled,
+        "health_status": config.health_status.value,
+        "use_count": config.use_count,
+        "last_used": config.last_used,
+        "preload": config.preload,
+        "max_workers": config.max_workers,
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "aliases": list(config.aliases) or None,
+    }
+    return {**entry, **{name: value for name, value in optional.items() if value is not None}}
+
+
+def openai_listing(configs: Iterable[ModelConfig], *, strict: bool = False) -> dict[str, Any]:
+    """Models as OpenAI's ``/v1/models`` gives them."""
+    return {"object": "list", "data": [openai_entry(one, strict=strict) for one in configs]}
