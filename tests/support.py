@@ -22,7 +22,10 @@ def described(path: Path, folder: Path, role: Role) -> ArtifactFile:
 
 
 def artifact_of(
-    *weights: Path, index: Path | None = None, companions: tuple[Path, ...] = (), missing: tuple[str, ...] = ()
+    *weights: Path,
+    index: Path | None = None,
+    companions: tuple[Path, ...] = (),
+    missing: tuple[str, ...] = (),
 ) -> Artifact:
     """The artifact that discovery would make of these files, which lie in one folder."""
     folder = weights[0].parent

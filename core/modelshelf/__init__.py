@@ -4,15 +4,17 @@ Everything public can be imported from here; each name is loaded when it is firs
 ``import modelshelf`` costs next to nothing.
 """
 
+# ruff: noqa: F403, F405 - the starred names are those of the modules' own lists
+
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the same names
     from modelshelf.command import CommandType
-    from modelshelf.errors import *  # noqa: F403
-    from modelshelf.model import *  # noqa: F403
+    from modelshelf.errors import *
+    from modelshelf.model import *
     from modelshelf.plugin import hookimpl
     from modelshelf.reader import ArtifactReader, Budget, FileReader
     from modelshelf.registry import ModelRegistry
@@ -20,75 +22,98 @@ if TYPE_CHECKING:
     from modelshelf.source import Folder, Listing, Place, Source, SourceType, Walk
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
 
-_MODEL = (
+__all__ = [
     "Artifact",
     "ArtifactFile",
+    "ArtifactReader",
+    "Budget",
+    "BudgetExceededError",
     "Candidate",
+    "CommandType",
+    "ConfigurationError",
+    "DamagedStoreError",
     "Depth",
     "Detection",
     "DiscoveryStats",
+    "DuplicateModelError",
     "EventKind",
+    "FileChangedError",
+    "FileReader",
     "Finding",
     "Fingerprint",
+    "Folder",
+    "FormatError",
     "FormatType",
     "HealthReport",
     "HealthStatus",
-    "Location",
-    "ModelConfig",
-    "ModelEvent",
-    "ModelMetadata",
-    "ModelVersion",
-    "Origin",
-    "Problem",
-    "Provenance",
-    "Query",
-    "Role",
-    "Severity",
-    "UnfinishedDownload",
-)
-_ERRORS = (
-    "BudgetExceededError",
-    "ConfigurationError",
-    "DamagedStoreError",
-    "DuplicateModelError",
-    "FileChangedError",
-    "FormatError",
     "HookError",
     "InvalidModelError",
     "InvalidValueError",
     "InvalidVersionError",
+    "Listing",
+    "Location",
+    "ModelConfig",
+    "ModelEvent",
+    "ModelMetadata",
+    "ModelRegistry",
+    "ModelVersion",
     "ModelshelfError",
+    "Origin",
+    "Place",
     "PluginError",
     "PluginLoadError",
     "PluginTimeoutError",
+    "Problem",
+    "Provenance",
+    "Query",
     "ReadError",
     "RegistryClosedError",
     "RegistryError",
+    "Role",
     "SerializerError",
+    "SerializerType",
+    "Severity",
+    "Snapshot",
+    "Source",
     "SourceError",
+    "SourceType",
+    "Store",
     "StoreError",
     "StoreFullError",
+    "StoreType",
     "StoreUnavailableError",
+    "Transaction",
     "TruncatedFileError",
+    "UnfinishedDownload",
     "UnknownModelError",
     "UnreadableFileError",
-)
+    "Walk",
+    "hookimpl",
+]
+
 _HOMES = {
-    "modelshelf.command": ("CommandType",),
-    "modelshelf.errors": _ERRORS,
-    "modelshelf.model": _MODEL,
-    "modelshelf.plugin": ("hookimpl",),
-    "modelshelf.reader": ("ArtifactReader", "Budget", "FileReader"),
-    "modelshelf.registry": ("ModelRegistry",),
-    "modelshelf.serializer": ("SerializerType",),
-    "modelshelf.source": ("Folder", "Listing", "Place", "Source", "SourceType", "Walk"),
-    "modelshelf.store": ("Snapshot", "Store", "StoreType", "Transaction"),
+    "CommandType": "command",
+    "hookimpl": "plugin",
+    "ArtifactReader": "reader",
+    "Budget": "reader",
+    "FileReader": "reader",
+    "ModelRegistry": "registry",
+    "SerializerType": "serializer",
+    "Folder": "source",
+    "Listing": "source",
+    "Place": "source",
+    "Source": "source",
+    "SourceType": "source",
+    "Walk": "source",
+    "Snapshot": "store",
+    "Store": "store",
+    "StoreType": "store",
+    "Transaction": "store",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)  # noqa: PLE0605 - one table names every public name
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "model")
+    return getattr(import_module(f"{__name__}.{home}"), name)

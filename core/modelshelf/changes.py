@@ -1,9 +1,9 @@
-"""What a program or a person changes in the registry, each within one transaction; gives result and events."""
+"""What a program or a person changes, each within one transaction; gives the result and the events."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,7 +20,9 @@ from modelshelf.model import (
 )
 from modelshelf.model.metadata import FIELD_NAMES
 from modelshelf.model.quantity import format_parameters
-from modelshelf.records import Records
+
+if TYPE_CHECKING:
+    from modelshelf.records import Records
 
 CONFIG_FIELDS = ("display_name", "enabled", "preload", "max_workers", "max_tokens", "temperature", "aliases")
 """Fields of a model that a person sets; those of its metadata come beside them."""
@@ -178,7 +180,9 @@ def _check_aliases(records: Records, model_id: str, aliases: tuple[str, ...]) ->
     for alias in aliases:
         holder = records.alias(alias)
         if (holder is not None and holder != model_id) or (alias != model_id and records.versions(alias)):
-            raise InvalidModelError(model_id, "aliases", f"{alias!r} is the name of model {holder or alias!r} already")
+            raise InvalidModelError(
+                model_id, "aliases", f"{alias!r} is the name of model {holder or alias!r} already"
+            )
 
 
 def _event(kind: EventKind, config: ModelConfig, **details: Any) -> ModelEvent:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+import click
 from attrs import frozen
-
-if TYPE_CHECKING:
-    import click
 
 
 @frozen(kw_only=True)

@@ -125,7 +125,9 @@ class DuplicateModelError(RegistryError):
     """
 
     def __init__(self, model_id: str, version: object) -> None:
-        super().__init__(f"model {model_id!r} version {version} is registered already; use update() to change it")
+        super().__init__(
+            f"model {model_id!r} version {version} is registered already; use update() to change it"
+        )
         self.model_id = model_id
 
 

@@ -12,7 +12,7 @@ _QUIET = frozenset({EventKind.USED})
 
 
 def log_event(event: ModelEvent) -> None:
-    """Log an event; its fields stand in the record's ``extra``: ``event``, ``model_id``, ``version``, ``details``."""
+    """Log an event, with its fields in ``extra``: ``event``, ``model_id``, ``model_version``, ``details``."""
     log.log(
         logging.DEBUG if event.kind in _QUIET else logging.INFO,
         "%s: %s %s",

@@ -1,21 +1,29 @@
-"""Open a store by its path or URL: the built-in plugin that offers it is tried alone first, for a quick start."""
+"""Open a store by its path or URL; a built-in plugin is tried alone first, for a quick start."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from modelshelf.errors import StoreUnavailableError
 from modelshelf.plugin.call import PluginSet
 from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
-from modelshelf.store import Store, StoreType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelshelf.store import Store, StoreType
 
 DEFAULT_SCHEME = "lmdb"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def open_store(
-    location: str, extra: Iterable[object] = (), blocked: frozenset[str] = frozenset(), *, readonly: bool = False
+    location: str,
+    extra: Iterable[object] = (),
+    blocked: frozenset[str] = frozenset(),
+    *,
+    readonly: bool = False,
 ) -> Store:
     """Open the store at a path or URL.
 

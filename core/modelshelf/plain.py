@@ -1,7 +1,7 @@
-"""Records as plain data, ready for JSON: in full, and as the entries of OpenAI's ``/v1/models``.
+r"""Records as plain data, ready for JSON: in full, and as the entries of OpenAI's ``/v1/models``.
 
 Lone surrogates (bytes of a file name that are not UTF-8) stay in the text: ``json.dumps`` with its default
-``ensure_ascii`` writes them as ``\\\\udcXX``.
+``ensure_ascii`` writes them as ``\udcXX``.
 """
 
 from __future__ import annotations

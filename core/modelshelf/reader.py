@@ -30,7 +30,9 @@ DEFAULT_BUDGET = 512 * 1024 * 1024
 """Bytes that reading one artifact may cost at depths below ``full``."""
 
 # A FIFO must not hang the open, a child process must not inherit the descriptor, Windows must not translate.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_OPEN_FLAGS = (
+    os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)
 
 
 class Budget:
@@ -102,7 +104,9 @@ class FileReader(ABC):
             )
         data = self._ranged(offset, length)
         if len(data) != length:
-            raise FileChangedError(f"{self.name}: the file shrank while it was read", file=self.name, offset=offset)
+            raise FileChangedError(
+                f"{self.name}: the file shrank while it was read", file=self.name, offset=offset
+            )
         return data
 
     def read_up_to(self, offset: int, length: int) -> bytes:
@@ -150,7 +154,9 @@ class LocalFile(FileReader):
             raise UnreadableFileError(f"{name}: is not a regular file", file=name, code="not-a-regular-file")
         if expected is not None and (told.st_size, told.st_mtime_ns) != (expected.size, expected.mtime_ns):
             self.close()
-            raise FileChangedError(f"{name}: the file is still changing; scan again when it is whole", file=name)
+            raise FileChangedError(
+                f"{name}: the file is still changing; scan again when it is whole", file=name
+            )
         self.size = told.st_size
         self._mtime_ns = told.st_mtime_ns
 
@@ -230,7 +236,9 @@ class ArtifactReader:
         if reader is None:
             if name not in self._by_name:
                 raise UnreadableFileError(
-                    f"{name}: is not a file of this model, so it is not opened", code="outside-artifact", file=name
+                    f"{name}: is not a file of this model, so it is not opened",
+                    code="outside-artifact",
+                    file=name,
                 )
             reader = self._open[name] = self._opener(self.artifact, self._by_name[name], self.budget)
         return reader

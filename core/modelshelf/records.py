@@ -20,14 +20,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
 from modelshelf.model import ArtifactFile, ModelConfig, ModelVersion
 from modelshelf.sealed import Summary, seal_value, unseal_summary, unseal_value
-from modelshelf.store import Snapshot, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.store import Snapshot, Transaction
 
 _LONGEST_PART = 300
 _LONGEST_VERSION = 150
@@ -101,9 +104,7 @@ class RecordReader:
 
     def versions(self, model_id: str) -> list[ModelVersion]:
         """Versions of a model, newest first; empty for an unknown id."""
-        found = [
-            ModelVersion.parse(one.version) for one in self._summaries(_id_key(b"m", model_id) + b"\0")
-        ]
+        found = [ModelVersion.parse(one.version) for one in self._summaries(_id_key(b"m", model_id) + b"\0")]
         return sorted(found, reverse=True)
 
     def current(self, model_id: str) -> ModelConfig | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from modelshelf import changes, selection
@@ -22,6 +21,7 @@ from modelshelf.opening import open_store
 from modelshelf.records import RecordReader, Records, current_version, pin_part
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
 
     from modelshelf.discovery.pipeline import ScanProgress
@@ -67,7 +67,9 @@ class ModelRegistry:
         self.model_base_path = os.fspath(model_base_path)
         self._extra = tuple(plugins)
         self._blocked = frozenset(blocked)
-        self._store: Store | None = open_store(os.fspath(metadata_path), self._extra, self._blocked, readonly=readonly)
+        self._store: Store | None = open_store(
+            os.fspath(metadata_path), self._extra, self._blocked, readonly=readonly
+        )
         self._loaded: PluginSet | None = None
         self._revision: int | None = None
         self._models: dict[str, ModelConfig | None] = {}
@@ -237,7 +239,9 @@ class ModelRegistry:
         """
         return self._change(lambda records: changes.register(records, config))
 
-    def update(self, model_id: str, *, version: ModelVersion | str | None = None, **fields: Any) -> ModelConfig:
+    def update(
+        self, model_id: str, *, version: ModelVersion | str | None = None, **fields: Any
+    ) -> ModelConfig:
         """Set fields of a model: those of `ModelConfig` that a person sets, and any of `ModelMetadata`.
 
         What is set here outlives every rescan.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model import HealthStatus, ModelVersion, Query
 from modelshelf.model.quantity import parse_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from modelshelf.sealed import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
@@ -29,7 +30,9 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
             found.append(_equals(name, wanted))
     if query.text is not None:
         text = query.text
-        found.append(lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path)))
+        found.append(
+            lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path))
+        )
     if query.health is not None:
         health = query.health.value
         found.append(lambda one: one.health_status == health)

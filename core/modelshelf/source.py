@@ -6,13 +6,15 @@ A source reads; it never writes into, repairs or cleans the place it lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import field, frozen
 
 from modelshelf.model.artifact import Artifact, ArtifactFile
 from modelshelf.model.stats import Problem, UnfinishedDownload
-from modelshelf.reader import Budget, FileReader
+
+if TYPE_CHECKING:
+    from modelshelf.reader import Budget, FileReader
 
 
 @frozen(kw_only=True)

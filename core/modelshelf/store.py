@@ -14,11 +14,12 @@ promises about them:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import frozen
 
-from modelshelf.model.health import Finding
+if TYPE_CHECKING:
+    from modelshelf.model.health import Finding
 
 T = TypeVar("T")
 

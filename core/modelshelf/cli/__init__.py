@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 a problem was found, 2 wrong use, 70 a defect of Modelshel
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -69,6 +68,8 @@ def _tell(error: BaseException) -> int:
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         message = f"error: {where}{error.strerror or error}"
     elif not isinstance(error, ModelshelfError):  # a defect, here or in a plugin's command
+        import logging
+
         logging.getLogger(__name__).debug("this is a defect", exc_info=error)
         code, message = DEFECT, f"error: unexpected {type(error).__name__}: {error} (-vv shows where)"
     complain(message)

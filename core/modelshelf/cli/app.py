@@ -47,20 +47,35 @@ class App:
     def registry(self, *, readonly: bool = False) -> Iterator[ModelRegistry]:
         """The registry, open.
 
+        Args:
+            readonly: Whether the command only looks. A store that is not there yet is made all the same, so
+                that looking at a new registry shows an empty one instead of failing.
+
         Raises:
             ModelshelfError: It cannot be opened.
         """
+        from modelshelf.errors import StoreUnavailableError
+
+        try:
+            registry = self._open(readonly=readonly)
+        except StoreUnavailableError:
+            if not readonly:
+                raise
+            registry = self._open(readonly=False)
+        with registry:
+            yield registry
+
+    def _open(self, *, readonly: bool) -> ModelRegistry:
         from modelshelf.config import MODELS_FOLDER
         from modelshelf.registry import ModelRegistry
 
         settings = self.settings
-        with ModelRegistry(
+        return ModelRegistry(
             settings.paths[0] if settings.paths else MODELS_FOLDER,
             settings.store,
             blocked=settings.disable_plugins,
             readonly=readonly,
-        ) as registry:
-            yield registry
+        )
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write machine output to standard output."""

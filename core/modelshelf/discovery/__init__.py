@@ -1,1 +1,1 @@
-"""From folders to records: `walk`, `group`, `examine` (detect, `arbitrate`, extract, probe), `admit`, `pipeline`."""
+"""From folders to records: `walk`, `group`, `examine` with `arbitrate`, `admit`, and `pipeline` over all."""

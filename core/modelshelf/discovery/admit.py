@@ -1,17 +1,15 @@
-"""An examined artifact meets the registry, within one transaction: new, changed, copied, moved or as before."""
+"""An examined artifact meets the registry in one transaction: new, changed, copied, moved or as before."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import frozen
 
-from modelshelf.discovery.examine import Examination
 from modelshelf.model import (
     Artifact,
     EventKind,
@@ -25,7 +23,12 @@ from modelshelf.model import (
     merge_metadata,
 )
 from modelshelf.model.health import status_of
-from modelshelf.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelshelf.discovery.examine import Examination
+    from modelshelf.records import Records
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
 # What the person set follows a model to its next version; counters and health start anew.
@@ -129,9 +132,7 @@ def _is_by_hand(standing: ModelConfig, place: Location) -> bool:
     return os.path.abspath(standing.path) in (place.path, place.folder)
 
 
-def _refresh(
-    records: Records, old: ModelConfig, place: Location, seen: Examination, now: int
-) -> Admission:
+def _refresh(records: Records, old: ModelConfig, place: Location, seen: Examination, now: int) -> Admission:
     others = [one for one in old.locations if one.path != place.path]
     config = attrs.evolve(
         old,
@@ -153,9 +154,13 @@ def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **
         return Admission(change=Change.UNCHANGED)
     config = attrs.evolve(config, updated_at=now, checked_at=now)
     records.put(config)
-    fields = [one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)]
+    fields = [
+        one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)
+    ]
     changed = [name for name in fields if name not in {"updated_at", "checked_at"}]
-    events = [_event(EventKind.MOVED if "moved_from" in told else EventKind.UPDATED, config, fields=changed, **told)]
+    events = [
+        _event(EventKind.MOVED if "moved_from" in told else EventKind.UPDATED, config, fields=changed, **told)
+    ]
     if config.health_status is not old.health_status:
         events.append(health_event(old, config))
     return Admission(change=Change.UPDATED, events=tuple(events))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from modelshelf.model import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @frozen(kw_only=True)
@@ -23,7 +26,7 @@ class Vote:
 
 
 def winner(votes: Iterable[Vote], suffix_formats: frozenset[str]) -> Vote | None:
-    """The vote that counts: the highest confidence, then the format whose suffix it is, then the first by name.
+    """The vote that counts: highest confidence, then the format whose suffix it is, then the first by name.
 
     Independent of the order of the votes. None where there is no vote, or only votes of confidence 0.
     """

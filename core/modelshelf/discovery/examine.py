@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 from attrs import field, frozen
@@ -24,12 +24,17 @@ from modelshelf.model import (
     Role,
     merge_metadata,
 )
+from modelshelf.model.converters import as_tuple
 from modelshelf.model.health import worst_first
 from modelshelf.model.metadata import FIELD_NAMES
-from modelshelf.plugin.call import PluginSet
 from modelshelf.plugin.report import PluginFailure
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
-from modelshelf.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.source import Source
 
 _HEAD = 512
 _FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
@@ -53,12 +58,12 @@ class Examination:
     """
 
     format: str | None = None
-    votes: tuple[Vote, ...] = field(default=(), converter=tuple)
+    votes: tuple[Vote, ...] = field(default=(), converter=as_tuple)
     metadata: ModelMetadata = field(factory=ModelMetadata)
-    findings: tuple[Finding, ...] = field(default=(), converter=tuple)
+    findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
     bytes_read: int = 0
-    failures: tuple[PluginFailure, ...] = field(default=(), converter=tuple)
+    failures: tuple[PluginFailure, ...] = field(default=(), converter=as_tuple)
     rejected: Problem | None = None
 
     @property
@@ -107,7 +112,9 @@ class Examiner:
             return Examination(rejected=_problem(artifact, error.code, str(error)))
         candidate = Candidate(artifact=artifact, suffix=suffix, size=file.size, head=head, reader=file)
         votes, faults = [], []
-        for outcome in self._plugins.call("modelshelf_detect_format", path=artifact.path, candidate=candidate):
+        for outcome in self._plugins.call(
+            "modelshelf_detect_format", path=artifact.path, candidate=candidate
+        ):
             votes += [Vote(plugin=outcome.plugin, detection=one) for one in outcome.results]
             faults += [outcome.read_error] if outcome.read_error else []
         chosen = winner(votes, self.formats.suffix_formats(suffix))
@@ -143,10 +150,18 @@ class Examiner:
         faults: list[ReadError] = []
         told_format = chosen.detection.format
         for outcome in self._plugins.call(
-            "modelshelf_extract_metadata", path=artifact.path, artifact=artifact, format=told_format, reader=reader
+            "modelshelf_extract_metadata",
+            path=artifact.path,
+            artifact=artifact,
+            format=told_format,
+            reader=reader,
         ):
             # Of two readings with one rank the winner's own stands.
-            partials = [*outcome.results, *partials] if outcome.plugin == chosen.plugin else partials + list(outcome.results)
+            partials = (
+                [*outcome.results, *partials]
+                if outcome.plugin == chosen.plugin
+                else partials + list(outcome.results)
+            )
             faults += [outcome.read_error] if outcome.read_error else []
         return merge_metadata([*partials, *_told_by_listing(artifact, told_format)]), faults
 
@@ -194,7 +209,11 @@ def _problem(artifact: Artifact, code: str, message: str) -> Problem:
 def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError]) -> Problem:
     if faults:
         return _problem(artifact, faults[0].code, f"{artifact.path}: {faults[0]}")
-    told = f"its ending {suffix} is known, its content is not" if suffix else "it has no ending and no known content"
+    told = (
+        f"its ending {suffix} is known, its content is not"
+        if suffix
+        else "it has no ending and no known content"
+    )
     return _problem(artifact, "no-format", f"{artifact.path}: no plugin recognises it: {told}")
 
 

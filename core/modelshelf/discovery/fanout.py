@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from modelshelf.discovery.examine import HOOK_SECONDS, Examination, Examiner
 from modelshelf.discovery.workers import WorkerPool
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.plugin.report import PluginFailure, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor, Future
 
 BATCH = 32
 """Artifacts in one call and one commit."""
@@ -27,7 +30,9 @@ def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: 
         yield [(artifact, examiner.examine(artifact, depth)) for artifact in batch]
 
 
-def examined_by(executor: Executor, batches: Iterator[list[Artifact]], depth: Depth, ahead: int) -> Iterator[Examined]:
+def examined_by(
+    executor: Executor, batches: Iterator[list[Artifact]], depth: Depth, ahead: int
+) -> Iterator[Examined]:
     """Examine batches on an executor, at most `ahead` of them at once, and give them back in order.
 
     A batch that fails as a whole is tried again one artifact at a time; what fails alone is rejected and
@@ -55,7 +60,7 @@ def _finish(batch: list[Artifact], future: Future[bytes], submit: object) -> Exa
 
     try:
         return list(zip(batch, unpack_examinations(future.result()), strict=True))
-    except Exception as error:  # whatever an executor or a worker's death raises
+    except Exception as error:
         if len(batch) == 1:
             return [(batch[0], _failed(batch[0], error))]
     singles = [(one, submit([one])) for one in batch]  # type: ignore[operator]

@@ -6,22 +6,33 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 from attrs import field, frozen
 
 from modelshelf.discovery.names import FormatTable, is_auxiliary, is_companion, suffix_of, unfinished_reason
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
-from modelshelf.source import Folder
+from modelshelf.model.converters import as_tuple
+
+if TYPE_CHECKING:
+    from modelshelf.source import Folder
 
 # `-00001-of-00003` by convention; other widths and `_` exist in the wild.
-_NUMBERED = re.compile(r"(?P<stem>.+)[-_](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>\.[^.]+)", re.DOTALL)
+_NUMBERED = re.compile(
+    r"(?P<stem>.+)[-_](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>\.[^.]+)", re.DOTALL
+)
 _QUANTIZATION = re.compile(
     r"(?i)(?<![a-z0-9])((?:i?q[1-8]|tq[12])_(?:[a-z0-9]+)(?:_[a-z0-9]+)?|bf16|f16|f32|fp16|fp32|fp8|int8|int4|mxfp4|nvfp4)"
     r"(?![a-z0-9])"
 )
-_GENERIC_STEMS = frozenset({"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"})
+_GENERIC_STEMS = frozenset(
+    {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"}
+)
 _MOST_SHARDS = 100_000
+
+_ShardSet = tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]
+"""Name of the file to load, the shards present, their index, the names of those that are missing."""
 
 IndexReader = Callable[[str, ArtifactFile], "Sequence[str] | Problem"]
 """Gives the shard names that an index in a folder declares, or why it cannot."""
@@ -37,9 +48,9 @@ class Grouped:
         problems: Files that could not be grouped, and why.
     """
 
-    artifacts: tuple[Artifact, ...] = field(default=(), converter=tuple)
-    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=tuple)
-    problems: tuple[Problem, ...] = field(default=(), converter=tuple)
+    artifacts: tuple[Artifact, ...] = field(default=(), converter=as_tuple)
+    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=as_tuple)
+    problems: tuple[Problem, ...] = field(default=(), converter=as_tuple)
 
 
 def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source: str = "local") -> Grouped:
@@ -61,11 +72,10 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
             weights[one.name] = one
     auxiliary = [one for name, one in weights.items() if is_auxiliary(name)]
     if len(auxiliary) < len(weights):  # a projector or optimizer state alone is what its folder holds
-        for one in auxiliary:
-            companions.append(attrs.evolve(weights.pop(one.name), role=Role.COMPANION))
+        companions += [attrs.evolve(weights.pop(one.name), role=Role.COMPANION) for one in auxiliary]
     companions.sort(key=lambda one: one.name)
 
-    sets: list[tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]] = []
+    sets: list[_ShardSet] = []
     for index in indexes:
         declared = read_index(folder.path, index)
         if isinstance(declared, Problem):
@@ -99,7 +109,7 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
 
 def _numbered_sets(
     weights: dict[str, ArtifactFile],
-) -> list[tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]]:
+) -> list[_ShardSet]:
     """Take the files that number themselves `N of M` out of `weights`, a set for each stem, count and ending."""
     sets: defaultdict[tuple[str, str, str], dict[int, ArtifactFile]] = defaultdict(dict)
     for name, one in weights.items():
@@ -110,13 +120,15 @@ def _numbered_sets(
         if int(match["number"]) in sets[key]:
             continue
         sets[key][int(match["number"])] = one
-    grouped = []
+    grouped: list[_ShardSet] = []
     for key, shards in sets.items():
         for one in shards.values():
             del weights[one.name]
         ordered = [shards[number] for number in sorted(shards)]
         missing = tuple(
-            _numbered_name(ordered[0].name, number) for number in range(1, int(key[1]) + 1) if number not in shards
+            _numbered_name(ordered[0].name, number)
+            for number in range(1, int(key[1]) + 1)
+            if number not in shards
         )
         grouped.append((ordered[0].name, ordered, None, missing))
     return grouped
@@ -124,7 +136,7 @@ def _numbered_sets(
 
 def _numbered_name(like: str, number: int) -> str:
     match = _NUMBERED.fullmatch(like)
-    assert match is not None  # noqa: S101 - `like` was grouped by this very pattern
+    assert match is not None
     start, end = match.span("number")
     return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
 
@@ -159,7 +171,11 @@ def _variants(names: list[str]) -> list[str]:
     for stem in stems:
         counted[stem.casefold()] += 1
     return [
-        name if counted[stem.casefold()] > 1 else suffix_of(name).lstrip(".") if stem in _GENERIC_STEMS else stem
+        name
+        if counted[stem.casefold()] > 1
+        else suffix_of(name).lstrip(".")
+        if stem in _GENERIC_STEMS
+        else stem
         for name, stem in zip(names, stems, strict=True)
     ]
 

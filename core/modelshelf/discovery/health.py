@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Finding, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.errors import ReadError
 
 _NAMED_AT_MOST = 3
 
@@ -34,5 +38,8 @@ def shard_findings(artifact: Artifact) -> Iterator[Finding]:
     for one in artifact.weights:
         if one.size == 0:
             yield Finding(
-                code="empty-file", severity=Severity.ERROR, message=f"{one.name}: the file is empty", file=one.name
+                code="empty-file",
+                severity=Severity.ERROR,
+                message=f"{one.name}: the file is empty",
+                file=one.name,
             )

@@ -17,8 +17,9 @@ def is_plain_name(name: object) -> bool:
 
 
 def shard_names(text: bytes, name: str) -> list[str]:
-    """The files that an index's ``weight_map`` names, sorted, each once; those that would leave the folder
-    are left out here and are for the format's probe to name.
+    """The files that an index's ``weight_map`` names, sorted, each once.
+
+    Names that would leave the folder are left out here; the format's probe names them.
 
     Raises:
         FormatError: It is not JSON, or has no ``weight_map`` of text.

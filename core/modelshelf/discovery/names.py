@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from modelshelf.model import FormatType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _UNFINISHED_SUFFIXES = (
     ".part",
@@ -45,16 +48,120 @@ _AUXILIARY = re.compile(
     r"(training_args\.bin|optimizer\.(pt|bin)|scheduler\.(pt|bin)|scaler\.pt|rng_state(_[0-9]+)?\.pth)"
 )
 # Weights that belong to another model and are loaded beside it.
-_PROJECTOR = re.compile(r"(^|.*[-_.])(mmproj|imatrix)([-_.].*)?\.gguf|.*\.imatrix|(mtp|eagle3|dflash|dspark)-.*\.gguf")
+_PROJECTOR = re.compile(
+    r"(^|.*[-_.])(mmproj|imatrix)([-_.].*)?\.gguf|.*\.imatrix|(mtp|eagle3|dflash|dspark)-.*\.gguf"
+)
 
 # Endings that no model ever has: a file with another unknown ending, or none, is looked into once.
 _OF_NO_INTEREST = frozenset(
-    ".1 .avi .bat .bib .bmp .c .cc .cfg .cmake .conf .cpp .css .csv .cu .cuh .db .diff .doc .docx .eot .exe .flac "
-    ".gif .gitattributes .gitignore .gitkeep .go .gv .h .hpp .htm .html .ico .ini .ipynb .java .jinja .jpeg .jpg "
-    ".js .json .jsonl .jsx .lock .log .lua .m .map .md .mdb .metadata .mkv .mo .mov .mp3 .mp4 .odt .ogg .otf .patch "
-    ".pdf .php .pl .plist .png .po .ppt .pptx .proto .ps1 .py .pyc .pyi .pyx .r .rb .rs .rst .scss .sh .sql .srt "
-    ".svg .swift .tex .tif .tiff .toml .ts .tsv .tsx .ttf .txt .typed .vue .wav .webm .webp .whl .woff .woff2 .xls "
-    ".xlsx .xml .yaml .yml".split()
+    [
+        ".1",
+        ".avi",
+        ".bat",
+        ".bib",
+        ".bmp",
+        ".c",
+        ".cc",
+        ".cfg",
+        ".cmake",
+        ".conf",
+        ".cpp",
+        ".css",
+        ".csv",
+        ".cu",
+        ".cuh",
+        ".db",
+        ".diff",
+        ".doc",
+        ".docx",
+        ".eot",
+        ".exe",
+        ".flac",
+        ".gif",
+        ".gitattributes",
+        ".gitignore",
+        ".gitkeep",
+        ".go",
+        ".gv",
+        ".h",
+        ".hpp",
+        ".htm",
+        ".html",
+        ".ico",
+        ".ini",
+        ".ipynb",
+        ".java",
+        ".jinja",
+        ".jpeg",
+        ".jpg",
+        ".js",
+        ".json",
+        ".jsonl",
+        ".jsx",
+        ".lock",
+        ".log",
+        ".lua",
+        ".m",
+        ".map",
+        ".md",
+        ".mdb",
+        ".metadata",
+        ".mkv",
+        ".mo",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".odt",
+        ".ogg",
+        ".otf",
+        ".patch",
+        ".pdf",
+        ".php",
+        ".pl",
+        ".plist",
+        ".png",
+        ".po",
+        ".ppt",
+        ".pptx",
+        ".proto",
+        ".ps1",
+        ".py",
+        ".pyc",
+        ".pyi",
+        ".pyx",
+        ".r",
+        ".rb",
+        ".rs",
+        ".rst",
+        ".scss",
+        ".sh",
+        ".sql",
+        ".srt",
+        ".svg",
+        ".swift",
+        ".tex",
+        ".tif",
+        ".tiff",
+        ".toml",
+        ".ts",
+        ".tsv",
+        ".tsx",
+        ".ttf",
+        ".txt",
+        ".typed",
+        ".vue",
+        ".wav",
+        ".webm",
+        ".webp",
+        ".whl",
+        ".woff",
+        ".woff2",
+        ".xls",
+        ".xlsx",
+        ".xml",
+        ".yaml",
+        ".yml",
+    ]
 )
 
 

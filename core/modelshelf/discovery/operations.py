@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -24,10 +24,14 @@ from modelshelf.model import (
     Severity,
 )
 from modelshelf.model.health import status_of
-from modelshelf.plugin.call import PluginSet
 from modelshelf.records import Records
 from modelshelf.source import Place
-from modelshelf.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.store import Store, Transaction
 
 Emit = Callable[[Iterable[ModelEvent]], None]
 
@@ -51,7 +55,9 @@ def discover(
     places = []
     for path in dict.fromkeys(os.path.abspath(path) for path in paths):
         source = choose_source(dict(examiner.sources), path)
-        places.append((source, Place(source=source.name, root=path, reason="named", present=os.path.exists(path))))
+        places.append(
+            (source, Place(source=source.name, root=path, reason="named", present=os.path.exists(path)))
+        )
     scan = Scan(store, examiner, emit=emit, depth=depth, force=force, progress=progress)
     return scan.run(places, executor=executor, workers=workers, failures=failures)
 
@@ -65,7 +71,9 @@ def check(
     for model in models:
         findings = _probe_again(examiner, model, depth)
         now = int(time.time())
-        reports[model.id] = HealthReport(status=status_of(findings), findings=findings, depth=depth, checked_at=now)
+        reports[model.id] = HealthReport(
+            status=status_of(findings), findings=findings, depth=depth, checked_at=now
+        )
         emit(store.update(_keep(model, reports[model.id])))
     return reports
 

@@ -1,17 +1,15 @@
-"""One scan: places are listed, unchanged artifacts left alone, the others examined and committed in batches."""
+"""One scan: places are listed, unchanged artifacts left alone, others examined and committed in batches."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from modelshelf.discovery.admit import Admission, Change, admit, mark_missing
-from modelshelf.discovery.examine import Examination, Examiner
 from modelshelf.discovery.fanout import BATCH, Examined, fan_out
 from modelshelf.discovery.group import group
 from modelshelf.discovery.index import read_index
@@ -26,10 +24,16 @@ from modelshelf.model import (
     Problem,
     UnfinishedDownload,
 )
-from modelshelf.plugin.report import PluginFailure
 from modelshelf.records import RecordReader, Records, Seen
 from modelshelf.source import Folder, Place, Source
-from modelshelf.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from modelshelf.discovery.examine import Examination, Examiner
+    from modelshelf.plugin.report import PluginFailure
+    from modelshelf.store import Store, Transaction
 
 # Left out with a reason, and nobody's fault.
 _HARMLESS = frozenset({"no-format", "linked-folder", "link-leaves-root"})
@@ -136,7 +140,9 @@ class Scan:
             unfinished=tally.unfinished,
         )
 
-    def _scan_place(self, source: Source, place: Place, executor: Executor | None, workers: int | None) -> None:
+    def _scan_place(
+        self, source: Source, place: Place, executor: Executor | None, workers: int | None
+    ) -> None:
         self._known = self._store.view(lambda state: RecordReader(state).seen_below(place.root))
         self._known_indexes = self._store.view(lambda state: RecordReader(state).indexes_below(place.root))
         unlisted: list[str] = []
@@ -170,7 +176,9 @@ class Scan:
             self._tally.found += 1
             self._tally.unchanged += 1
         elif self._examiner.formats.claims(artifact.weights[0].name):
-            self._tally.problems.append(Problem(code=seen.code, path=artifact.path, message=seen.message or ""))
+            self._tally.problems.append(
+                Problem(code=seen.code, path=artifact.path, message=seen.message or "")
+            )
         self._tally.done += 1
         return True
 
@@ -181,7 +189,9 @@ class Scan:
                 one = next(listing, None)
             except SourceError as error:
                 unlisted.append(place.root)
-                self._tally.problems.append(Problem(code="unlisted-place", path=place.root, message=str(error)))
+                self._tally.problems.append(
+                    Problem(code="unlisted-place", path=place.root, message=str(error))
+                )
                 return
             if one is None:
                 return
@@ -270,7 +280,9 @@ class Scan:
     def _tell(self, path: str, *, finished: bool = False) -> None:
         if self._progress is not None:
             found = max(len(self._visited), self._tally.done)
-            self._progress(ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished))
+            self._progress(
+                ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished)
+            )
 
 
 def _note_rejection(records: Records, artifact: Artifact, rejected: Problem) -> None:
@@ -301,5 +313,7 @@ def choose_source(sources: dict[str, Source], root: str) -> Source:
         if name != "local" and os.path.isdir(root) and sources[name].claims(root):
             return sources[name]
     if "local" not in sources:
-        raise SourceError("no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled")
+        raise SourceError(
+            "no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled"
+        )
     return sources["local"]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing
 
-_SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".locks", ".no_exist"})
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SKIPPED_FOLDERS = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".locks", ".no_exist"}
+)
 
 
 class Walker:
@@ -31,7 +36,9 @@ class Walker:
         try:
             told = os.stat(root)
         except (OSError, ValueError) as error:
-            yield Problem(code="absent", path=root, message=f"{root}: {_why(error)}; nothing there was changed")
+            yield Problem(
+                code="absent", path=root, message=f"{root}: {_why(error)}; nothing there was changed"
+            )
             return
         if not stat.S_ISDIR(told.st_mode):
             yield from _single(root, told)
@@ -124,7 +131,9 @@ def _hidden_from_walk(target: str, real_root: str) -> bool:
 
 def _special(path: str) -> Problem:
     return Problem(
-        code="not-a-regular-file", path=path, message=f"{path}: a pipe, socket or device, so it was not opened"
+        code="not-a-regular-file",
+        path=path,
+        message=f"{path}: a pipe, socket or device, so it was not opened",
     )
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from modelshelf.discovery.arbitrate import winner
-from modelshelf.discovery.examine import Examiner
 from modelshelf.discovery.group import group
 from modelshelf.discovery.index import read_index
 from modelshelf.discovery.names import is_auxiliary, is_companion, suffix_of, unfinished_reason
 from modelshelf.discovery.walk import Walker, described
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.health import status_of
-from modelshelf.records import RecordReader
 from modelshelf.source import Folder
+
+if TYPE_CHECKING:
+    from modelshelf.discovery.examine import Examiner
+    from modelshelf.records import RecordReader
 
 
 @frozen(kw_only=True)
@@ -72,7 +75,9 @@ def _name_rules(name: str, examiner: Examiner) -> list[Reason]:
         return [_reason("ending", "noted", f"{suffix_of(name)} is claimed by {', '.join(claimed)}")]
     if examiner.formats.wants(name):
         return [_reason("ending", "noted", "no format claims it; its first bytes decide")]
-    return [_reason("ending", "skipped", f"{suffix_of(name) or 'no ending'}: no model file ends so; not opened")]
+    return [
+        _reason("ending", "skipped", f"{suffix_of(name) or 'no ending'}: no model file ends so; not opened")
+    ]
 
 
 def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
@@ -123,12 +128,18 @@ def _why_folder(path: str, examiner: Examiner, records: RecordReader) -> list[Re
         if isinstance(listed, Folder):
             grouped = group(listed, examiner.formats, read_index)
             held = [
-                _reason("grouping", "noted", f"{one.model_id} is loaded by {one.path}") for one in grouped.artifacts
+                _reason("grouping", "noted", f"{one.model_id} is loaded by {one.path}")
+                for one in grouped.artifacts
             ]
             left = [_reason(one.code, "rejected", one.message) for one in grouped.problems]
-            open_ = [_reason("unfinished download", "skipped", f"{one.path}: {one.reason}") for one in grouped.unfinished]
+            open_ = [
+                _reason("unfinished download", "skipped", f"{one.path}: {one.reason}")
+                for one in grouped.unfinished
+            ]
             known = [reason for one in grouped.artifacts for reason in _registered(one.path, records)]
-            return [*held, *left, *open_, *known] or [_reason("grouping", "noted", "holds no file that a plugin wants")]
+            return [*held, *left, *open_, *known] or [
+                _reason("grouping", "noted", "holds no file that a plugin wants")
+            ]
     return [_reason("grouping", "noted", "holds no file that a plugin wants")]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from modelshelf.discovery.examine import Examination
 from modelshelf.model import Artifact, Depth
 from modelshelf.sealed import pack, unpack
 from modelshelf.serde import converter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def pack_artifacts(artifacts: Sequence[Artifact], depth: Depth) -> bytes:

@@ -34,7 +34,8 @@ class FormatType:
         suffixes: File name endings with their dot, lower case; matched without regard to case.
         magic: Byte strings with their offset, that tell the format whatever the file's name is. They must
             lie within the first 512 bytes.
-        index_suffixes: Endings of JSON files whose ``weight_map`` names the shards: ``.safetensors.index.json``.
+        index_suffixes: Endings of JSON files whose ``weight_map`` names the shards, such as
+            ``.safetensors.index.json``.
     """
 
     name: str
@@ -187,6 +188,6 @@ class Detection:
     evidence: str = ""
 
     @confidence.validator
-    def _in_range(self, attribute: object, value: float) -> None:
+    def _in_range(self, _attribute: object, value: float) -> None:
         if not 0 <= value <= 1:
             raise ValueError(f"confidence must lie between 0 and 1, not {value!r}")

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from modelshelf.errors import InvalidModelError
 from modelshelf.model.artifact import ArtifactFile
+from modelshelf.model.converters import as_frozenset, as_tuple
 from modelshelf.model.health import Finding, HealthStatus
 from modelshelf.model.metadata import ModelMetadata
 from modelshelf.model.version import ModelVersion
@@ -43,7 +44,9 @@ def _at_least(lowest: float, *, optional: bool = True) -> Any:
         if value is None and optional:
             return
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= lowest:
-            raise InvalidModelError(instance.id, attribute.name, f"must be a number of {lowest} or more, not {value!r}")
+            raise InvalidModelError(
+                instance.id, attribute.name, f"must be a number of {lowest} or more, not {value!r}"
+            )
 
     return check
 
@@ -53,7 +56,9 @@ def _whole(lowest: int) -> Any:
         if value is None:
             return
         if type(value) is not int or value < lowest:
-            raise InvalidModelError(instance.id, attribute.name, f"must be an integer of {lowest} or more, not {value!r}")
+            raise InvalidModelError(
+                instance.id, attribute.name, f"must be an integer of {lowest} or more, not {value!r}"
+            )
 
     return check
 
@@ -66,7 +71,7 @@ def _of_type(wanted: type) -> Any:
     return check
 
 
-def _check_id(instance: ModelConfig, attribute: attrs.Attribute[str], value: object) -> None:
+def _check_id(_instance: ModelConfig, _attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise InvalidModelError(str(value), "id", "must be text that is not empty")
     if len(value) > _LONGEST_ID:
@@ -116,17 +121,17 @@ class ModelConfig:
     temperature: float | None = field(default=None, validator=_at_least(0))
     enabled: bool = field(default=True, validator=_of_type(bool))
     health_status: HealthStatus = field(default=HealthStatus.UNKNOWN, validator=_of_type(HealthStatus))
-    findings: tuple[Finding, ...] = field(default=(), converter=tuple)
+    findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     checked_at: int | None = None
     last_used: int | None = None
     use_count: int = field(default=0, validator=_whole(0))
-    aliases: tuple[str, ...] = field(default=(), converter=tuple)
-    locations: tuple[Location, ...] = field(default=(), converter=tuple)
+    aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    locations: tuple[Location, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
     added_at: int = field(factory=lambda: int(time.time()))
     updated_at: int = field(factory=lambda: int(time.time()))
     missing_since: int | None = None
-    set_by_user: frozenset[str] = field(default=frozenset(), converter=frozenset)
+    set_by_user: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
 
     @display_name.default
     def _id_as_name(self) -> str:

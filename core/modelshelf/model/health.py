@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class HealthStatus(Enum):
@@ -25,7 +28,7 @@ class HealthStatus(Enum):
 
 
 class Severity(Enum):
-    """How much a finding matters: an info leaves a model healthy, a warning degrades it, an error fails it."""
+    """How much a finding matters: an info leaves a model healthy, a warning degrades, an error fails it."""
 
     INFO = "info"
     WARNING = "warning"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidValueError
+from modelshelf.model.converters import as_dict
 from modelshelf.model.quantity import format_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 class Origin(IntEnum):
@@ -114,8 +117,8 @@ class ModelMetadata:
     languages: tuple[str, ...] | None = field(default=None, converter=_strings)
     pipeline_tag: str | None = None
     chat_template: bool | None = None
-    details: dict[str, Any] = field(factory=dict, converter=dict)
-    provenance: dict[str, Provenance] = field(factory=dict, converter=dict)
+    details: dict[str, Any] = field(factory=dict, converter=as_dict)
+    provenance: dict[str, Provenance] = field(factory=dict, converter=as_dict)
 
     @parameter_count.default
     def _written_parameters(self) -> str | None:

@@ -8,6 +8,7 @@ _PARAMETER_UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
 _PARAMETER_TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT]?)", re.IGNORECASE)
 _BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _TENS, _HUNDREDS = 10, 100
+_ROUNDS_UP = 0.9995  # of a unit is written as one of it, not as 1000 of the next smaller
 
 
 def _three_digits(value: float) -> str:
@@ -20,7 +21,7 @@ def _three_digits(value: float) -> str:
 def format_parameters(count: int) -> str:
     """Write a count of parameters with three digits: 1235814400 is ``1.24B``."""
     for size, unit in _PARAMETER_UNITS:
-        if round(count / size, 2) >= 1:
+        if count >= _ROUNDS_UP * size:
             return _three_digits(count / size) + unit
     return str(count)
 
@@ -37,6 +38,6 @@ def parse_parameters(text: str) -> int | None:
 def format_bytes(size: int) -> str:
     """Write a size in decimal units, as disks and model pages do: 2147483648 is ``2.15 GB``."""
     for unit_size, unit in _BYTE_UNITS:
-        if round(size / unit_size, 2) >= 1:
+        if size >= _ROUNDS_UP * unit_size:
             return f"{_three_digits(size / unit_size)} {unit}"
     return f"{size} B"

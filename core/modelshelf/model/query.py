@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 from attrs import field, frozen
@@ -10,7 +9,18 @@ from attrs import field, frozen
 from modelshelf.errors import InvalidValueError
 from modelshelf.model.health import HealthStatus
 
-SORT_KEYS = ("id", "version", "size", "parameters", "context", "format", "quantization", "health", "used", "added")
+SORT_KEYS = (
+    "id",
+    "version",
+    "size",
+    "parameters",
+    "context",
+    "format",
+    "quantization",
+    "health",
+    "used",
+    "added",
+)
 
 
 def _folded(value: str | None) -> str | None:
@@ -68,11 +78,11 @@ class Query:
     limit: int | None = field(default=None)
 
     @sort.validator
-    def _known_sort(self, attribute: Any, value: str) -> None:
+    def _known_sort(self, _attribute: Any, value: str) -> None:
         if value not in SORT_KEYS:
             raise InvalidValueError(f"cannot sort by {value!r}: use one of {', '.join(SORT_KEYS)}")
 
     @limit.validator
-    def _positive_limit(self, attribute: Any, value: int | None) -> None:
+    def _positive_limit(self, _attribute: Any, value: int | None) -> None:
         if value is not None and (type(value) is not int or value < 0):
             raise InvalidValueError(f"limit must be an integer of 0 or more, not {value!r}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from modelshelf.model.converters import as_tuple
+
 
 @frozen(kw_only=True)
 class Problem:
@@ -66,5 +68,5 @@ class DiscoveryStats:
     unfinished_downloads: int = 0
     bytes_read: int = 0
     seconds: float = 0.0
-    problems: tuple[Problem, ...] = field(default=(), converter=tuple)
-    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=tuple)
+    problems: tuple[Problem, ...] = field(default=(), converter=as_tuple)
+    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=as_tuple)

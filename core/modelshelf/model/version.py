@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import total_ordering
-from typing import Self
+from typing import Any, Self
 
 from attrs import field, frozen
 
@@ -17,18 +17,17 @@ _PATTERN = re.compile(
 _LONGEST = 256  # characters; keeps hostile text out of int() and of the store's keys
 
 
-def _check_number(instance: ModelVersion, attribute: object, value: object) -> None:
+def _check_number(_instance: ModelVersion, attribute: Any, value: Any) -> None:
     if type(value) is not int or value < 0:
-        name = getattr(attribute, "name", "number")
-        raise InvalidVersionError(value, f"{name} must be an integer of 0 or more")
+        raise InvalidVersionError(value, f"{attribute.name} must be an integer of 0 or more")
 
 
-def _check_identifiers(instance: ModelVersion, attribute: object, value: object) -> None:
+def _check_identifiers(_instance: ModelVersion, attribute: Any, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not re.fullmatch(_IDENTIFIERS, value):
         raise InvalidVersionError(value, "identifiers are letters, digits and hyphens, joined by dots")
-    if getattr(attribute, "name", "") == "prerelease":
+    if attribute.name == "prerelease":
         for part in value.split("."):
             if part.isdigit() and len(part) > 1 and part.startswith("0"):
                 raise InvalidVersionError(value, "a numeric pre-release identifier has no leading zero")
@@ -73,7 +72,9 @@ class ModelVersion:
             raise InvalidVersionError(text)
         major, minor, patch, prerelease, build = match.groups()
         try:
-            return cls(major=int(major), minor=int(minor), patch=int(patch), prerelease=prerelease, build=build)
+            return cls(
+                major=int(major), minor=int(minor), patch=int(patch), prerelease=prerelease, build=build
+            )
         except InvalidVersionError as error:
             raise InvalidVersionError(text, str(error).split(": ", 1)[-1]) from None
 
@@ -90,7 +91,7 @@ class ModelVersion:
     def compare(self, other: ModelVersion) -> int:
         """Compare by precedence: negative when older than `other`, zero when equal, positive when newer."""
         mine, theirs = self.precedence, other.precedence
-        return (mine > theirs) - (mine < theirs)  # type: ignore[operator]
+        return (mine > theirs) - (mine < theirs)
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, ModelVersion):

@@ -7,9 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
-from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from attrs import field, frozen
@@ -17,6 +16,9 @@ from attrs import field, frozen
 from modelshelf.plugin import spec
 from modelshelf.plugin.entries import entry_points_of
 from modelshelf.plugin.report import PluginReport, PluginState, describe
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "modelshelf"
 BUILTIN = "modelshelf"
@@ -150,7 +152,7 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
         plugin = one.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - a plugin may do anything on import, SystemExit included
+    except BaseException as error:
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []
@@ -160,7 +162,7 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
         return _classify(plugin, report)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - a namespace may do anything on access
+    except BaseException as error:
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class PluginState(Enum):
@@ -78,7 +81,7 @@ def describe(error: BaseException) -> str:
     """An exception in one line: its type and message."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin's exception may fail at telling what it is
+    except Exception:
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

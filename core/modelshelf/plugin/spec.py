@@ -15,12 +15,13 @@ Heavy imports belong inside the hooks: a plugin module is imported whenever some
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modelshelf.command import CommandType
     from modelshelf.model import (
         Artifact,

@@ -1,0 +1,21 @@
+"""Converters of fields; typed loosely, since each field's own annotation says what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Any iterable as a tuple."""
+    return tuple(values)
+
+
+def as_dict(values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A copy that nobody else holds."""
+    return dict(values)
+
+
+def as_frozenset(values: Iterable[Any]) -> frozenset[Any]:
+    """Any iterable as a frozen set."""
+    return frozenset(values)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from modelshelf import InvalidValueError, ModelMetadata, Origin
+from modelshelf.model import merge_metadata
+
+
+def test_parameters_bring_their_written_count() -> None:
+    assert ModelMetadata(parameters=1_235_814_400).parameter_count == "1.24B"
+    assert ModelMetadata().parameter_count is None
+
+
+def test_a_better_reading_is_never_overwritten_whatever_the_order() -> None:
+    partials = [
+        ModelMetadata.told(Origin.FILENAME, "name", architecture="a", parameter_count="7B", license="name"),
+        ModelMetadata.told(Origin.CONFIG, "config.json", architecture="b", context_length=8),
+        ModelMetadata.told(Origin.HEADER, "header", architecture="c", parameters=6_700_000_000),
+        ModelMetadata.told(Origin.CARD, "README.md", license="card"),
+    ]
+    for order in itertools.permutations(partials):
+        merged = merge_metadata(order)
+        assert (merged.architecture, merged.parameter_count, merged.license) == ("c", "6.7B", "card")
+        assert merged.provenance["architecture"].origin is Origin.HEADER
+        assert str(merged.provenance["license"]) == "card: README.md"
+
+
+def test_of_two_readings_of_one_rank_the_first_stands() -> None:
+    first, second = (ModelMetadata.told(Origin.HEADER, word, architecture=word) for word in ("x", "y"))
+    assert merge_metadata([first, second]).architecture == "x"
+
+
+def test_what_a_person_set_outranks_the_header() -> None:
+    header = ModelMetadata.told(Origin.HEADER, "", license="header")
+    mine = ModelMetadata.told(Origin.USER, "", license="mine")
+    assert merge_metadata([header, mine]).license == "mine"
+
+
+def test_a_field_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="colour"):
+        ModelMetadata.told(Origin.HEADER, "", colour="red")
+
+
+def test_a_finer_citation_keeps_the_origin() -> None:
+    told = ModelMetadata.told(Origin.HEADER, "header", architecture="llama").cite(
+        architecture="general.architecture"
+    )
+    assert str(told.provenance["architecture"]) == "header: general.architecture"

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import (
+    BudgetExceededError,
+    FileChangedError,
+    FormatError,
+    TruncatedFileError,
+    UnreadableFileError,
+)
+from modelshelf.reader import ArtifactReader
+from tests.support import artifact_of, reader_of
+
+
+@pytest.fixture
+def blob(tmp_path: Path) -> Path:
+    path = tmp_path / "m.bin"
+    path.write_bytes(bytes(range(256)) * 256)
+    return path
+
+
+def test_reads_any_range_exactly(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        file = reader.file()
+        content = blob.read_bytes()
+        for offset, length in ((0, 10), (16_000, 1_000), (16_384, 5), (65_535, 1), (65_536, 0)):
+            assert file.read(offset, length) == content[offset : offset + length]
+        assert file.read_up_to(65_530, 100) == content[65_530:]
+        assert file.read_up_to(70_000, 100) == b""
+
+
+def test_small_reads_at_the_start_cost_one_read_together(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        for offset in range(0, 4_096, 8):
+            reader.file().read(offset, 8)
+        assert reader.bytes_read == 16_384
+
+
+@pytest.mark.parametrize(("offset", "length"), [(65_536, 1), (0, 65_537), (2**70, 1), (-1, 4), (0, -1)])
+def test_a_range_past_the_end_is_named_not_shortened(blob: Path, offset: int, length: int) -> None:
+    with reader_of(blob) as reader, pytest.raises(TruncatedFileError, match="m.bin"):
+        reader.file().read(offset, length)
+
+
+def test_the_budget_ends_reading(blob: Path) -> None:
+    with reader_of(blob, budget=20_000) as reader:
+        reader.file().read(0, 16_000)
+        with pytest.raises(BudgetExceededError, match="20000"):
+            reader.file().read(20_000, 20_000)
+
+
+def test_no_file_but_the_artifacts_own_is_opened(blob: Path) -> None:
+    (blob.parent / "secret").write_text("x")
+    with reader_of(blob) as reader:
+        for name in ("secret", "../secret", "/etc/passwd", ""):
+            with pytest.raises(UnreadableFileError):
+                reader.file(name)
+
+
+def test_a_pipe_does_not_hang(tmp_path: Path, blob: Path) -> None:
+    artifact = artifact_of(blob)
+    blob.unlink()
+    os.mkfifo(blob)
+    with ArtifactReader(artifact) as reader, pytest.raises(UnreadableFileError, match="regular"):
+        reader.file()
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_read(blob: Path) -> None:
+    artifact = artifact_of(blob)
+    blob.write_bytes(b"other")
+    with ArtifactReader(artifact) as reader, pytest.raises(FileChangedError, match="still changing"):
+        reader.file()
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error_not_a_crash(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        file = reader.file()
+        os.truncate(blob, 100)
+        with pytest.raises(FileChangedError, match="shrank"):
+            file.read(30_000, 1_000)
+        assert reader.changed_files() == ("m.bin",)
+
+
+def test_a_value_is_built_once_and_so_is_its_error(blob: Path) -> None:
+    calls = []
+
+    def build() -> int:
+        calls.append(1)
+        raise FormatError("broken")
+
+    with reader_of(blob) as reader:
+        for _ in range(3):
+            with pytest.raises(FormatError, match="broken"):
+                reader.once("key", build)
+    assert len(calls) == 1

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from modelshelf.cli.group import SUMMARIES
+from modelshelf.config import load
+from tests.vendor_models import VENDORED
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SCAN = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/modelshelf scan vendor/layerModels"
+TEST = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def command_lines() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("modelshelf ")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has after cloning: the sample models and an empty store."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(VENDORED, folder / "vendor" / "layerModels")
+    (folder / "vendor" / "layerData").mkdir()
+    return folder
+
+
+def run(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    own = Path(sys.executable).parent
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELSHELF_")}
+    environment |= {"PATH": f"{own}{os.pathsep}{environment['PATH']}", "HOME": str(folder / "home")}
+    return subprocess.run(
+        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("command", [SCAN, TEST])
+def test_each_of_the_two_commands_is_a_block_of_its_own(command: str) -> None:
+    assert blocks("sh").count(f"{command}\n") == 1
+
+
+def test_ci_runs_the_two_commands_as_they_stand_in_the_readme() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert script.count(f'readme_command "{TEST}"') == 1
+    assert script.count(f'readme_command "{SCAN}"') == 1
+
+
+def test_the_screen_of_a_scan_is_shown() -> None:
+    (screen,) = blocks("text")
+    assert re.match(r"\$ modelshelf scan \S+\n", screen)
+    assert re.search(r"^ID +VERSION +FORMAT", screen, re.MULTILINE)
+    assert re.search(r"\d+ models in \d+ folders?: .* read in ", screen)
+
+
+def test_the_python_examples_run_as_they_stand(checkout: Path) -> None:
+    discovery, selection, monitoring = blocks("python")
+    for example, expected in (
+        (discovery, "Discovered 3 models, 3 of them new"),
+        (selection, "tiny-qwen-2.5 2.5.0: "),
+        (monitoring, "tiny-llama-1.0: 1 uses, healthy"),
+    ):
+        done = run([sys.executable, "-c", example], checkout)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert expected in done.stdout
+
+
+def test_every_command_line_runs_as_it_stands(checkout: Path) -> None:
+    lines = command_lines()
+    assert len(lines) > 10
+    for line in lines:
+        done = run(["bash", "-c", line], checkout)
+        assert (line, done.returncode, done.stderr) == (line, 0, "")
+        assert done.stdout or "--output" in line
+
+
+def test_every_command_is_at_a_glance() -> None:
+    assert {line.split()[1] for line in command_lines()} == SUMMARIES.keys()
+
+
+def test_every_built_in_plugin_is_named() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    assert sorted(named) == sorted(table["project"]["entry-points"]["modelshelf"])
+
+
+def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    file = tmp_path / "modelshelf.toml"
+    file.write_text(text, encoding="utf-8")
+    settings = load(config=str(file), environ={})
+    assert (settings.workers, settings.disable_plugins) == (4, {"mylab"})
+
+
+def test_links_to_files_lead_to_files() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
