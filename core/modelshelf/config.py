@@ -74,7 +74,7 @@ def load(
     """
     environ = os.environ if environ is None else environ
     named = config or environ.get("MODELSHELF_CONFIG")
-    file = Path(os.path.expanduser(named)) if named else _user_file()  # noqa: PTH111 - see _place
+    file = Path(os.path.expanduser(named)) if named else _user_file()
     in_file = _read(file, must_exist=bool(named))
     in_environment = _from_environment(environ)
     told = {**in_file, **in_environment}
@@ -163,7 +163,7 @@ def _texts(value: Any, where: str) -> list[str]:
 def _place(value: Any, where: str, folder: Path) -> str:
     text = _text(value, where)
     # os.path's, because Path's own raises where the user after ~ is unknown
-    return text if "://" in text else str(folder / os.path.expanduser(text))  # noqa: PTH111
+    return text if "://" in text else str(folder / os.path.expanduser(text))
 
 
 def _places(value: Any, where: str, folder: Path) -> tuple[str, ...]:

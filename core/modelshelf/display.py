@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ELLIPSIS = "…"
 UNKNOWN = "-"
 _GAP = "  "
-_NARROWEST = 8  # cells that a column which gives way keeps
+_NARROWEST = 12  # cells that a column which gives way keeps
 
 # Printable to Python, yet invisible: with them two different names look alike (Unicode's
 # Default_Ignorable_Code_Point, beyond the format characters that `str.isprintable` refuses).
@@ -108,12 +108,14 @@ class Column(NamedTuple):
         right: Whether it is aligned to the right, as numbers are.
         gives_way: Whether it is shortened where the table is wider than the screen.
         optional: Whether it is left out when every cell of it is empty.
+        expendable: Whether it is left out, the last such column first, where the screen is too narrow else.
     """
 
     title: str
     right: bool = False
     gives_way: bool = False
     optional: bool = False
+    expendable: bool = False
 
 
 class Cell(NamedTuple):
@@ -145,29 +147,34 @@ def lay_out(
         for number, column in enumerate(columns)
         if not column.optional or any(text[number] for text in texts)
     ]
-    widths = [
-        max([cells(column.title), *(cells(text[number]) for text in texts)])
-        for number, column in enumerate(columns)
-    ]
+    widths = {
+        number: max([cells(columns[number].title), *(cells(text[number]) for text in texts)])
+        for number in shown
+    }
     if width is not None:
-        _give_way(
-            columns, widths, sum(widths[number] for number in shown) + len(_GAP) * (len(shown) - 1) - width
-        )
+        widths = _fitted(columns, widths, width)
     titles = [Cell(column.title, "bold") for column in columns]
     for row, text in zip([titles, *rows], [[column.title for column in columns], *texts], strict=True):
         line = [
             _aligned(columns[number], text[number], row[number] if colour else "", widths[number])
-            for number in shown
+            for number in widths
         ]
         yield _GAP.join(line).rstrip()
 
 
-def _give_way(columns: Sequence[Column], widths: list[int], excess: int) -> None:
-    for number, column in enumerate(columns):
-        if column.gives_way and excess > 0:
-            given = min(excess, max(widths[number] - max(_NARROWEST, cells(column.title)), 0))
-            widths[number] -= given
-            excess -= given
+def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:
+    """The columns that are shown, with their widths, within `width` as far as that can be."""
+    for cap in range(max(width, _NARROWEST), _NARROWEST - 1, -1):
+        capped = {
+            number: min(wanted, cap) if columns[number].gives_way else wanted
+            for number, wanted in widths.items()
+        }
+        if sum(capped.values()) + len(_GAP) * (len(capped) - 1) <= width:
+            return capped
+    expendable = [number for number in widths if columns[number].expendable]
+    if not expendable:
+        return capped
+    return _fitted(columns, {number: widths[number] for number in widths if number != expendable[-1]}, width)
 
 
 def _aligned(column: Column, text: str, cell: str | Cell, width: int) -> str:

@@ -40,7 +40,7 @@ def open_store(
     )
     if kind is None:
         raise StoreUnavailableError(
-            f"no plugin offers a store for {scheme}: to open {location}; `modelshelf plugins` shows what failed"
+            f"no plugin offers a store of kind {scheme}, to open {location}: see `modelshelf plugins`"
         )
     return kind.open(location, readonly)
 

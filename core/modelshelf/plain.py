@@ -6,6 +6,7 @@ Lone surrogates (bytes of a file name that are not UTF-8) stay in the text: ``js
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model.metadata import FIELD_NAMES
@@ -31,7 +32,7 @@ def plain(config: ModelConfig) -> dict[str, Any]:
         "preload": config.preload,
         "max_workers": config.max_workers,
         "max_tokens": config.max_tokens,
-        "temperature": config.temperature,
+        "temperature": _ready(config.temperature),
         "use_count": config.use_count,
         "last_used": config.last_used,
         "aliases": list(config.aliases),
@@ -69,15 +70,24 @@ def plain_finding(finding: Finding) -> dict[str, Any]:
 
 def plain_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     """Metadata with the provenance of each value; unknown is null."""
-    told = {name: _plain_value(getattr(metadata, name)) for name in FIELD_NAMES}
+    told = {name: _ready(getattr(metadata, name)) for name in FIELD_NAMES}
     provenance = {
         name: {"origin": str(one.origin), "detail": one.detail} for name, one in metadata.provenance.items()
     }
-    return {**told, "details": dict(metadata.details), "provenance": provenance}
+    return {**told, "details": _ready(metadata.details), "provenance": provenance}
 
 
-def _plain_value(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _ready(value: Any) -> Any:
+    """A value as JSON can hold it; what a plugin gave that no JSON type fits becomes text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _ready(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_ready(one) for one in value]
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]:
@@ -117,7 +127,7 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         "preload": config.preload,
         "max_workers": config.max_workers,
         "max_tokens": config.max_tokens,
-        "temperature": config.temperature,
+        "temperature": _ready(config.temperature),
         "aliases": list(config.aliases) or None,
     }
     return {**entry, **{name: value for name, value in optional.items() if value is not None}}

@@ -59,7 +59,7 @@ class Budget:
         """
         if self.spent + length > self.limit:
             raise BudgetExceededError(
-                f"{name}: reading {length} bytes at {offset} would pass the budget of {self.limit} bytes for one model",
+                f"{name}: {length} bytes at {offset} would pass the budget of {self.limit} bytes a model",
                 file=name,
                 offset=offset,
             )
@@ -98,7 +98,7 @@ class FileReader(ABC):
         """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise TruncatedFileError(
-                f"{self.name}: {length} bytes at offset {offset} reach past the end of the file ({self.size} bytes)",
+                f"{self.name}: {length} bytes at {offset} reach past the end of the file ({self.size} bytes)",
                 file=self.name,
                 offset=min(max(offset, 0), self.size),
             )

@@ -173,7 +173,7 @@ class ModelRegistry:
         return selection.arranged(query, (one for one in held if all(test(one) for test in tests)))
 
     def select_best(self, task: str = "simple", *, query: Query | None = None) -> ModelConfig | None:
-        """The model for a task: the largest healthy and enabled one for ``complex``, the smallest for ``simple``.
+        """The model for a task: largest healthy, enabled one for ``complex``, the smallest for ``simple``.
 
         Where none of known size is healthy and enabled, the default model, or None.
 

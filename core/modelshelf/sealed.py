@@ -112,7 +112,7 @@ def open_up(key: bytes, value: bytes) -> tuple[bytes, bytes]:
         raise _damaged(key, "does not match its checksum")
     if schema > SCHEMA:
         raise StoreError(
-            f"record {printable(key)} has schema {schema}, this release reads up to {SCHEMA}: upgrade modelshelf"
+            f"record {printable(key)} has schema {schema}, this release reads {SCHEMA}: upgrade modelshelf"
         )
     middle = _HEADER.size + length
     return value[_HEADER.size : middle], value[middle:]
@@ -120,7 +120,7 @@ def open_up(key: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 def _damaged(key: bytes, what: str) -> DamagedStoreError:
     return DamagedStoreError(
-        f"record {printable(key)} {what}: the store is damaged; remove that model and scan again to rebuild it"
+        f"record {printable(key)} {what}: the store is damaged; remove that model and scan again"
     )
 
 

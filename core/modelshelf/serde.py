@@ -1,54 +1,227 @@
 """The one converter between values and plain data, for the store and between processes.
 
 Import it where it is used: cattrs costs more than all the rest of a start.
+
+A record is read and written far more often than anything else, so its parts have hooks that are written out;
+every other value has those that cattrs makes. Fields are added by name (records, metadata) or at the end
+(lists). What a later minor release adds is left out on reading; whatever changes the meaning of a field raises
+`SCHEMA` and gets a step in `UPGRADES`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import cattrs
 from cattrs.preconf.msgpack import make_converter
 
 from modelshelf.errors import DamagedStoreError
-from modelshelf.model import ModelConfig, ModelVersion
-from modelshelf.sealed import Summary, close_up, open_up, pack, printable, unpack
+from modelshelf.model.artifact import ArtifactFile, Role
+from modelshelf.model.config import Location, ModelConfig
+from modelshelf.model.health import Finding, HealthStatus, Severity
+from modelshelf.model.metadata import FIELD_NAMES, ModelMetadata, Origin, Provenance
+from modelshelf.model.version import ModelVersion
+from modelshelf.sealed import SCHEMA, Summary, close_up, open_up, pack, printable, unpack
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""For each older schema version, what turns a record's plain data into that of the next version."""
+
+_PLAIN = (
+    "id",
+    "path",
+    "display_name",
+    "preload",
+    "max_workers",
+    "max_tokens",
+    "temperature",
+    "enabled",
+    "checked_at",
+    "last_used",
+    "use_count",
+    "aliases",
+    "content_digest",
+    "added_at",
+    "updated_at",
+    "missing_since",
+)
+_plain_of = attrgetter(*_PLAIN)
+_known_of = attrgetter(*FIELD_NAMES)
+_CONFIG_FIELDS = frozenset(one.name for one in attrs.fields(ModelConfig))
+_METADATA_FIELDS = frozenset(one.name for one in attrs.fields(ModelMetadata))
+_ROLES = {one.value: one for one in Role}
+_STATUSES = {one.value: one for one in HealthStatus}
+_ORIGINS = {one.value: one for one in Origin}
+
 
 @lru_cache(maxsize=1)
 def converter() -> Converter:
-    """The converter; unknown fields, which a newer minor release may write, are left out on reading."""
+    """The converter."""
     made = make_converter(omit_if_default=True, detailed_validation=False)
-    made.register_unstructure_hook(ModelVersion, str)
-    made.register_structure_hook(ModelVersion, lambda text, _: ModelVersion.parse(text))
     made.register_unstructure_hook(frozenset, sorted)
     made.register_unstructure_hook(bytes, lambda data: data)
     made.register_structure_hook(bytes, lambda data, _: bytes(data))
-    # Text comes from msgpack as text, and lone surrogates in it must not pass through an encoder.
     made.register_structure_hook_func(lambda kind: kind == dict[str, Any], lambda content, _: dict(content))
+    for kind, out, back in (
+        (ModelVersion, _version_out, _version_back),
+        (ArtifactFile, _file_out, _file_back),
+        (Location, _location_out, _location_back),
+        (Finding, _finding_out, _finding_back),
+        (ModelMetadata, _metadata_out, _metadata_back),
+        (ModelConfig, _config_out, _config_back),
+    ):
+        made.register_unstructure_hook(kind, out)
+        made.register_structure_hook(kind, _hook(back))
     return made
 
 
+def _hook(back: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda content, _: back(content)
+
+
+def _version_out(version: ModelVersion) -> list[Any]:
+    return [version.major, version.minor, version.patch, version.prerelease, version.build]
+
+
+def _version_back(content: Any) -> ModelVersion:
+    major, minor, patch, prerelease, build, *_ = content
+    return ModelVersion(major=major, minor=minor, patch=patch, prerelease=prerelease, build=build)
+
+
+def _file_out(one: ArtifactFile) -> list[Any]:
+    return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag]
+
+
+def _file_back(content: Any) -> ArtifactFile:
+    name, size, mtime_ns, inode, role, etag, *_ = content
+    return ArtifactFile(name=name, size=size, mtime_ns=mtime_ns, inode=inode, role=_ROLES[role], etag=etag)
+
+
+def _location_out(place: Location) -> list[Any]:
+    files = [_file_out(one) for one in place.files]
+    return [place.path, place.folder, place.source, files, place.fingerprint, place.missing]
+
+
+def _location_back(content: Any) -> Location:
+    path, folder, source, files, fingerprint, missing, *_ = content
+    return Location(
+        path=path,
+        folder=folder,
+        source=source,
+        files=tuple([_file_back(one) for one in files]),
+        fingerprint=fingerprint,
+        missing=missing,
+    )
+
+
+def _finding_out(finding: Finding) -> list[Any]:
+    return [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
+
+
+def _finding_back(content: Any) -> Finding:
+    code, severity, message, file, offset, *_ = content
+    return Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
+
+
+def _metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
+    content = {
+        name: value
+        for name, value in zip(FIELD_NAMES, _known_of(metadata), strict=True)
+        if value is not None
+    }
+    if metadata.parameter_count is None and metadata.parameters is not None:
+        content["parameter_count"] = None  # left out, it would be computed
+    if metadata.details:
+        content["details"] = metadata.details
+    if metadata.provenance:
+        content["provenance"] = _provenance_out(metadata.provenance)
+    return content
+
+
+def _metadata_back(content: Any) -> ModelMetadata:
+    content = _only(_METADATA_FIELDS, content)
+    if "provenance" in content:
+        content["provenance"] = _provenance_back(content["provenance"])
+    return ModelMetadata(**content)
+
+
+def _provenance_out(provenance: dict[str, Provenance]) -> list[Any]:
+    """Most values of a model come from one place, so each place is told once, with the fields it gave."""
+    places: dict[tuple[int, str], list[str]] = {}
+    for name, told in provenance.items():
+        places.setdefault((told.origin.value, told.detail), []).append(name)
+    return [[origin, detail, names] for (origin, detail), names in places.items()]
+
+
+def _provenance_back(content: Any) -> dict[str, Provenance]:
+    told: dict[str, Provenance] = {}
+    for origin, detail, names, *_ in content:
+        told.update(dict.fromkeys(names, Provenance(_ORIGINS[origin], detail)))
+    return told
+
+
+def _config_out(config: ModelConfig) -> dict[str, Any]:
+    content = {
+        name: value for name, value in zip(_PLAIN, _plain_of(config), strict=True) if value is not None
+    }
+    content["version"] = _version_out(config.version)
+    content["metadata"] = _metadata_out(config.metadata)
+    content["health_status"] = config.health_status.value
+    content["locations"] = [_location_out(one) for one in config.locations]
+    if config.findings:
+        content["findings"] = [_finding_out(one) for one in config.findings]
+    if config.set_by_user:
+        content["set_by_user"] = sorted(config.set_by_user)
+    return content
+
+
+def _config_back(content: Any) -> ModelConfig:
+    content = _only(_CONFIG_FIELDS, content)
+    content["version"] = _version_back(content["version"])
+    content["metadata"] = _metadata_back(content["metadata"])
+    content["health_status"] = _STATUSES[content["health_status"]]
+    content["locations"] = tuple([_location_back(one) for one in content["locations"]])
+    if "findings" in content:
+        content["findings"] = tuple([_finding_back(one) for one in content["findings"]])
+    return ModelConfig(**content)
+
+
+def _only(known: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
+    """A copy, without the fields of a later minor release."""
+    if content.keys() <= known:
+        return dict(content)
+    return {name: value for name, value in content.items() if name in known}
+
+
 def seal(key: bytes, config: ModelConfig) -> bytes:
-    """A record as it is stored."""
-    return close_up(key, pack(converter().unstructure(config)), pack(list(summary_of(config))))
+    """A record as it is stored.
+
+    Raises:
+        StoreError: It holds a value that cannot be stored, such as an object among its details.
+    """
+    return close_up(key, pack(_config_out(config)), pack(summary_of(config)))
 
 
 def unseal(key: bytes, value: bytes) -> ModelConfig:
-    """What `seal` sealed.
+    """What `seal` sealed, brought up to the present schema.
 
     Raises:
-        DamagedStoreError: The checksum does not match, or the content is no record.
+        DamagedStoreError: The checksum does not match, or the content is no record; the error names the key.
         StoreError: A newer release wrote it.
     """
-    content = open_up(key, value)[1]
+    schema, _, packed = open_up(key, value)
     try:
-        return converter().structure(unpack(content), ModelConfig)
-    except (ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
+        content = unpack(packed)
+        for older in range(schema, SCHEMA):
+            content = UPGRADES[older](content)
+        return _config_back(content)
+    except (ValueError, TypeError, KeyError, AttributeError, cattrs.BaseValidationError) as error:
         raise DamagedStoreError(f"record {printable(key)} cannot be read: {error}") from None
 
 

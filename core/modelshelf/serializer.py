@@ -10,7 +10,7 @@ from attrs import frozen
 from modelshelf.model.config import ModelConfig
 
 Dump: TypeAlias = Callable[[Iterable[ModelConfig]], Iterator[bytes]]
-"""Writes records as chunks of bytes, without holding all of them; the chunks joined are one whole document."""
+"""Writes records as chunks of bytes, without holding all of them; joined they are one whole document."""
 
 
 @frozen(kw_only=True)

@@ -24,7 +24,7 @@ class Place:
     Attributes:
         source: The source's name.
         root: Absolute path or URL. A file is a place too.
-        reason: Why it is looked into: an environment variable, a settings file, the default, the command line.
+        reason: Why it is looked into: an environment variable, a settings file, the default, a command.
         present: Whether it is there.
     """
 

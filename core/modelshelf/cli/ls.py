@@ -71,7 +71,8 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(app: App, /, *, output: str, as_json: bool, model_format: str | None, **conditions: Any) -> None:
     """List the recorded models: all, or those whose id, name, title or path holds TEXT.
 
-    A model has to meet every condition. Text is compared without regard to case.
+    A model has to meet every condition. Text is compared without regard to case. In the table a star marks
+    the default model.
     """
     from modelshelf.model import Query
 

@@ -24,29 +24,25 @@ _HEALTH_STYLES = {
 
 _COLUMNS = (
     Column("ID", gives_way=True),
-    Column("VERSION"),
+    Column("VERSION", expendable=True),
     Column("FORMAT", gives_way=True),
-    Column("ARCH", gives_way=True),
+    Column("ARCH", gives_way=True, expendable=True),
     Column("QUANT", gives_way=True),
     Column("PARAMS", right=True),
-    Column("CONTEXT", right=True),
+    Column("CONTEXT", right=True, expendable=True),
     Column("SIZE", right=True),
     Column("HEALTH"),
-    Column("NOTE", optional=True),
+    Column("", optional=True),
 )
+_DEFAULT = "*"
 
 
 def show_table(screen: Screen, models: Iterable[Summary], default_id: str | None = None) -> None:
-    """Write one row per model; the column NOTE holds what is out of the ordinary."""
+    """Write one row per model; a star marks the default."""
     screen.table(_COLUMNS, [_row(model, default_id) for model in models])
 
 
 def _row(model: Summary, default_id: str | None) -> tuple[str | Cell, ...]:
-    notes = (
-        ("default", model.id == default_id),
-        ("missing", model.missing),
-        ("disabled", not model.enabled),
-    )
     return (
         model.id,
         model.version,
@@ -56,9 +52,17 @@ def _row(model: Summary, default_id: str | None) -> tuple[str | Cell, ...]:
         model.parameter_count or UNKNOWN,
         UNKNOWN if model.context_length is None else str(model.context_length),
         UNKNOWN if model.size_bytes is None else format_bytes(model.size_bytes),
-        health(model.health_status),
-        ", ".join(name for name, holds in notes if holds),
+        _state(model),
+        _DEFAULT if model.id == default_id else "",
     )
+
+
+def _state(model: Summary) -> Cell:
+    """Health; where the files are gone that alone, because the health is what it was before."""
+    if model.missing:
+        return Cell("missing", "dim")
+    shown = health(model.health_status)
+    return shown if model.enabled else Cell(f"{shown.text}, disabled", shown.style)
 
 
 def health(status: str) -> Cell:

@@ -66,7 +66,7 @@ def _found(registry: ModelRegistry, places: Sequence[str]) -> list[Summary]:
 
     def seen(state: Snapshot) -> set[tuple[str | None, str]]:
         reader = RecordReader(state)
-        roots = [os.path.abspath(place) for place in places]  # noqa: PTH100 - links stay as they are named
+        roots = [os.path.abspath(place) for place in places]
         below = [one for root in roots for one in reader.seen_below(root).values()]
         return {(one.model_id, str(one.version)) for one in below if not one.missing}
 

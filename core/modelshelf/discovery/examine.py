@@ -68,7 +68,7 @@ class Examination:
 
     @property
     def complete(self) -> bool:
-        """Whether no plugin that votes for this artifact failed over it; otherwise the next scan looks again."""
+        """Whether no plugin that votes for it failed over it; otherwise the next scan looks again."""
         voters = {vote.plugin for vote in self.votes}
         return not any(failure.plugin in voters for failure in self.failures)
 
@@ -133,7 +133,8 @@ class Examiner:
         except OSError:
             changed = (name,)
         if changed or any(one.code == FileChangedError.code for one in findings):
-            message = f"{artifact.path}: {', '.join(changed) or 'a file'} changed while it was read; scan again later"
+            names = ", ".join(changed) or "a file"
+            message = f"{artifact.path}: {names} changed while it was read; scan again later"
             return Examination(votes=votes, rejected=_problem(artifact, FileChangedError.code, message))
         return Examination(
             format=chosen.detection.format,
@@ -182,7 +183,7 @@ class Examiner:
 
 
 def make_sources(plugins: PluginSet) -> dict[str, Source]:
-    """Every plugin's source with its default settings, by name; the first plugin that gives a name keeps it."""
+    """Every plugin's source with its default settings, by name; the first that gives a name keeps it."""
     made: dict[str, Source] = {}
     for kind in plugins.collect("modelshelf_sources"):
         if kind.name not in made:

@@ -60,7 +60,7 @@ def _finish(batch: list[Artifact], future: Future[bytes], submit: object) -> Exa
 
     try:
         return list(zip(batch, unpack_examinations(future.result()), strict=True))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever an executor or a worker's death raises
         if len(batch) == 1:
             return [(batch[0], _failed(batch[0], error))]
     singles = [(one, submit([one])) for one in batch]  # type: ignore[operator]

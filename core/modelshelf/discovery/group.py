@@ -110,7 +110,7 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
 def _numbered_sets(
     weights: dict[str, ArtifactFile],
 ) -> list[_ShardSet]:
-    """Take the files that number themselves `N of M` out of `weights`, a set for each stem, count and ending."""
+    """Take the files that number themselves `N of M` out of `weights`, one set per stem, count and ending."""
     sets: defaultdict[tuple[str, str, str], dict[int, ArtifactFile]] = defaultdict(dict)
     for name, one in weights.items():
         match = _NUMBERED.fullmatch(name)
@@ -136,7 +136,7 @@ def _numbered_sets(
 
 def _numbered_name(like: str, number: int) -> str:
     match = _NUMBERED.fullmatch(like)
-    assert match is not None
+    assert match is not None  # noqa: S101 - `like` was grouped by this very pattern
     start, end = match.span("number")
     return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
 

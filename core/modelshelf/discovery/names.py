@@ -186,7 +186,7 @@ def is_companion(name: str) -> bool:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Whether the file is a model's own by-product when it lies beside a model: optimizer state, a projector."""
+    """Whether the file belongs to the model beside it: optimizer state, a projector."""
     lowered = name.lower()
     return bool(_AUXILIARY.fullmatch(lowered) or _PROJECTOR.fullmatch(lowered))
 

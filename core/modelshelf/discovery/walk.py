@@ -65,17 +65,13 @@ class Walker:
         subfolders: list[str] = []
         for entry in entries:
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _SKIPPED_FOLDERS:
-                        subfolders.append(entry.name)
-                        below.append(entry.path)
-                elif entry.is_symlink() and entry.is_dir():
-                    problem = _link_problem(entry, real_root, seen)
-                    if problem is None:
-                        subfolders.append(entry.name)
-                        below.append(entry.path)
-                    else:
+                if _is_folder(entry):
+                    problem = _link_problem(entry, real_root, seen) if entry.is_symlink() else None
+                    if problem is not None:
                         yield problem
+                    elif entry.name not in _SKIPPED_FOLDERS:
+                        subfolders.append(entry.name)
+                        below.append(entry.path)
                 elif self._wants(entry.name):
                     one = described(entry.name, entry.stat())
                     if one is None:
@@ -86,6 +82,11 @@ class Walker:
                 if self._wants(entry.name):
                     yield Problem(code="unreadable", path=entry.path, message=f"{entry.path}: {_why(error)}")
         yield Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # Without a link the entry itself tells, at no cost; only a link has to be followed.
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir())
 
 
 def described(name: str, told: os.stat_result) -> ArtifactFile | None:
@@ -121,7 +122,7 @@ def _link_problem(entry: os.DirEntry[str], real_root: str, seen: set[tuple[int, 
     return Problem(
         code="link-leaves-root",
         path=entry.path,
-        message=f"{entry.path}: links out of the scanned folder, so it was not followed; scan {target} itself",
+        message=f"{entry.path}: links out of the scanned folder, so not followed; scan {target} itself",
     )
 
 

@@ -60,7 +60,7 @@ def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
     return [*reasons, *_examined(artifact, examiner), *_registered(artifact.path, records)]
 
 
-def _name_rules(name: str, examiner: Examiner) -> list[Reason]:
+def _name_rules(name: str, examiner: Examiner) -> list[Reason]:  # noqa: PLR0911 - one return a rule
     unfinished = unfinished_reason(name)
     if unfinished:
         return [_reason("unfinished download", "skipped", f"{unfinished}; it is listed, not admitted")]
@@ -99,7 +99,7 @@ def _examined(artifact: Artifact, examiner: Examiner) -> list[Reason]:
         _reason(
             vote.plugin,
             "noted",
-            f"votes {vote.detection.format} with confidence {vote.detection.confidence:g}: {vote.detection.evidence}",
+            f"votes {vote.detection.format} ({vote.detection.confidence:g}): {vote.detection.evidence}",
         )
         for vote in seen.votes
     ]

@@ -96,7 +96,7 @@ class WorkerPool(Executor):
                 if child is None or child.poll() is not None:
                     child = self._start()
                 future.set_result(self._ask(child, name, payload))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is the future's to raise
                 if not isinstance(error, _RaisedInWorkerError):
                     self._end(child)
                     child = None
@@ -105,7 +105,7 @@ class WorkerPool(Executor):
 
     def _start(self) -> subprocess.Popen[bytes]:
         code = "from modelshelf.discovery.workers import work; work()"
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -115,8 +115,8 @@ class WorkerPool(Executor):
         return child
 
     def _ask(self, child: subprocess.Popen[bytes], name: str, payload: bytes) -> bytes:
-        assert child.stdin is not None
-        assert child.stdout is not None
+        assert child.stdin is not None  # noqa: S101 - both are pipes, see _start
+        assert child.stdout is not None  # noqa: S101
         encoded = name.encode()
         child.stdin.write(_FRAME.pack(len(encoded), len(payload)) + encoded + payload)
         child.stdin.flush()
@@ -172,7 +172,7 @@ def work() -> None:
         try:
             module, _, function = name.partition(":")
             status, answer = _DONE, getattr(importlib.import_module(module), function)(payload)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the parent decides what becomes of it
             status, answer = _RAISED, f"{type(error).__name__}: {error}".encode("utf-8", "replace")
         answers.write(_FRAME.pack(status, len(answer)) + answer)
         answers.flush()

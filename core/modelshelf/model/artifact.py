@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from modelshelf.reader import FileReader
+    from modelshelf.reader import FileReader  # noqa: TC004 - an annotation alone; importing it is a circle
 
 
 class Role(Enum):

@@ -115,7 +115,7 @@ class PluginSet:
             read_error = error
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - SystemExit, a panic of native code: recorded, not hidden
             self._fail(one, describe(error), path)
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
 

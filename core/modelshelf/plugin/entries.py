@@ -25,7 +25,7 @@ def entry_points_of(
     """
     try:
         return list(entry_points(group=group))
-    except Exception:
+    except Exception:  # noqa: BLE001 - which distribution it was, and what else there is, the slow way tells
         return _one_by_one(group, on_broken)
 
 
@@ -39,7 +39,7 @@ def _one_by_one(group: str, on_broken: Callable[[str, Exception], None] | None) 
             if name not in seen:  # the first on the path is the one that is imported
                 seen.add(name)
                 found += [one for one in distribution.entry_points if one.group == group]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told of, where it concerns the group
             if on_broken is not None and _mentions(distribution, group):
                 on_broken(name or "a distribution without a name", error)
     return found
@@ -53,5 +53,5 @@ def _name(distribution: Distribution) -> str:
 def _mentions(distribution: Distribution, group: str) -> bool:
     try:
         return f"[{group}]" in (distribution.read_text("entry_points.txt") or "")
-    except Exception:
+    except Exception:  # noqa: BLE001 - unreadable altogether: nothing says that it concerns the group
         return False

@@ -152,7 +152,7 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
         plugin = one.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a plugin may do anything on import, SystemExit included
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []
@@ -162,7 +162,7 @@ def _load_one(one: FoundPlugin, report: PluginReport) -> list[HookImplementation
         return _classify(plugin, report)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a namespace may do anything on access
         report.state = PluginState.FAILED
         report.record("load", describe(error))
         return []

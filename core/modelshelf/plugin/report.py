@@ -81,7 +81,7 @@ def describe(error: BaseException) -> str:
     """An exception in one line: its type and message."""
     try:
         text = " ".join(str(error).split())
-    except Exception:
+    except Exception:  # noqa: BLE001 - a plugin's exception may fail at telling what it is
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
