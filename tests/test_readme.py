@@ -68,8 +68,8 @@ def test_the_python_examples_run_as_they_stand(checkout: Path) -> None:
     discovery, selection, monitoring = blocks("python")
     for example, expected in (
         (discovery, "Discovered 3 models, 3 of them new"),
-        (selection, "tiny-qwen-2.5 2.5.0: "),
-        (monitoring, "tiny-llama-1.0: 1 uses, healthy"),
+        (selection, "tiny-llama-1.0 1.0.0: "),
+        (monitoring, "tiny-qwen-2.5: 1 uses, healthy"),
     ):
         done = run([sys.executable, "-c", example], checkout)
         assert (done.returncode, done.stderr) == (0, "")

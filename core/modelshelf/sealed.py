@@ -3,20 +3,22 @@
 ::
 
     u8   schema version
-    u32  CRC-32 over the key and everything after this field
+    u32  CRC-32 over the key and everything but this field
     u32  length of the summary part, 0 where there is none
     ...  msgpack of the summary: a list in the order of `Summary`
     ...  msgpack of the content
 
-The key is part of the checksum, so that a value under another key is noticed. A listing decodes the summary
-alone, and needs neither attrs nor cattrs for it. Text keeps lone surrogates (file names that are not
-UTF-8), and integers have no upper limit.
+This frame stays as it is in every schema version; the schema tells what is inside. The key is part of the
+checksum, so that a value under another key is noticed. A listing decodes the summary alone, and needs neither
+attrs nor cattrs for it. Text keeps lone surrogates (bytes of file names that are not UTF-8), floats keep NaN
+and infinities, and integers have no upper limit.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -24,9 +26,13 @@ import msgpack
 from modelshelf.errors import DamagedStoreError, StoreError
 
 SCHEMA = 1
+UPGRADES: dict[int, Callable[[list[Any], dict[str, Any]], tuple[list[Any], dict[str, Any]]]] = {}
+"""For each older schema version, what turns a record's summary and content into those of the next version."""
+
+_SCHEMA_BYTE = bytes([SCHEMA])
 _HEADER = struct.Struct("<BII")
 _CHECKED_FROM = 5  # the summary's length is covered by the checksum too
-_BIG_INTEGER = 1  # msgpack extension type: decimal digits of an integer beyond 64 bits
+_BIG_INTEGER = 1  # msgpack extension type: hexadecimal digits of an integer beyond 64 bits
 
 
 class Summary(NamedTuple):
@@ -55,26 +61,23 @@ class Summary(NamedTuple):
 
 
 def pack(content: Any) -> bytes:
-    """Plain values as msgpack."""
+    """Plain values as msgpack.
+
+    Raises:
+        StoreError: A value is of a kind that cannot be stored, or nested too deep.
+    """
     try:
-        return _packb(content)
-    except OverflowError:
-        return _packb(_portable(content))
+        return bytes(
+            msgpack.packb(content, use_bin_type=True, unicode_errors="surrogatepass", default=_extension)
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"a value cannot be stored: {error}") from None
 
 
-def _packb(content: Any) -> bytes:
-    packed: bytes = msgpack.packb(content, use_bin_type=True, unicode_errors="surrogatepass")
-    return packed
-
-
-def _portable(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {_portable(key): _portable(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_portable(value) for value in content]
-    if isinstance(content, int) and not -(2**63) <= content < 2**64:
-        return msgpack.ExtType(_BIG_INTEGER, hex(content).encode())
-    return content
+def _extension(value: Any) -> msgpack.ExtType:
+    if isinstance(value, int):
+        return msgpack.ExtType(_BIG_INTEGER, hex(value).encode())
+    raise TypeError(f"{type(value).__name__} is neither text, bytes, number, list nor mapping")
 
 
 def _extended(code: int, data: bytes) -> Any:
@@ -95,11 +98,11 @@ def unpack(data: bytes | memoryview) -> Any:
 def close_up(key: bytes, content: bytes, summary: bytes = b"") -> bytes:
     """Packed parts as a stored value."""
     rest = struct.pack("<I", len(summary)) + summary + content
-    return struct.pack("<BI", SCHEMA, zlib.crc32(rest, zlib.crc32(key))) + rest
+    return struct.pack("<BI", SCHEMA, zlib.crc32(rest, zlib.crc32(_SCHEMA_BYTE, zlib.crc32(key)))) + rest
 
 
-def open_up(key: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Packed summary and content of a stored value.
+def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
+    """Schema version, packed summary and packed content of a stored value.
 
     Raises:
         DamagedStoreError: The checksum does not match; the error names the key.
@@ -108,14 +111,29 @@ def open_up(key: bytes, value: bytes) -> tuple[bytes, bytes]:
     if len(value) < _HEADER.size:
         raise _damaged(key, "is too short")
     schema, checksum, length = _HEADER.unpack_from(value)
-    if zlib.crc32(memoryview(value)[_CHECKED_FROM:], zlib.crc32(key)) != checksum:
+    if zlib.crc32(memoryview(value)[_CHECKED_FROM:], zlib.crc32(value[:1], zlib.crc32(key))) != checksum:
         raise _damaged(key, "does not match its checksum")
     if schema > SCHEMA:
         raise StoreError(
-            f"record {printable(key)} has schema {schema}, this release reads {SCHEMA}: upgrade modelshelf"
+            f"record {printable(key)} was written by a newer modelshelf: it has schema {schema}, and this one "
+            f"reads up to {SCHEMA}; upgrade modelshelf"
         )
     middle = _HEADER.size + length
-    return value[_HEADER.size : middle], value[middle:]
+    return schema, value[_HEADER.size : middle], value[middle:]
+
+
+def open_record(key: bytes, value: bytes) -> tuple[list[Any], dict[str, Any]]:
+    """Summary and content of a record as plain data of the present schema.
+
+    Raises:
+        DamagedStoreError: The checksum does not match, or it cannot be decoded; the error names the key.
+        StoreError: A newer release wrote it.
+    """
+    schema, packed_summary, packed = open_up(key, value)
+    summary, content = _decoded(key, packed_summary), _decoded(key, packed)
+    for older in range(schema, SCHEMA):
+        summary, content = UPGRADES[older](summary, content)
+    return summary, content
 
 
 def _damaged(key: bytes, what: str) -> DamagedStoreError:
@@ -140,18 +158,20 @@ def unseal_value(key: bytes, value: bytes) -> Any:
     Raises:
         DamagedStoreError: The checksum does not match.
     """
-    return _decoded(key, open_up(key, value)[1])
+    return _decoded(key, open_up(key, value)[2])
 
 
 def unseal_summary(key: bytes, value: bytes) -> Summary:
-    """The listing fields of a record.
+    """The listing fields of a record; those that a later minor release adds at the end are left out.
 
     Raises:
         DamagedStoreError: The checksum does not match, or it holds no summary.
+        StoreError: A newer release wrote it.
     """
-    packed = open_up(key, value)[0]
+    schema, packed, _ = open_up(key, value)
+    summary = _decoded(key, packed) if schema == SCHEMA else open_record(key, value)[0]
     try:
-        return Summary._make(_decoded(key, packed))
+        return Summary._make(summary[: len(Summary._fields)])
     except TypeError:
         raise _damaged(key, "holds no summary") from None
 

@@ -4,8 +4,8 @@ Import it where it is used: cattrs costs more than all the rest of a start.
 
 A record is read and written far more often than anything else, so its parts have hooks that are written out;
 every other value has those that cattrs makes. Fields are added by name (records, metadata) or at the end
-(lists). What a later minor release adds is left out on reading; whatever changes the meaning of a field raises
-`SCHEMA` and gets a step in `UPGRADES`.
+(lists). What a later minor release adds is left out on reading; whatever changes the meaning of a field
+raises `sealed.SCHEMA` and gets a step in `sealed.UPGRADES`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import cattrs
 from cattrs.preconf.msgpack import make_converter
 
 from modelshelf.errors import DamagedStoreError
@@ -25,13 +24,10 @@ from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.health import Finding, HealthStatus, Severity
 from modelshelf.model.metadata import FIELD_NAMES, ModelMetadata, Origin, Provenance
 from modelshelf.model.version import ModelVersion
-from modelshelf.sealed import SCHEMA, Summary, close_up, open_up, pack, printable, unpack
+from modelshelf.sealed import Summary, close_up, open_record, pack, printable
 
 if TYPE_CHECKING:
     from cattrs import Converter
-
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""For each older schema version, what turns a record's plain data into that of the next version."""
 
 _PLAIN = (
     "id",
@@ -131,9 +127,7 @@ def _finding_back(content: Any) -> Finding:
 
 def _metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
     content = {
-        name: value
-        for name, value in zip(FIELD_NAMES, _known_of(metadata), strict=True)
-        if value is not None
+        name: value for name, value in zip(FIELD_NAMES, _known_of(metadata), strict=True) if value is not None
     }
     if metadata.parameter_count is None and metadata.parameters is not None:
         content["parameter_count"] = None  # left out, it would be computed
@@ -215,13 +209,10 @@ def unseal(key: bytes, value: bytes) -> ModelConfig:
         DamagedStoreError: The checksum does not match, or the content is no record; the error names the key.
         StoreError: A newer release wrote it.
     """
-    schema, _, packed = open_up(key, value)
+    content = open_record(key, value)[1]
     try:
-        content = unpack(packed)
-        for older in range(schema, SCHEMA):
-            content = UPGRADES[older](content)
         return _config_back(content)
-    except (ValueError, TypeError, KeyError, AttributeError, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedStoreError(f"record {printable(key)} cannot be read: {error}") from None
 
 

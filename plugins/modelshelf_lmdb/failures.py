@@ -6,6 +6,7 @@ import errno
 import os
 
 import lmdb
+
 from modelshelf.errors import DamagedStoreError, StoreError, StoreFullError, StoreUnavailableError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -29,30 +30,30 @@ def translated(error: Exception, location: str, doing: str) -> StoreError:
     """The `StoreError` for what LMDB or the system raised while `doing` something to the store."""
     if isinstance(error, StoreError):
         return error
-    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    if isinstance(error, _DAMAGED):
+        return damaged(location, error)
+    code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
     if code in _FULL:
         return StoreFullError(
             f"{location}: no room left for {doing} ({_system(code)}); what was saved before stands: "
             "free some space and try again"
         )
-    if isinstance(error, _DAMAGED):
-        return damaged(location, error)
-    if code in _REFUSED:
-        return StoreUnavailableError(f"{location}: {doing} is not allowed ({_system(code)}); check the permissions")
+    return StoreUnavailableError(f"{location}: {doing} failed: {_reason(error, code)}")
+
+
+def _reason(error: Exception, code: int) -> str:
     if isinstance(error, lmdb.LockError):
-        return StoreUnavailableError(
-            f"{location}: {doing} failed: the lock is held by a process of the same number, as two containers on "
-            "one volume have it; let one of them use the store at a time"
+        return (
+            "a process of the same number holds the lock, as two containers on one volume may; "
+            "let one of them use the store at a time"
         )
     if isinstance(error, lmdb.ReadersFullError):
-        return StoreUnavailableError(f"{location}: too many processes and threads read the store at once; try again")
-    if code == errno.ENOMEM or isinstance(error, lmdb.MemoryError):
-        return StoreUnavailableError(f"{location}: {doing} failed: not enough memory or address space for its map")
-    if code is not None and code > 0:
-        return StoreUnavailableError(
-            f"{location}: {doing} failed ({_system(code)}); what was saved before stands"
-        )
-    return StoreUnavailableError(f"{location}: {doing} failed: {error}")
+        return "too many processes and threads read the store at once; try again"
+    if code in _REFUSED:
+        return f"{_system(code)}; check the permissions of the folder and its files"
+    if code == errno.ENOMEM:
+        return "not enough memory or address space for the store's map"
+    return f"{_system(code)}; what was saved before stands" if code > 0 else str(error)
 
 
 def _system(code: int) -> str:

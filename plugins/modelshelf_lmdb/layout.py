@@ -49,7 +49,10 @@ def _page_size(first: bytes, path: str) -> int:
     if len(first) < _PAGE_HEADER + _TAIL_AT + _TAIL.size:
         raise _damaged(path, f"it has only {len(first)} bytes")
     (page_size,) = _PAGE_SIZE.unpack_from(first, _PAGE_HEADER + _PAGE_SIZE_AT)
-    if _HEAD.unpack_from(first, _PAGE_HEADER)[0] != _MAGIC or not _SMALLEST_PAGE <= page_size <= _LARGEST_PAGE:
+    if (
+        _HEAD.unpack_from(first, _PAGE_HEADER)[0] != _MAGIC
+        or not _SMALLEST_PAGE <= page_size <= _LARGEST_PAGE
+    ):
         raise _damaged(path, "it does not begin as an LMDB file does")
     return int(page_size)
 

@@ -3,8 +3,8 @@
 LMDB trusts its file: a zeroed page ends the process, a truncated file is a SIGBUS, a flipped bit in a page's
 header hides records. So the pages that a read is about to pass are looked over here first, by plain reads.
 
-Format: ``libraries/liblmdb/mdb.c`` of LMDB 0.9, structures ``MDB_page``, ``MDB_node``, ``MDB_meta``, ``MDB_db``.
-Integers are in the host's byte order; LMDB files do not travel between architectures.
+Format: ``libraries/liblmdb/mdb.c`` of LMDB 0.9, structures ``MDB_page``, ``MDB_node``, ``MDB_meta``,
+``MDB_db``. Integers are in the host's byte order; LMDB files do not travel between architectures.
 """
 
 from __future__ import annotations
@@ -22,9 +22,15 @@ TXNID_OFFSET = 144
 """Byte offset of a meta page's transaction id: page header 16, ``MDB_meta`` up to ``mm_txnid`` 128."""
 
 _HEADER = struct.Struct("=QHHHH")  # pgno, pad, flags, lower, upper
-_NODE = struct.Struct("=HHHH")  # size low, size high, flags, key size; a branch keeps its child's pgno in three
-_META = struct.Struct("=QHHHHIIQQ48s48sQQ")  # header, magic, version, address, mapsize, free, main, last_pg, txnid
-_TREE = struct.Struct("=IHHQQQQQ")  # pad (page size in the free tree), flags, depth, branch, leaf, overflow, entries, root
+_NODE = struct.Struct(
+    "=HHHH"
+)  # size low, size high, flags, key size; a branch keeps its child's pgno in three
+_META = struct.Struct(
+    "=QHHHHIIQQ48s48sQQ"
+)  # header, magic, version, address, mapsize, free, main, last_pg, txnid
+_TREE = struct.Struct(
+    "=IHHQQQQQ"
+)  # pad (page size in the free tree), flags, depth, branch, leaf, overflow, entries, root
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
 _META_PAGE = 0x08
@@ -32,6 +38,8 @@ _BRANCH, _LEAF = 0x01, 0x02
 _BIGDATA = 0x01
 _EMPTY = (1 << 64) - 1  # the root of an empty tree
 _DEEPEST = 32  # CURSOR_STACK
+_METAS = 2  # pages 0 and 1
+_FEWEST_CHILDREN = 2
 _PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
 
 Fetch = Callable[[int, int], bytes]
@@ -93,7 +101,9 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     """
     if len(raw) < META_BYTES:
         raise DamagedStoreError(f"the file ends inside meta page {slot}: it was truncated")
-    pgno, _, flags, _, _, magic, version, _, map_size, free_raw, main_raw, last, txnid = _META.unpack_from(raw)
+    pgno, _, flags, _, _, magic, version, _, map_size, free_raw, main_raw, last, txnid = _META.unpack_from(
+        raw
+    )
     if magic != _MAGIC:
         # LMDB 1.0 has a header of 24 bytes, so its magic stands 8 bytes later.
         if struct.unpack_from("=I", raw, 24)[0] == _MAGIC:
@@ -103,10 +113,20 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     _, main = _tree(main_raw, by_number=False)
     if version != _VERSION:
         raise StoreUnavailableError(f"it is in LMDB's data version {version}, and {_VERSION} is wanted")
-    if pgno != slot or flags != _META_PAGE or page_size not in _PAGE_SIZES or last < 1 or (txnid and txnid & 1 != slot):
+    if (
+        pgno != slot
+        or flags != _META_PAGE
+        or page_size not in _PAGE_SIZES
+        or last < 1
+        or (txnid and txnid & 1 != slot)
+    ):
         raise DamagedStoreError(f"meta page {slot} contradicts itself")
     for tree in (free, main):
-        if tree.depth > _DEEPEST or (tree.root == _EMPTY) != (tree.depth == 0) or (tree.root != _EMPTY and tree.root > last):
+        if (
+            tree.depth > _DEEPEST
+            or (tree.root == _EMPTY) != (tree.depth == 0)
+            or (tree.root != _EMPTY and tree.root > last)
+        ):
             raise DamagedStoreError(f"meta page {slot} names an impossible root page")
     return Meta(page_size=page_size, map_size=map_size, last_page=last, revision=txnid, free=free, main=main)
 
@@ -138,7 +158,7 @@ class _Look:
     def page(self, number: int, kind: int) -> tuple[bytes, tuple[int, ...], int]:
         """A page, the offsets of its nodes, and the offset where its nodes begin."""
         size = self.meta.page_size
-        if not 1 < number <= self.meta.last_page:
+        if not _METAS <= number <= self.meta.last_page:
             raise DamagedStoreError(f"a page refers to page {number}, which is not in use")
         raw = self.fetch(number * size, size)
         if len(raw) != size:
@@ -160,7 +180,9 @@ class _Look:
         """The key in a form whose bytewise order is the tree's."""
         return key[::-1] if self.tree.by_number and sys.byteorder == "little" else key
 
-    def children(self, number: int, low: bytes, high: bytes | None) -> Iterator[tuple[int, bytes, bytes | None]]:
+    def children(
+        self, number: int, low: bytes, high: bytes | None
+    ) -> Iterator[tuple[int, bytes, bytes | None]]:
         """The pages below a branch page, each with the bounds of its keys."""
         raw, offsets, upper = self.page(number, _BRANCH)
         numbers, keys, used = [], [], 0
@@ -174,7 +196,7 @@ class _Look:
             numbers.append(first | second << 16 | third << 32)
             keys.append(self.sortable(raw[start : start + key_size]))
             used += _NODE.size + key_size + (key_size & 1)
-        if len(keys) < 2 or used != len(raw) - upper:
+        if len(keys) < _FEWEST_CHILDREN or used != len(raw) - upper:
             raise DamagedStoreError(f"page {number} does not hold what its header says")
         self.in_order(number, keys[1:], low, high)
         bounds = [low, *keys[1:], high]
@@ -201,17 +223,23 @@ class _Look:
             used += length + (length & 1)
         if used != end - upper or not keys:
             raise DamagedStoreError(f"page {number} does not hold what its header says")
-        self.in_order(number, [self.sortable(key) for key in keys] if self.tree.by_number else keys, low, high)
+        self.in_order(
+            number, [self.sortable(key) for key in keys] if self.tree.by_number else keys, low, high
+        )
         return len(keys)
 
     def overflow(self, number: int, first: int, size: int) -> None:
         """Check that a large value's own pages lie in the file; their content is the checksum's business."""
         count = (_HEADER.size - 1 + size) // self.meta.page_size + 1
-        if first < 2 or first + count - 1 > self.meta.last_page or (first + count) * self.meta.page_size > self.file_size:
+        if (
+            first < _METAS
+            or first + count - 1 > self.meta.last_page
+            or (first + count) * self.meta.page_size > self.file_size
+        ):
             raise DamagedStoreError(f"a large record of page {number} reaches past the end of the file")
 
     def over(self, start: bytes, stop: bytes | None) -> int:
-        """Check every page that can hold a key from `start` up to `stop`; the number of keys in those pages."""
+        """Check every page that can hold a key from `start` up to `stop`; the number of keys in them."""
         if self.tree.root == _EMPTY:
             return 0
         seen = 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from modelshelf.errors import ConfigurationError
-from modelshelf.model import Artifact, ArtifactFile
 from modelshelf.reader import Budget, FileReader, open_local
 from modelshelf.source import Listing, Place, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from modelshelf.model import Artifact, ArtifactFile
 
 
 class FolderSource:
@@ -39,7 +42,10 @@ class FolderSource:
     def places(self) -> Sequence[Place]:
         """The folders of the settings."""
         roots = [os.path.abspath(os.path.expanduser(path)) for path in self._paths]
-        return [Place(source=self.name, root=root, reason="settings", present=os.path.exists(root)) for root in roots]
+        return [
+            Place(source=self.name, root=root, reason="settings", present=os.path.exists(root))
+            for root in roots
+        ]
 
     def claims(self, root: str) -> bool:  # noqa: ARG002 - the protocol's argument
         """Nothing: plain folders are what is left when no other source claims a folder."""

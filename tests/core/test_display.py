@@ -108,3 +108,26 @@ def test_colour_does_not_change_the_alignment():
     for code in ("31", "32", "1", "0"):
         coloured = [line.replace(f"\x1b[{code}m", "") for line in coloured]
     assert coloured == plain
+
+
+def test_expendable_columns_go_before_a_name_becomes_unreadable():
+    columns = (Column("ID", gives_way=True), Column("VERSION", expendable=True), Column("SIZE", right=True))
+    rows = [("a-very-long-name-of-a-model-indeed", "1.0.0", "1 GB")]
+    assert next(lay_out(columns, rows, width=30)).split() == ["ID", "VERSION", "SIZE"]
+    narrow = [*lay_out(columns, rows, width=20)]
+    assert narrow[0].split() == ["ID", "SIZE"]
+    assert max(map(cells, narrow)) <= 20
+
+
+def test_the_widest_column_gives_way_first():
+    columns = (Column("ID", gives_way=True), Column("ARCH", gives_way=True))
+    _, row = lay_out(columns, [("a-name-of-16-chr", "x" * 500)], width=60)
+    assert row.startswith("a-name-of-16-chr  x")
+
+
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT, ANY_TEXT), max_size=5), st.integers(1, 100))
+@settings(deadline=None, max_examples=200)
+def test_every_line_of_a_table_is_printable_and_the_columns_agree(rows, width):
+    lines = [*lay_out(COLUMNS, rows, width=width)]
+    assert len(lines) == len(rows) + 1
+    assert all(line.isprintable() for line in lines)

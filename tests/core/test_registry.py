@@ -526,7 +526,7 @@ def test_progress_is_told_and_the_scan_ends_where_it_raises_with_what_was_commit
     class StopError(Exception):
         pass
 
-    def stop(progress: object) -> None:
+    def stop(_: object) -> None:
         raise StopError
 
     with pytest.raises(StopError):

@@ -1,4 +1,4 @@
-"""A format of the tests' own: `TOY` and a line of JSON; so that the core is tested without any real plugin."""
+"""A format of the tests' own, `TOY` and a line of JSON: the core is tested without any real plugin."""
 
 from __future__ import annotations
 

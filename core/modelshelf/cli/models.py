@@ -8,10 +8,10 @@ from modelshelf.display import UNKNOWN, Cell, Column
 from modelshelf.model.quantity import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from modelshelf.cli.screen import Screen
-    from modelshelf.model import Finding
+    from modelshelf.model import Finding, ModelConfig
     from modelshelf.sealed import Summary
 
 _HEALTH_STYLES = {
@@ -78,9 +78,15 @@ def finding(one: Finding) -> str:
     return f"{one.code}: {one.message}" + (f" ({', '.join(places)})" if places else "")
 
 
-def worst_finding(findings: Sequence[Finding]) -> str:
-    """The first, which is the worst, finding in one line, and how many more there are."""
-    if not findings:
+def worst_finding(model: ModelConfig) -> str:
+    """The first, which is the worst, finding of a model in short, and how many more there are."""
+    if not model.findings:
         return "no finding is recorded"
-    more = f" (+{len(findings) - 1} more)" if len(findings) > 1 else ""
-    return finding(findings[0]) + more
+    worst = model.findings[0]
+    # Beside the model's id the name of the file that it is loaded by tells nothing new.
+    message = (
+        worst.message.removeprefix(f"{worst.file}: ")
+        if model.path.endswith(f"/{worst.file}")
+        else worst.message
+    )
+    return message + (f" (+{len(model.findings) - 1} more)" if len(model.findings) > 1 else "")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.model import DiscoveryStats
+    from modelshelf.model import DiscoveryStats, Problem
     from modelshelf.registry import ModelRegistry
     from modelshelf.sealed import Summary
     from modelshelf.store import Snapshot
@@ -102,9 +102,9 @@ def _report_findings(screen: Screen, models: Sequence[Summary], registry: ModelR
         if not ill:
             continue
         screen.heading(status.capitalize())
-        for one in ill[:_MOST_FINDINGS]:
-            model = registry.get_by_version(one.id, one.version)
-            screen.item(Cell(one.id, health(status).style), worst_finding(model.findings if model else ()))
+        records = [registry.get_by_version(one.id, one.version) for one in ill[:_MOST_FINDINGS]]
+        style = health(status).style
+        screen.items([(Cell(model.id, style), worst_finding(model)) for model in records if model])
         _more(screen, len(ill) - _MOST_FINDINGS, f"modelshelf ls --health {status}")
 
 
@@ -115,10 +115,8 @@ def _report_unfinished(screen: Screen, stats: DiscoveryStats) -> None:
     if not stats.unfinished:
         return
     screen.heading("Unfinished downloads")
-    shown = [(format_bytes(one.size), one) for one in stats.unfinished[:_MOST_PROBLEMS]]
-    widest = max(len(size) for size, _ in shown)
-    for size, one in shown:
-        screen.item(size.rjust(widest), one.path, Cell(one.reason, "dim"))
+    shown = stats.unfinished[:_MOST_PROBLEMS]
+    screen.items([(Cell(format_bytes(one.size)), f"{one.path}: {one.reason}") for one in shown], right=True)
     _more(screen, len(stats.unfinished) - _MOST_PROBLEMS, "modelshelf scan --json")
 
 
@@ -128,12 +126,14 @@ def _report_problems(screen: Screen, stats: DiscoveryStats) -> None:
     if not stats.problems:
         return
     screen.heading("Problems")
-    for one in stats.problems[:_MOST_PROBLEMS]:
-        place = one.path or one.plugin
-        screen.item(
-            Cell(one.code, "yellow"), *([place] if place and place not in one.message else []), one.message
-        )
+    shown = stats.problems[:_MOST_PROBLEMS]
+    screen.items([(Cell(one.code, "yellow"), _with_place(one)) for one in shown])
     _more(screen, len(stats.problems) - _MOST_PROBLEMS, "modelshelf scan --json")
+
+
+def _with_place(problem: Problem) -> str:
+    place = problem.path or problem.plugin
+    return f"{place}: {problem.message}" if place and place not in problem.message else problem.message
 
 
 def _more(screen: Screen, count: int, command_line: str) -> None:

@@ -7,11 +7,13 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from modelshelf.display import Cell, Column, cut, lay_out, neutral, styled
 from modelshelf.display import cells as width_of
+from modelshelf.display import cut, lay_out, neutral, shorten, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from modelshelf.display import Cell, Column
 
 _INDENT = _GAP = "  "
 _WIDEST_VALUE = 32  # cells up to which notes are aligned
@@ -43,17 +45,20 @@ class Screen:
         self.line()
         self.line(text, "bold")
 
-    def item(self, *cells: str | Cell) -> None:
-        """Write one indented line of cells, cut at the terminal's width."""
-        left = sys.maxsize if self.width is None else self.width - len(_INDENT)
-        written = []
-        for cell in cells:
-            text = cut(neutral(cell.text if isinstance(cell, Cell) else cell), left)
-            left -= width_of(text) + len(_GAP)
-            written.append(styled(text, cell.style) if self.colour and isinstance(cell, Cell) else text)
-            if left < 1:
-                break
-        self._write(_INDENT + _GAP.join(written))
+    def items(self, items: Sequence[tuple[Cell, str]], *, right: bool = False) -> None:
+        """Write one indented line each: a short text, aligned, then a longer one, cut at the terminal's width."""
+        leads = [(neutral(lead.text), lead.style) for lead, _ in items]
+        widest = max((width_of(lead) for lead, _ in leads), default=0)
+        if self.width is not None:
+            widest = min(widest, self.width // 3)
+        for (lead, style), (_, text) in zip(leads, items, strict=True):
+            short = shorten(lead, widest)
+            padding = " " * (widest - width_of(short))
+            shown = styled(short, style) if self.colour else short
+            rest = neutral(text)
+            if self.width is not None:
+                rest = cut(rest, self.width - widest - len(_INDENT + _GAP))
+            self._write(_INDENT + (padding + shown if right else shown + padding) + _GAP + rest)
 
     def facts(self, facts: Sequence[tuple[str, str, str]]) -> None:
         """Write names, values and notes below each other, in full however long a value is."""

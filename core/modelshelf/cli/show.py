@@ -57,7 +57,8 @@ def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, i
     from modelshelf.cli.models import finding, health
 
     screen.line(f"{model.id} {model.version}", "bold")
-    screen.item(health(str(model.health_status)))
+    state = health(str(model.health_status))
+    screen.line(f"  {state.text}", state.style)
     for one in model.findings:
         screen.line(f"  {one.severity}: {finding(one)}")
     screen.heading("Metadata")

@@ -16,6 +16,7 @@ from attrs import frozen
 from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
+from modelshelf.plugin.fit import misfit
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginFailure, PluginReport, describe
 from modelshelf.serializer import SerializerType
@@ -106,11 +107,12 @@ class PluginSet:
                 if number >= _MOST_RESULTS:
                     self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
                     break
-                if isinstance(result, kind):
+                reason = _unfit(result, kind)
+                if reason is None:
                     kept.append(result)
-                elif type(result).__name__ not in wrong:  # a long list of them is one failure
-                    wrong.add(type(result).__name__)
-                    self._fail(one, f"gave {type(result).__name__} where {kind.__name__} is wanted", path)
+                elif reason not in wrong:  # a long list of them is one failure
+                    wrong.add(reason)
+                    self._fail(one, reason, path)
         except ReadError as error:
             read_error = error
         except KeyboardInterrupt:
@@ -131,6 +133,13 @@ def _results(value: Any, kind: type, several: bool) -> Iterable[Any]:
     if several and isinstance(value, Iterable) and not isinstance(value, str | bytes | kind):
         return value
     return (value,)
+
+
+def _unfit(result: Any, kind: type) -> str | None:
+    if not isinstance(result, kind):
+        return f"gave {type(result).__name__} where {kind.__name__} is wanted"
+    reason = misfit(result, kind)
+    return None if reason is None else f"gave {kind.__name__} whose {reason}"
 
 
 def _log_failure(failure: PluginFailure) -> None:

@@ -39,12 +39,12 @@ def sleep(data: bytes) -> bytes:
 
 
 def chatter(data: bytes) -> bytes:
-    print("noise on standard output", flush=True)
+    print("noise on standard output", flush=True)  # noqa: T201 - the noise that is meant
     return data
 
 
 @pytest.fixture
-def pool(request: pytest.FixtureRequest) -> object:
+def pool() -> object:
     made = WorkerPool(1, timeout=20)
     yield made
     made.shutdown(cancel_futures=True)
@@ -64,7 +64,7 @@ def test_megabytes_pass_both_ways(pool: WorkerPool) -> None:
 def test_what_a_function_raises_is_told_and_the_worker_goes_on(pool: WorkerPool) -> None:
     before = pool.submit(pid, b"").result(20)
     for broken in (fail, quit_):
-        with pytest.raises(WorkerFailedError, match="ValueError: no|SystemExit: 3"):
+        with pytest.raises(WorkerFailedError, match=r"ValueError: no|SystemExit: 3"):
             pool.submit(broken, b"").result(20)
     assert pool.submit(pid, b"").result(20) == before
 

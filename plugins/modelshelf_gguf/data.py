@@ -1,0 +1,175 @@
+"""Where the tensors lie: their order in the data section, and whether the file reaches their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from modelshelf.model import Finding, Severity
+from modelshelf_gguf.foreign import is_mangled
+from modelshelf_gguf.header import Header, TensorInfo, padded
+from modelshelf_gguf.tables import REMOVED_TENSOR_TYPES, TENSOR_TYPES
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+_TAIL_SAMPLE = 4096
+_ZERO_TAIL = 1024 * 1024
+_TRAILING_SAMPLE = 64 * 1024
+
+
+def data_findings(header: Header, file: FileReader) -> Iterator[Finding]:
+    """Check one sound header's tensors against each other and against the file's size."""
+    yield from _type_findings(header)
+    yield from _order_findings(header)
+    short = list(_end_findings(header))
+    yield from short
+    if not short:
+        yield from _trailing_findings(header, file)
+        yield from _zero_tail_findings(header, file)
+
+
+def _type_findings(header: Header) -> Iterator[Finding]:
+    """Types without a known block size.
+
+    An error and not a warning, as llama.cpp refuses such a file whole: a number beyond the table is either
+    newer than any loader here knows, or a lie.
+    """
+    unknown = [tensor for tensor in header.tensors if tensor.type not in TENSOR_TYPES]
+    if not unknown:
+        return
+    first = unknown[0]
+    removed = REMOVED_TENSOR_TYPES.get(first.type)
+    reason = (
+        f"{removed}, which was removed from the format; quantize the model anew"
+        if removed
+        else f"number {first.type}, which is not known; if it is newer than this release, update"
+    )
+    yield _finding(
+        header,
+        "removed-tensor-type" if removed else "unknown-tensor-type",
+        f"{_counted(unknown)} of type {reason}; the size of its data cannot be checked",
+        first.entry,
+    )
+
+
+def _order_findings(header: Header) -> Iterator[Finding]:
+    """Offsets that break the alignment, overlap, or leave gaps: the first of each kind.
+
+    llama.cpp demands that each tensor begins where the one before it ended, padded.
+    """
+    odd = [tensor for tensor in header.tensors if tensor.offset % header.alignment]
+    if odd:
+        message = (
+            f"{_counted(odd)} begins at {odd[0].offset}, no multiple of the alignment {header.alignment}"
+        )
+        yield _finding(header, "misaligned-tensor", message, odd[0].entry)
+    overlapping = False
+    filled = sorted((tensor for tensor in header.tensors if tensor.size), key=lambda tensor: tensor.offset)
+    for before, after in pairwise(filled):
+        if before.offset + (before.size or 0) > after.offset:
+            overlapping = True
+            message = (
+                f"the tensors {before.name!r} and {after.name!r} overlap at offset {after.offset} of the data"
+            )
+            yield _finding(header, "overlapping-tensors", message, after.entry)
+            break
+    if not odd and not overlapping:
+        yield from _gap_findings(header)
+
+
+def _gap_findings(header: Header) -> Iterator[Finding]:
+    expected: int | None = 0
+    for tensor in header.tensors:
+        if expected is not None and tensor.offset != expected:
+            message = (
+                f"the tensor {tensor.name!r} begins at {tensor.offset} of the data where {expected} is next; "
+                "llama.cpp refuses tensors that are out of order or leave gaps"
+            )
+            yield _finding(header, "scattered-tensors", message, tensor.entry, Severity.WARNING)
+            return
+        expected = None if tensor.size is None else tensor.offset + padded(tensor.size, header.alignment)
+
+
+def _end_findings(header: Header) -> Iterator[Finding]:
+    """Whether the file reaches each tensor's end, and the end of the last one's padding if there is any.
+
+    Some writers leave the last padding out: a file that ends with its last tensor is whole. One that ends
+    within that padding was cut.
+    """
+    if not header.tensors:
+        return
+    cut = [tensor for tensor in header.tensors if _end_of(header, tensor) > header.file_size]
+    if cut:
+        worst = max(cut, key=lambda tensor: _end_of(header, tensor))
+        lacking = _end_of(header, worst) - header.file_size
+        message = (
+            f"{_counted(cut)} lies past the end of the file: {lacking} bytes are missing, up to the end of "
+            f"{worst.name!r}; download the file again"
+        )
+        yield _finding(header, "truncated", message, header.file_size)
+        return
+    end = data_end(header)
+    lacking = padded(end, header.alignment) - header.file_size
+    if header.file_size > end and lacking > 0 and all(tensor.size is not None for tensor in header.tensors):
+        message = (
+            f"the file ends {lacking} bytes before the padding of its last tensor does: it was cut short"
+        )
+        yield _finding(header, "truncated", message, header.file_size)
+
+
+def _trailing_findings(header: Header, file: FileReader) -> Iterator[Finding]:
+    if any(tensor.size is None for tensor in header.tensors):
+        return
+    end = padded(data_end(header), header.alignment)
+    surplus = header.file_size - end
+    if surplus <= 0:
+        return
+    if header.tensors and is_mangled(file.read_up_to(header.data_offset, _TRAILING_SAMPLE)):
+        message = (
+            "the tensors went through a text tool that replaced bytes by EF BF BD; download the file again"
+        )
+        yield _finding(header, "mangled-as-text", message, header.data_offset)
+        return
+    message = f"{surplus} bytes follow the last tensor; no loader reads them"
+    yield _finding(header, "trailing-bytes", message, end, Severity.WARNING)
+
+
+def _zero_tail_findings(header: Header, file: FileReader) -> Iterator[Finding]:
+    """Whether the last MiB of the data is nothing but zeros: space reserved by a download that never came.
+
+    Smaller stretches of zeros are ordinary: padding, biases, tensors of tests.
+    """
+    end = data_end(header)
+    if end - header.data_offset < _ZERO_TAIL or end > header.file_size:
+        return
+    if any(file.read(end - _TAIL_SAMPLE, _TAIL_SAMPLE)) or any(file.read(end - _ZERO_TAIL, _ZERO_TAIL)):
+        return
+    message = (
+        f"the last {_ZERO_TAIL} bytes of the tensors are all zero, as a download leaves them that reserved "
+        "its space and did not finish; compare the file with its source or download it again"
+    )
+    yield _finding(header, "zero-tail", message, end - _ZERO_TAIL, Severity.WARNING)
+
+
+def data_end(header: Header) -> int:
+    """Byte offset behind the last tensor's data without padding; the header's end where there is none."""
+    return max((_end_of(header, tensor) for tensor in header.tensors), default=header.end)
+
+
+def _end_of(header: Header, tensor: TensorInfo) -> int:
+    return header.data_offset + tensor.offset + (tensor.size or 0)
+
+
+def _counted(tensors: list[TensorInfo]) -> str:
+    more = len(tensors) - 1
+    return f"the tensor {tensors[0].name!r}" + (f" (and {more} more)" if more else "")
+
+
+def _finding(
+    header: Header, code: str, message: str, offset: int, severity: Severity = Severity.ERROR
+) -> Finding:
+    return Finding(
+        code=code, severity=severity, message=f"{header.file}: {message}", file=header.file, offset=offset
+    )

@@ -1,0 +1,131 @@
+"""What a GGUF header says, as values: fields, tensors, and where reading stopped."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from attrs import frozen
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Finding
+from modelshelf_gguf.tables import INTEGERS, TENSOR_TYPES, ValueType, tensor_type_name
+
+DEFAULT_ALIGNMENT = 32
+"""Alignment of tensor data where `general.alignment` is absent (specification, "general.alignment")."""
+
+
+@frozen(kw_only=True)
+class Field:
+    """One key-value pair.
+
+    Attributes:
+        key: The key.
+        kind: The value's type.
+        value: A number, bool or text; of an array a tuple of those; None where it was too large to keep.
+        offset: Byte offset of the pair in the file.
+        item_kind: An array's element type.
+        count: An array's number of elements; a text's number of bytes.
+    """
+
+    key: str
+    kind: ValueType
+    value: Any
+    offset: int
+    item_kind: ValueType | None = None
+    count: int | None = None
+
+
+class TensorInfo(NamedTuple):
+    """One entry of the tensor table; a tuple, because there are tens of thousands of them.
+
+    Attributes:
+        name: The tensor's name.
+        shape: Elements per dimension, the row first, as the file has them.
+        type: Number of the element type, which need not be a known one.
+        offset: Bytes from the start of the data section.
+        elements: Product of the shape; 1 for a scalar.
+        entry: Byte offset of this entry in the file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    offset: int
+    elements: int
+    entry: int
+
+    @property
+    def type_name(self) -> str:
+        """``Q4_K`` and the like, ``type-N`` for an unknown number."""
+        return tensor_type_name(self.type)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of data, or None for an unknown type."""
+        known = TENSOR_TYPES.get(self.type)
+        return None if known is None else self.elements // known.block * known.size
+
+
+@frozen(kw_only=True)
+class Header:
+    """One file's header, as far as it could be read.
+
+    Attributes:
+        file: The file's name relative to the artifact's folder.
+        file_size: Bytes of the whole file.
+        version: 1 to 3; 0 where the file ends before it.
+        byte_order: Of every number but the magic.
+        fields: Key-value pairs by key, in the file's order.
+        tensors: The tensor table, in the file's order.
+        alignment: Bytes to whose multiples the data section and each tensor are padded.
+        end: Byte offset behind the last thing that was read.
+        findings: What breaks the specification without hindering the reading.
+        fault: What ended the reading early, or None when the header was read to its end.
+    """
+
+    file: str
+    file_size: int
+    version: int = 0
+    byte_order: Literal["little", "big"] = "little"
+    fields: dict[str, Field]
+    tensors: tuple[TensorInfo, ...] = ()
+    alignment: int = DEFAULT_ALIGNMENT
+    end: int = 0
+    findings: tuple[Finding, ...] = ()
+    fault: ReadError | None = None
+
+    @property
+    def data_offset(self) -> int:
+        """Byte offset of the data section: the header's end, padded to the alignment."""
+        return padded(self.end, self.alignment)
+
+    def text(self, key: str) -> str | None:
+        """The text at `key`, or None where it is absent, empty, or no text."""
+        field = self.fields.get(key)
+        if field is None or field.kind is not ValueType.STRING:
+            return None
+        return field.value or None
+
+    def integer(self, key: str) -> int | None:
+        """The whole number at `key`, or None where it is absent, negative, or none."""
+        field = self.fields.get(key)
+        if field is None or field.kind not in INTEGERS or field.value < 0:
+            return None
+        return int(field.value)
+
+    def items(self, key: str, kinds: frozenset[ValueType]) -> tuple[Any, ...] | None:
+        """The elements of the array at `key`, or None where it is absent, not kept, or of other kinds."""
+        field = self.fields.get(key)
+        if field is None or field.item_kind not in kinds or field.value is None:
+            return None
+        return tuple(field.value)
+
+    def count(self, key: str) -> int | None:
+        """The number of elements of the array at `key`, or None where there is no array."""
+        field = self.fields.get(key)
+        return field.count if field is not None and field.kind is ValueType.ARRAY else None
+
+
+def padded(length: int, alignment: int) -> int:
+    """`length` rounded up to a multiple of `alignment`."""
+    return -(-length // alignment) * alignment

@@ -1,0 +1,135 @@
+"""Headers to findings: what is wrong with a GGUF model, file by file and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Artifact, Finding, Severity
+from modelshelf_gguf import keys
+from modelshelf_gguf.data import data_findings
+from modelshelf_gguf.metadata import declared_file_type, number_per_block
+from modelshelf_gguf.parse import preamble_fault
+from modelshelf_gguf.quantization import quantization_of
+from modelshelf_gguf.shards import shard_findings
+from modelshelf_gguf.tables import INTEGERS, ValueType
+
+if TYPE_CHECKING:
+    from modelshelf.reader import ArtifactReader
+    from modelshelf_gguf.header import Field, Header
+
+
+def preamble_findings(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
+    """The quick look: the first 24 bytes of each file."""
+    for one in artifact.weights:
+        try:
+            fault = preamble_fault(reader.file(one.name))
+        except ReadError as error:
+            fault = error
+        if fault is not None:
+            yield _of_fault(fault)
+
+
+def findings_of(artifact: Artifact, headers: Sequence[Header], reader: ArtifactReader) -> Iterator[Finding]:
+    """All that headers show, and the few bytes of data that are sampled."""
+    for header in headers:
+        yield from header.findings
+        yield from _version_findings(header)
+        yield from _field_findings(header)
+        if header.fault is not None:
+            yield _of_fault(header.fault)
+        else:
+            yield from _of_data(header, reader)
+    yield from shard_findings(artifact, headers)
+    yield from _quantization_findings(headers)
+
+
+def _of_fault(fault: ReadError) -> Finding:
+    return Finding(
+        code=fault.code, severity=Severity.ERROR, message=str(fault), file=fault.file, offset=fault.offset
+    )
+
+
+def _of_data(header: Header, reader: ArtifactReader) -> Iterator[Finding]:
+    try:
+        yield from data_findings(header, reader.file(header.file))
+    except ReadError as fault:
+        yield _of_fault(fault)
+
+
+def _version_findings(header: Header) -> Iterator[Finding]:
+    if header.version == 1:
+        message = f"{header.file}: is of GGUF version 1, which current loaders refuse; convert the model anew"
+        yield Finding(
+            code="old-version", severity=Severity.WARNING, message=message, file=header.file, offset=4
+        )
+    if header.byte_order == "big":
+        message = f"{header.file}: its numbers are big-endian; it loads on big-endian machines"
+        yield Finding(code="big-endian", severity=Severity.INFO, message=message, file=header.file, offset=4)
+
+
+def _field_findings(header: Header) -> Iterator[Finding]:
+    """Values of a type, or out of a range, with which loaders are known to misbehave."""
+    yield from _type_findings(header)
+    yield from _tokenizer_findings(header)
+    architecture = header.text(keys.ARCHITECTURE)
+    field = header.fields.get(f"{architecture}.{keys.BLOCK_COUNT}")
+    if field is None:
+        return
+    blocks = number_per_block(header, field.key)
+    if not isinstance(blocks, int):
+        yield _of_field(header, field, "wrong-type", "is no whole number", Severity.ERROR)
+    elif not 0 < blocks <= keys.MOST_BLOCKS:
+        problem = f"is {blocks}; llama.cpp accepts 1 to {keys.MOST_BLOCKS}"
+        yield _of_field(header, field, "impossible-value", problem, Severity.ERROR)
+
+
+def _type_findings(header: Header) -> Iterator[Finding]:
+    for key, kinds in keys.ARRAY_KINDS.items():
+        field = header.fields.get(key)
+        if field is not None and field.item_kind not in kinds:
+            wanted = " or ".join(sorted(kind.name for kind in kinds))
+            problem = f"is {_type_of(field)}, and loaders read it as an array of {wanted}"
+            yield _of_field(header, field, "wrong-type", problem, Severity.ERROR)
+    for key in sorted(keys.TEXT_KEYS & header.fields.keys()):
+        field = header.fields[key]
+        if field.kind is not ValueType.STRING:
+            severity = Severity.ERROR if key == keys.ARCHITECTURE else Severity.WARNING
+            yield _of_field(
+                header, field, "wrong-type", f"is {_type_of(field)}, and must be STRING", severity
+            )
+    for key in sorted(keys.INTEGER_KEYS & header.fields.keys()):
+        field = header.fields[key]
+        if field.kind not in INTEGERS or field.value < 0:
+            yield _of_field(header, field, "wrong-type", "is no whole number", Severity.WARNING)
+
+
+def _type_of(field: Field) -> str:
+    return field.kind.name if field.item_kind is None else f"an array of {field.item_kind.name}"
+
+
+def _tokenizer_findings(header: Header) -> Iterator[Finding]:
+    tokens = header.count(keys.TOKENS)
+    for key in (keys.SCORES, keys.TOKEN_TYPES):
+        count = header.count(key)
+        if tokens is not None and count is not None and count != tokens:
+            problem = f"has {count} elements for {tokens} tokens; some loaders read past its end"
+            yield _of_field(header, header.fields[key], "tokenizer-mismatch", problem, Severity.WARNING)
+
+
+def _quantization_findings(headers: Sequence[Header]) -> Iterator[Finding]:
+    if any(header.fault for header in headers):
+        return
+    tensors = [tensor for header in headers for tensor in header.tensors]
+    judged = quantization_of(declared_file_type(headers[0]), tensors)
+    if judged.contradicted:
+        problem = f"says {judged.declared}, but most elements are {judged.dominant}: the tensors are believed"
+        yield _of_field(
+            headers[0], headers[0].fields[keys.FILE_TYPE], "file-type-contradicted", problem, Severity.INFO
+        )
+
+
+def _of_field(header: Header, field: Field, code: str, problem: str, severity: Severity) -> Finding:
+    message = f"{header.file}: {field.key!r} {problem}"
+    return Finding(code=code, severity=severity, message=message, file=header.file, offset=field.offset)

@@ -1,0 +1,54 @@
+"""The metadata keys that are read, with the types that loaders expect of them.
+
+Source: the GGUF specification ("Standardized key-value pairs") and llama.cpp's `llm_load_*` functions.
+"""
+
+from __future__ import annotations
+
+from modelshelf_gguf.tables import ValueType
+
+ARCHITECTURE = "general.architecture"
+FILE_TYPE = "general.file_type"
+TITLE = "general.name"
+LICENSE = "general.license"
+TAGS = "general.tags"
+LANGUAGES = "general.languages"
+BASE_MODELS = "general.base_model.count"
+
+TOKENIZER = "tokenizer.ggml.model"
+TOKENS = "tokenizer.ggml.tokens"
+SCORES = "tokenizer.ggml.scores"
+TOKEN_TYPES = "tokenizer.ggml.token_type"  # noqa: S105 - no password
+MERGES = "tokenizer.ggml.merges"
+CHAT_TEMPLATE = "tokenizer.chat_template"
+
+SPLIT_NUMBER = "split.no"
+SPLIT_COUNT = "split.count"
+SPLIT_TENSORS = "split.tensors.count"
+
+BLOCK_COUNT = "block_count"
+MOST_BLOCKS = 512
+"""`LLAMA_MAX_LAYERS`: llama.cpp ends its process on more."""
+
+TEXT = frozenset({ValueType.STRING})
+
+ARRAY_KINDS: dict[str, frozenset[ValueType]] = {
+    TOKENS: TEXT,
+    MERGES: TEXT,
+    SCORES: frozenset({ValueType.FLOAT32}),
+    TOKEN_TYPES: frozenset({ValueType.INT32, ValueType.UINT32}),
+}
+"""Element types of the arrays that loaders read in place: another type makes them read past its end."""
+
+TEXT_KEYS = frozenset({ARCHITECTURE, TOKENIZER, TITLE, LICENSE})
+INTEGER_KEYS = frozenset({FILE_TYPE, SPLIT_NUMBER, SPLIT_COUNT, SPLIT_TENSORS, BASE_MODELS})
+
+ARCHITECTURE_FIELDS: dict[str, str] = {
+    "context_length": "context_length",
+    "embedding_length": "embedding_length",
+    "block_count": BLOCK_COUNT,
+    "head_count": "attention.head_count",
+    "head_count_kv": "attention.head_count_kv",
+    "vocab_size": "vocab_size",
+}
+"""Metadata fields to the keys below the architecture's own prefix; a number, or an array of one per block."""

@@ -1,0 +1,267 @@
+"""Bytes to `Header`: one pass forwards, bounded in time and memory whatever the file claims.
+
+Source of the layout: the GGUF specification (ggml `docs/gguf.md`, "File Structure"). The rules beyond it are
+those of llama.cpp's reader (`ggml/src/gguf.cpp`): what it refuses is a fault here too, save version 1.
+"""
+
+from __future__ import annotations
+
+import math
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from modelshelf.errors import FormatError, ReadError, TruncatedFileError
+from modelshelf.model import Severity
+from modelshelf_gguf import MAGIC
+from modelshelf_gguf.cursor import Cursor
+from modelshelf_gguf.foreign import mangled_text, not_gguf
+from modelshelf_gguf.header import DEFAULT_ALIGNMENT, Field, Header, TensorInfo
+from modelshelf_gguf.layout import MOST_DIMENSIONS, NEWEST_VERSION, layout_of
+from modelshelf_gguf.limits import MOST_FIELDS, MOST_KEY_BYTES, MOST_NAME_BYTES, MOST_TENSORS
+from modelshelf_gguf.tables import TENSOR_TYPES, ValueType
+from modelshelf_gguf.values import Reading, read_value, value_type
+
+if TYPE_CHECKING:
+    from modelshelf.model import Artifact
+    from modelshelf.reader import ArtifactReader, FileReader
+
+ALIGNMENT = "general.alignment"
+
+_LARGEST = 2**63 - 1
+_U32 = Struct("<I")
+_U32_SWAPPED = Struct(">I")
+
+
+def parse_headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:
+    """The header of every weight file, in shard order. A file's fault stands in its header, not raised."""
+    headers = []
+    for one in artifact.weights:
+        try:
+            file = reader.file(one.name)
+        except ReadError as fault:
+            headers.append(Header(file=one.name, file_size=one.size, fields={}, fault=fault))
+        else:
+            headers.append(parse_header(file))
+    return tuple(headers)
+
+
+def parse_header(file: FileReader) -> Header:
+    """Read one file's header. What stops the reading becomes the header's `fault`; nothing is raised."""
+    header = Header(file=file.name, file_size=file.size, fields={})
+    fields, tensors = dict[str, Field](), list[TensorInfo]()
+    cursor, reading, fault = Cursor(file), None, None
+    try:
+        version, order = read_version(cursor)
+        header = evolve(header, version=version, byte_order="little" if order == "<" else "big")
+        reading = Reading(cursor=cursor, layout=layout_of(version, order))
+        tensor_count, field_count = read_counts(reading)
+        _read_fields(reading, field_count, fields)
+        header = evolve(header, alignment=_alignment(fields.get(ALIGNMENT)))
+        _read_tensors(reading, tensor_count, tensors)
+    except ReadError as error:
+        fault = _explained(error, file)
+    return evolve(
+        header,
+        fields=fields,
+        tensors=tuple(tensors),
+        end=cursor.position,
+        findings=tuple(reading.findings.values()) if reading else (),
+        fault=fault,
+    )
+
+
+def preamble_fault(file: FileReader) -> ReadError | None:
+    """What is wrong with the first 24 bytes: magic, version and counts."""
+    cursor = Cursor(file)
+    try:
+        version, order = read_version(cursor)
+        read_counts(Reading(cursor=cursor, layout=layout_of(version, order)))
+    except ReadError as error:
+        return _explained(error, file)
+    return None
+
+
+def read_version(cursor: Cursor) -> tuple[int, str]:
+    """Read magic and version; a version whose low 16 bits are zero stands in the other byte order.
+
+    Returns:
+        The version, 1 to 3, and ``<`` or ``>``.
+
+    Raises:
+        ReadError: The file is no GGUF file, or of a version that nobody knows.
+    """
+    head = cursor.file.read_up_to(0, len(MAGIC))
+    if head != MAGIC:
+        raise not_gguf(cursor.file)
+    cursor.skip(len(MAGIC))
+    raw = cursor.take(4)
+    version, order = _U32.unpack(raw)[0], "<"
+    if version & 0xFFFF == 0:
+        version, order = _U32_SWAPPED.unpack(raw)[0], ">"
+    if not 1 <= version <= NEWEST_VERSION:
+        raise FormatError(
+            f"GGUF version {version} is not known; versions 1 to {NEWEST_VERSION} are",
+            code="unsupported-version",
+            offset=len(MAGIC),
+        )
+    return version, order
+
+
+def read_counts(reading: Reading) -> tuple[int, int]:
+    """Read the numbers of tensors and of key-value pairs, and hold them against the bytes that are left.
+
+    Raises:
+        ReadError: The file is too small for them, or they pass every limit.
+    """
+    cursor, layout = reading.cursor, reading.layout
+    offset = cursor.position
+    (tensors,) = cursor.unpack(layout.length)
+    (fields,) = cursor.unpack(layout.length)
+    least = tensors * layout.smallest_tensor + fields * layout.smallest_field
+    if least > cursor.left:
+        raise FormatError(
+            f"the header claims {tensors} tensors and {fields} key-value pairs, at least {least} bytes, and "
+            f"{cursor.left} are left: the file is cut short, or its header was altered; download it again",
+            code="impossible-count",
+            offset=offset,
+        )
+    if tensors > MOST_TENSORS or fields > MOST_FIELDS:
+        raise FormatError(
+            f"the header claims {tensors} tensors and {fields} key-value pairs, more than any model has "
+            f"({MOST_TENSORS} and {MOST_FIELDS})",
+            code="header-too-large",
+            offset=offset,
+        )
+    return tensors, fields
+
+
+def _read_fields(reading: Reading, count: int, fields: dict[str, Field]) -> None:
+    cursor, layout = reading.cursor, reading.layout
+    for index in range(count):
+        offset = cursor.position
+        key = f"number {index + 1}"
+        try:
+            (length,) = cursor.unpack(layout.length)
+            key = _key(reading, length, index, offset)
+            if key in fields:
+                raise FormatError(f"the key {key!r} stands twice", code="duplicate-key", offset=offset)
+            kind = value_type(cursor.unpack(layout.u32)[0], key, cursor.position)
+            value, item_kind, items = read_value(reading, kind, key)
+        except TruncatedFileError as error:
+            raise _within(error, f"key-value pair {index + 1} of {count} ({key!r})") from None
+        fields[key] = Field(key=key, kind=kind, value=value, offset=offset, item_kind=item_kind, count=items)
+
+
+def _key(reading: Reading, length: int, index: int, offset: int) -> str:
+    if not 0 < length <= MOST_KEY_BYTES:
+        raise FormatError(
+            f"the key of pair {index + 1} claims {length} bytes; a key has 1 to {MOST_KEY_BYTES}",
+            code="bad-key",
+            offset=offset,
+        )
+    reading.allowance.spend("text_bytes", length, offset)
+    raw = reading.cursor.take(length)
+    try:
+        key = raw.decode()
+    except UnicodeDecodeError:
+        raise FormatError(
+            f"the key of pair {index + 1} is not UTF-8", code="bad-key", offset=offset
+        ) from None
+    if not key.isascii() or not key.isprintable() or key.startswith("GGUF."):
+        reading.note(
+            "odd-key", f"the key {key!r} is not made of lower-case words; loaders may misread it", offset
+        )
+    elif not key.replace(".", "").replace("_", "").replace("-", "").isalnum() or key != key.lower():
+        reading.note(
+            "key-style", f"the key {key!r} is not written in lower_snake_case", offset, Severity.INFO
+        )
+    return key
+
+
+def _alignment(field: Field | None) -> int:
+    if field is None:
+        return DEFAULT_ALIGNMENT
+    value = field.value
+    if field.kind is not ValueType.UINT32:
+        problem = f"has type {field.kind.name}, and must be UINT32"
+    elif value == 0 or value & (value - 1):
+        problem = f"is {value}, and must be a power of two"
+    else:
+        return int(value)
+    raise FormatError(f"{ALIGNMENT} {problem}", code="bad-alignment", offset=field.offset)
+
+
+def _read_tensors(reading: Reading, count: int, tensors: list[TensorInfo]) -> None:
+    cursor, layout = reading.cursor, reading.layout
+    names = set[str]()
+    for index in range(count):
+        entry = cursor.position
+        try:
+            (length,) = cursor.unpack(layout.length)
+            name = _tensor_name(reading, length, index, entry)
+            (dimensions,) = cursor.unpack(layout.u32)
+            if dimensions > MOST_DIMENSIONS:
+                raise FormatError(
+                    f"tensor {name!r} has {dimensions} dimensions; ggml knows at most {MOST_DIMENSIONS}",
+                    code="bad-shape",
+                    offset=entry,
+                )
+            *shape, kind, offset = cursor.unpack(layout.tensors[dimensions])
+        except TruncatedFileError as error:
+            raise _within(error, f"tensor entry {index + 1} of {count}") from None
+        if name in names:
+            raise FormatError(f"the tensor {name!r} stands twice", code="duplicate-tensor", offset=entry)
+        names.add(name)
+        tensors.append(_checked(TensorInfo(name, tuple(shape), kind, offset, math.prod(shape), entry)))
+
+
+def _tensor_name(reading: Reading, length: int, index: int, entry: int) -> str:
+    if length > MOST_NAME_BYTES:
+        raise FormatError(
+            f"the name of tensor {index + 1} claims {length} bytes; ggml allows {MOST_NAME_BYTES}",
+            code="bad-tensor-name",
+            offset=entry,
+        )
+    try:
+        name = reading.cursor.take(length).decode()
+    except UnicodeDecodeError:
+        raise FormatError(
+            f"the name of tensor {index + 1} is not UTF-8", code="bad-tensor-name", offset=entry
+        ) from None
+    if not name or not name.isprintable():
+        reading.note("odd-tensor-name", f"the tensor name {name!r} is empty or unprintable", entry)
+    return name
+
+
+def _checked(tensor: TensorInfo) -> TensorInfo:
+    if tensor.elements > _LARGEST or any(length > _LARGEST for length in tensor.shape):
+        raise FormatError(
+            f"tensor {tensor.name!r} claims the shape {list(tensor.shape)}: more than 63 bits can count",
+            code="bad-shape",
+            offset=tensor.entry,
+        )
+    known = TENSOR_TYPES.get(tensor.type)
+    row = tensor.shape[0] if tensor.shape else 1
+    if known is not None and row % known.block:
+        raise FormatError(
+            f"tensor {tensor.name!r} has rows of {row} elements, and {known.name} blocks have {known.block}",
+            code="bad-shape",
+            offset=tensor.entry,
+        )
+    return tensor
+
+
+def _within(error: TruncatedFileError, what: str) -> TruncatedFileError:
+    return TruncatedFileError(f"{error} (while reading {what})", file=error.file, offset=error.offset)
+
+
+def _explained(error: ReadError, file: FileReader) -> ReadError:
+    """The same fault, with the file's name, or the deeper reason where one can be seen."""
+    if error.file is None:
+        error = type(error)(f"{file.name}: {error}", code=error.code, file=file.name, offset=error.offset)
+    try:
+        return mangled_text(error, file) or error
+    except ReadError:
+        return error

@@ -1,0 +1,274 @@
+"""One LMDB environment of this process, shared by every store that is open on the same file.
+
+LMDB forbids opening a file twice in one process, resizing its map under a running transaction, and carrying
+an open environment over a fork. All three are kept here, so that a store need not know.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lmdb
+
+from modelshelf.errors import StoreUnavailableError
+from modelshelf_lmdb.datafile import NAME, DataFile, Identity
+from modelshelf_lmdb.failures import translated
+from modelshelf_lmdb.gate import Gate
+
+if TYPE_CHECKING:
+    from modelshelf_lmdb.transaction import LmdbSnapshot
+
+_LOCK_NAME = "lock.mdb"
+_FIRST_MAP = 64 * 1024 * 1024
+_MOST_READERS = 512
+_FORK_PATIENCE = 1.0  # seconds that a fork waits for other threads' transactions
+_FOLDER_MODE = 0o700
+_FILES_MODE = 0o700  # LMDB takes the x bits off
+
+_OPEN: dict[Identity, Environment] = {}
+_REGISTRY = threading.RLock()  # guards _OPEN; taken before any gate's own lock
+
+
+class Environment:
+    """An LMDB environment and who uses it.
+
+    Attributes:
+        folder: The folder of its files.
+        file: Its data file.
+        gate: Who is inside.
+        writer: Held by the thread that has, or waits for, this process's write transaction.
+        writable: Whether it can be written.
+        locked: Whether readers stand in the lock file. In a folder that cannot be written they do not, and
+            nothing keeps a writer elsewhere from reusing the pages that a view still reads.
+    """
+
+    def __init__(self, file: DataFile, *, writable: bool) -> None:
+        self.folder = file.folder
+        self.file = file
+        self.writable = writable
+        self.locked = True
+        self._users = 0
+        self._lmdb: lmdb.Environment | None = None
+        self._inside: set[LmdbSnapshot] = set()
+        self._orphaned = False
+        self._renew_locks()
+
+    def _renew_locks(self) -> None:
+        self.gate = Gate()
+        self.writer = threading.Lock()
+        self._opening = threading.Lock()
+
+    def enter(self) -> lmdb.Environment:
+        """Come in for one transaction; `leave` must follow.
+
+        Raises:
+            StoreUnavailableError: The environment cannot be opened, or was inherited in the middle of a use.
+        """
+        if self._orphaned:
+            raise StoreUnavailableError(
+                f"{self.folder}: this process was forked in the middle of a view or update; "
+                "fork outside of them, or start processes by spawning"
+            )
+        self.gate.enter()
+        try:
+            return self._opened()
+        except BaseException:
+            self.leave()
+            raise
+
+    def admit(self, snapshot: LmdbSnapshot) -> None:
+        """Remember a transaction that began, for the case of a fork."""
+        self._inside.add(snapshot)
+
+    def leave(self, snapshot: LmdbSnapshot | None = None) -> None:
+        """Go out; the last one out of an environment that no store uses closes it."""
+        if snapshot is not None:
+            self._inside.discard(snapshot)
+        self.gate.leave()
+        if not self._users:
+            with _REGISTRY:
+                self._shut_when_unused()
+
+    def grow(self) -> None:
+        """Double the map, after the pages of dead readers were given back.
+
+        Raises:
+            StoreUnavailableError: The address space has no room for it.
+        """
+        with self.gate.alone():
+            try:
+                opened = self._opened()
+                opened.reader_check()
+                opened.set_mapsize(opened.info()["map_size"] * 2)
+            except (lmdb.Error, OverflowError) as error:
+                raise translated(error, self.folder, "growing") from error
+
+    def adopt_size(self) -> None:
+        """Take over the map size that another process gave the store.
+
+        Raises:
+            StoreUnavailableError: The address space has no room for it.
+        """
+        with self.gate.alone():
+            try:
+                self._opened().set_mapsize(0)
+            except lmdb.Error as error:
+                raise translated(error, self.folder, "growing") from error
+
+    def discard(self) -> None:
+        """Close LMDB's side, so that the next use opens it afresh: a failed write may have locked it up."""
+        with self.gate.alone():
+            self._close_lmdb()
+
+    def share(self, *, writable: bool) -> None:
+        """Count one more store; an environment that was only read becomes writable when it has to."""
+        if writable and not self.writable:
+            with self.gate.alone():
+                self._close_lmdb()
+                self.writable = True
+        self._opened()
+        self._users += 1
+
+    def release(self) -> None:
+        """Count one store less."""
+        with _REGISTRY:
+            self._users -= 1
+            self._shut_when_unused()
+
+    def before_fork(self) -> None:
+        """Close LMDB's side where nobody uses it: a child must not inherit it, and the parent reopens it."""
+        if self.gate.hold(_FORK_PATIENCE):
+            self._close_lmdb()
+
+    def after_fork_in_child(self) -> None:
+        """Start afresh; what was in use in the parent is left alone and never touched again."""
+        self._orphaned = self._lmdb is not None
+        for snapshot in self._inside:
+            snapshot.expire()
+        self._renew_locks()
+
+    def _opened(self) -> lmdb.Environment:
+        if self._lmdb is None:
+            with self._opening:
+                if self._lmdb is None:
+                    self._lmdb = self._open()
+        return self._lmdb
+
+    def _open(self) -> lmdb.Environment:
+        # LMDB writes the lock file even to read; a reader of a folder that it cannot write does without.
+        lock = Path(self.folder, _LOCK_NAME)
+        self.locked = self.writable or os.access(lock, os.R_OK | os.W_OK)
+        try:
+            opened = lmdb.open(
+                self.folder,
+                map_size=max(_FIRST_MAP, self.file.newest().map_size),
+                readonly=not self.writable,
+                create=False,
+                mode=_FILES_MODE,
+                max_readers=_MOST_READERS,
+                lock=self.locked,
+            )
+            if self.locked:
+                opened.reader_check()
+        except (lmdb.Error, OSError) as error:
+            raise translated(error, self.folder, "opening") from error
+        return opened
+
+    def _close_lmdb(self) -> None:
+        if self._lmdb is not None:
+            self._lmdb.close()
+            self._lmdb = None
+
+    def _shut_when_unused(self) -> None:
+        if not self._users and self.gate.idle and _OPEN.get(self.file.identity) is self:
+            del _OPEN[self.file.identity]
+            if not self._orphaned:
+                self._close_lmdb()
+            self.file.close()
+
+
+def open_environment(folder: str, *, readonly: bool) -> Environment:
+    """The environment of the store in `folder`, shared with every other store on it in this process.
+
+    Raises:
+        StoreUnavailableError: There is none to read, or it cannot be opened or created.
+        StoreFullError: There is no room to create it.
+        DamagedStoreError: Its file is damaged.
+    """
+    with _REGISTRY:
+        if not readonly:
+            _create(folder)
+        elif not _present(folder):
+            raise StoreUnavailableError(f"{folder}: there is no store yet; `modelshelf scan` makes one")
+        file = DataFile(folder)
+        environment = _OPEN.get(file.identity)
+        if environment is None:
+            environment = Environment(file, writable=not readonly)
+        else:
+            file.close()
+        try:
+            environment.share(writable=not readonly)
+        except BaseException:
+            if environment.file is file:
+                file.close()
+            raise
+        _OPEN[environment.file.identity] = environment
+        return environment
+
+
+def _present(folder: str) -> bool:
+    try:
+        return Path(folder, NAME).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise translated(error, folder, "opening") from error
+
+
+def _create(folder: str) -> None:
+    try:
+        Path(folder).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        if _present(folder):
+            return
+        # The version is named so that an environment variable of LMDB's cannot choose another file format.
+        lmdb.open(folder, map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0).close()
+        for path in (Path(folder), Path(folder).parent):
+            _persist_entries(path)
+    except (lmdb.Error, OSError, ValueError) as error:
+        raise translated(error, folder, "creating the store") from error
+
+
+def _persist_entries(folder: Path) -> None:
+    """Make a new file's directory entry durable; committed records would be lost with it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _before_fork() -> None:
+    _REGISTRY.acquire()
+    for environment in _OPEN.values():
+        environment.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for environment in _OPEN.values():
+        environment.gate.release()
+    _REGISTRY.release()
+
+
+def _after_fork_in_child() -> None:
+    for environment in _OPEN.values():
+        environment.after_fork_in_child()
+    _REGISTRY.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -1,0 +1,188 @@
+"""What a view or an update sees of an LMDB store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import lmdb
+
+from modelshelf.errors import StoreError
+from modelshelf.store import LONGEST_KEY
+from modelshelf_lmdb.failures import translated
+
+if TYPE_CHECKING:
+    from modelshelf_lmdb.environment import Environment
+    from modelshelf_lmdb.pages import Meta
+
+_LONGEST_VALUE = 2**31 - 1
+
+
+class LmdbSnapshot:
+    """One committed state, for reading inside one view.
+
+    Attributes:
+        meta: The state's meta page.
+    """
+
+    __slots__ = ("_environment", "_get", "_txn", "meta")
+
+    def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
+        self._environment = environment
+        self._txn: lmdb.Transaction[bytes] | None = txn
+        self._get: Callable[[bytes], bytes | None] = txn.get
+        self.meta = meta
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value at `key`, or None.
+
+        Raises:
+            DamagedStoreError: A page on the way to it is damaged.
+            StoreError: The key is empty or too long, or the view is over.
+        """
+        try:
+            return self._get(key)
+        except lmdb.BadValsizeError:
+            raise self._bad_key(key) from None
+        except lmdb.Error as error:
+            raise self._translated(error, "reading") from error
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every key that begins with `prefix`, with its value; lazily, so only inside the view.
+
+        Raises:
+            DamagedStoreError: A page on the way is damaged.
+        """
+        txn = self._running()
+        self._environment.file.check(self.meta, prefix)
+        try:
+            cursor = txn.cursor()
+            if not cursor.set_range(prefix):
+                return
+            for key, value in cursor:
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+        except lmdb.Error as error:
+            raise self._translated(error, "reading") from error
+
+    def expire(self) -> None:
+        """Refuse every further call. The transaction is left as it is: after a fork it is the parent's."""
+        self._txn, self._get = None, self._refuse
+
+    def end(self) -> None:
+        """End the transaction, undoing what was not committed."""
+        txn = self._txn
+        self.expire()
+        if txn is not None:
+            txn.abort()
+
+    def _running(self) -> lmdb.Transaction[bytes]:
+        if self._txn is None:
+            self._refuse()
+        return self._txn
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise StoreError(
+            f"{self._environment.folder}: a view or update is over; collect what you need inside of it"
+        )
+
+    def _translated(self, error: lmdb.Error, doing: str) -> StoreError:
+        if self._txn is None:
+            return StoreError(
+                f"{self._environment.folder}: a scan was carried out of its view; collect it inside"
+            )
+        return translated(error, self._environment.folder, doing)
+
+    def _bad_key(self, key: bytes) -> StoreError:
+        return StoreError(f"{self._environment.folder}: a key has 1 to {LONGEST_KEY} bytes, not {len(key)}")
+
+
+class LmdbTransaction(LmdbSnapshot):
+    """A state that is being changed; sees its own changes.
+
+    Attributes:
+        outgrown: Whether the map had no room for a change, so that the work has to run again on a larger one.
+    """
+
+    __slots__ = ("_changes", "outgrown")
+
+    def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
+        super().__init__(environment, txn, meta)
+        self.outgrown = False
+        self._changes = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value at `key`.
+
+        Raises:
+            DamagedStoreError: A page on the way to it is damaged.
+            StoreFullError: The disk has no room.
+            StoreError: The key is empty or too long, the value is too long, or the update is over.
+        """
+        txn = self._running()
+        if len(value) > _LONGEST_VALUE:
+            raise StoreError(
+                f"{self._environment.folder}: a value of {len(value)} bytes is too long; split it"
+            )
+        self._changes += 1
+        try:
+            txn.put(key, value)
+        except lmdb.BadValsizeError:
+            raise self._bad_key(key) from None
+        except lmdb.MapFullError:
+            self.outgrown = True
+            raise
+        except lmdb.Error as error:
+            raise self._translated(error, "writing") from error
+
+    def delete(self, key: bytes) -> bool:
+        """Remove `key`; whether it was there.
+
+        Raises:
+            DamagedStoreError: A page on the way to it is damaged.
+            StoreError: The key is empty or too long, or the update is over.
+        """
+        txn = self._running()
+        self._changes += 1
+        try:
+            return bool(txn.delete(key))
+        except lmdb.BadValsizeError:
+            raise self._bad_key(key) from None
+        except lmdb.MapFullError:
+            self.outgrown = True
+            raise
+        except lmdb.Error as error:
+            raise self._translated(error, "writing") from error
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """As in a snapshot; keys may be set and deleted meanwhile, and later ones are seen as they then are.
+
+        Raises:
+            DamagedStoreError: A page on the way is damaged.
+        """
+        txn = self._running()
+        self._environment.file.check(self.meta, prefix)
+        try:
+            cursor = txn.cursor()
+            found = cursor.set_range(prefix)
+            while found:
+                key, value = cursor.item()
+                if not key.startswith(prefix):
+                    return
+                before = self._changes
+                yield key, value
+                # A deletion moves the cursor on by itself, so after a change it is set anew.
+                found = cursor.next() if before == self._changes else cursor.set_range(key + b"\0")
+        except lmdb.Error as error:
+            raise self._translated(error, "reading") from error
+
+    def commit(self) -> None:
+        """Commit; durable when it returns.
+
+        Raises:
+            lmdb.Error: It was not committed.
+        """
+        txn = self._running()
+        self.expire()
+        txn.commit()

@@ -1,0 +1,73 @@
+"""PyTorch checkpoints, pickles and numpy files: what is in them, and whether loading them would be safe.
+
+Nothing is ever unpickled, and neither torch nor numpy is imported: see `modelshelf_pytorch.pickle_audit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from modelshelf.model import FormatType
+
+if TYPE_CHECKING:
+    from modelshelf.model import Artifact, Candidate, Depth, Detection, Finding, ModelMetadata
+    from modelshelf.reader import ArtifactReader
+
+FORMATS = ("archive", "numpy", "pickle", "pytorch")
+
+
+def modelshelf_formats() -> Iterable[FormatType]:
+    """Checkpoints, plain pickles, numpy files, and archives that may hold any of them."""
+    return (
+        FormatType(
+            name="pytorch",
+            suffixes=(".pt", ".pth", ".bin", ".ckpt", ".pt2", ".jit", ".ptl"),
+            magic=((0, b"PK\x03\x04"),),
+            index_suffixes=(".bin.index.json",),
+        ),
+        FormatType(
+            name="pickle",
+            suffixes=(".pkl", ".pickle", ".joblib", ".dill"),
+            magic=tuple((0, bytes((0x80, protocol))) for protocol in range(2, 6)),
+        ),
+        FormatType(name="numpy", suffixes=(".npy", ".npz"), magic=((0, b"\x93NUMPY"),)),
+        FormatType(
+            name="archive",
+            suffixes=(".7z", ".rar", ".tar", ".zip"),
+            magic=((0, b"7z\xbc\xaf'\x1c"), (0, b"Rar!\x1a\x07")),
+        ),
+    )
+
+
+def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
+    """Vote by the first bytes, by a ZIP's member names, and for a broken file by its suffix."""
+    from modelshelf_pytorch.detection import detect
+
+    return detect(candidate)
+
+
+def modelshelf_extract_metadata(
+    artifact: Artifact, format: str, reader: ArtifactReader
+) -> ModelMetadata | None:  # noqa: A002
+    """Tell the tensors' count, types and parameters, from every file that could be read."""
+    if format not in FORMATS:
+        return None
+    from modelshelf_pytorch.artifact import readable
+    from modelshelf_pytorch.metadata import metadata_of
+
+    return metadata_of(format, tuple(readable(artifact, reader).values()))
+
+
+def modelshelf_probe_health(
+    artifact: Artifact,
+    format: str,  # noqa: A002  # the hook's own word
+    reader: ArtifactReader,
+    depth: Depth,
+) -> Iterator[Finding]:
+    """Tell what is broken, unsafe or strange in each file, in the index, and in the pickles beside them."""
+    if format not in FORMATS:
+        return
+    from modelshelf_pytorch.artifact import findings
+
+    yield from findings(artifact, reader, depth)

@@ -1,0 +1,69 @@
+"""A model of one file or several: each file inspected once, for the metadata and the findings alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Artifact, Depth, Finding, Severity
+from modelshelf.reader import ArtifactReader
+from modelshelf_pytorch.health import companion_findings, issues_in
+from modelshelf_pytorch.inspection import Inspection, inspect
+from modelshelf_pytorch.sharded import index_issues, read_index
+
+
+def inspected(reader: ArtifactReader, name: str) -> Inspection:
+    """What one file's header tells; read once however often it is asked for.
+
+    Raises:
+        ReadError: The file cannot be read, or breaks its format's rules.
+    """
+    return reader.once(f"pytorch:{name}", lambda: inspect(reader.file(name)))
+
+
+def readable(artifact: Artifact, reader: ArtifactReader) -> dict[str, Inspection]:
+    """The inspections of the weight files that can be read; the findings tell of the others."""
+    told = {}
+    for one in artifact.weights:
+        try:
+            told[one.name] = inspected(reader, one.name)
+        except ReadError:
+            continue
+    return told
+
+
+def findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+    """Every finding about a model: its files, its index, its missing shards, the pickles beside it."""
+    for one in artifact.weights:
+        try:
+            file = reader.file(one.name)
+            for issue in issues_in(file, inspected(reader, one.name), depth):
+                yield issue.finding(one.name)
+        except ReadError as error:
+            yield _failure(error, one.name)
+    for name in artifact.missing:
+        yield Finding(code="missing-shard", severity=Severity.ERROR, file=name,
+                      message=f"{name}: this shard is missing; download it again")  # fmt: skip
+    if artifact.index is not None:
+        yield from _index_findings(artifact, reader, artifact.index.name)
+    yield from companion_findings(artifact, reader, depth)
+
+
+def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:
+    try:
+        index = read_index(reader, name)
+    except ReadError as error:
+        yield _failure(error, name)
+        return
+    for file, issue in index_issues(artifact, index, readable(artifact, reader)):
+        yield issue.finding(file)
+
+
+def _failure(error: ReadError, file: str) -> Finding:
+    return Finding(
+        code=error.code,
+        severity=Severity.ERROR,
+        message=str(error),
+        file=error.file or file,
+        offset=error.offset,
+    )

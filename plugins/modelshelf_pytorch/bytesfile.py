@@ -1,0 +1,48 @@
+"""Bytes that are in memory already, read as any file is: inflated members, embedded strings, callers' bytes."""
+
+from __future__ import annotations
+
+from modelshelf.reader import Budget, FileReader
+
+
+class BytesFile(FileReader):
+    """Bytes under a name.
+
+    Args:
+        data: The bytes.
+        name: What messages call them.
+    """
+
+    def __init__(self, data: bytes, name: str = "bytes") -> None:
+        super().__init__(name, Budget(limit=1 << 62))
+        self._data = data
+        self.size = len(data)
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class Part(FileReader):
+    """A stretch of another file, read as a file of its own.
+
+    Args:
+        reader: The file.
+        start: Where the stretch begins.
+        length: Its bytes.
+        name: What messages call it.
+    """
+
+    def __init__(self, reader: FileReader, start: int, length: int, name: str) -> None:
+        super().__init__(name, Budget(limit=1 << 62))
+        self._reader = reader
+        self._start = start
+        self.size = length
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        return self._reader.read(self._start + offset, length)
+
+    def close(self) -> None:
+        """The file stays open for whoever opened it."""

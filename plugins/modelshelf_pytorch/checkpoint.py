@@ -1,0 +1,143 @@
+"""torch's ZIP checkpoints and TorchScript archives, by their central directory and their ``data.pkl`` alone.
+
+Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``) and ``caffe2/serialize/inline_container.cc``:
+every record lies below one folder, named by the archive's first member; names are looked up without regard to
+case. A ZIP that is neither is an ``archive``: its members are looked at by `modelshelf_pytorch.members`.
+"""
+
+from __future__ import annotations
+
+from modelshelf.reader import FileReader
+from modelshelf_pytorch import zipread
+from modelshelf_pytorch.allowlist import ITEM_BYTES
+from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.pickle_audit import tail_issues
+from modelshelf_pytorch.pickle_machine import Dialect, Machine, Outcome
+from modelshelf_pytorch.symbols import Made, Storage
+from modelshelf_pytorch.tensors import contents_of
+from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.zipread import Directory, Member
+
+LARGEST_PICKLE = 64 * 1024 * 1024
+"""Bytes that a deflated pickle may inflate to."""
+
+_PICKLES = ("data.pkl", "constants.pkl")
+_VERSIONS = range(1, 11)  # file formats that torch reads, inline_container.h
+
+
+def read(reader: FileReader) -> Inspection:
+    """Read the directory and the tensors' headers.
+
+    Raises:
+        ReadError: The archive's records cannot be read.
+    """
+    directory = zipread.read_directory(reader)
+    first = directory.members[0].name if directory.members else ""
+    root = first[: first.find("/") + 1]
+    folded = {member.name.casefold(): member for member in directory.members}
+    main = folded.get(f"{root}data.pkl".casefold())
+    issues = list(directory.issues)
+    if main is None or not root:
+        return Inspection(kind="archive", issues=issues, directory=directory, root=root)
+    constants = folded.get(f"{root}constants.pkl".casefold())
+    script = constants is not None
+    dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
+    stream = interpret_member(reader, main, dialect, issues)
+    streams = [stream]
+    issues.extend(_storage_issues(stream, folded, f"{root}data/"))
+    if constants is not None:
+        streams.append(interpret_member(reader, constants, dialect, issues))
+        issues.extend(_storage_issues(streams[-1], folded, f"{root}constants/"))
+    return Inspection(
+        kind="torchscript" if script else "zip",
+        issues=issues,
+        contents=contents_of(stream.value),
+        streams=streams,
+        directory=directory,
+        root=root,
+        details=_script_details(stream) if script else {},
+    )
+
+
+def _script_details(stream: Outcome) -> dict[str, str]:
+    top = stream.value
+    return {"torchscript_class": f"{top.maker.module}.{top.maker.name}"} if type(top) is Made else {}
+
+
+def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
+    """Interpret a member that is a pickle; its issues are added to `issues`, placed in the archive.
+
+    Raises:
+        ReadError: The member cannot be read.
+    """
+    start = zipread.data_offset(reader, member)
+    if member.method == 0:
+        stream = Machine(reader, start, start + member.packed, dialect=dialect).run()
+        issues.extend(stream.issues)
+        if stream.stopped:
+            issues.extend(tail_issues(reader, stream.end, start + member.packed))
+        return stream
+    inner = BytesFile(zipread.content(reader, member, LARGEST_PICKLE), reader.name)
+    stream = Machine(inner, 0, inner.size, dialect=dialect).run()
+    found = stream.issues + (tail_issues(inner, stream.end, inner.size) if stream.stopped else [])
+    issues.extend(issue.within(member.name, start) for issue in found)
+    return stream
+
+
+def _storage_issues(stream: Outcome, folded: dict[str, Member], folder: str) -> list[Issue]:
+    """Each storage that the pickle names must be there, stored, and as long as it says."""
+    issues = []
+    seen: dict[str, Storage] = {}
+    for storage in stream.storages:
+        known = seen.get(storage.key)
+        if known is not None:
+            if known.elements * ITEM_BYTES[known.dtype] != storage.elements * ITEM_BYTES[storage.dtype]:
+                issues.append(
+                    _mismatch(f"storage {storage.key!r} is named twice with different sizes", storage.offset)
+                )
+            continue
+        seen[storage.key] = storage
+        member = folded.get(f"{folder}{storage.key}".casefold())
+        needed = storage.elements * ITEM_BYTES[storage.dtype]
+        if member is None:
+            issues.append(
+                _mismatch(f"the storage {folder}{storage.key} is not in the archive", storage.offset)
+            )
+        elif member.size != needed:
+            issues.append(_mismatch(f"the storage {member.name} holds {member.size} bytes and its tensors expect "
+                                    f"{needed}", storage.offset))  # fmt: skip
+    return issues
+
+
+def _mismatch(message: str, offset: int) -> Issue:
+    return Issue(code="storage-size-mismatch", verdict=Verdict.UNREADABLE, message=message, offset=offset)
+
+
+def record_issues(reader: FileReader, directory: Directory, root: str) -> list[Issue]:
+    """The archive's small records: torch wants a version that it knows, and a byte order that exists.
+
+    Raises:
+        ReadError: A record cannot be read.
+    """
+    folded = {member.name.casefold(): member for member in directory.members}
+    issues = []
+    version = folded.get(f"{root}.data/version".casefold()) or folded.get(f"{root}version".casefold())
+    text = zipread.content(reader, version, 64).strip() if version is not None else b""
+    if not text.isdigit() or int(text) not in _VERSIONS:
+        issues.append(_record("version", text, 0 if version is None else version.header))
+    order = folded.get(f"{root}byteorder".casefold())
+    if order is not None:
+        text = zipread.content(reader, order, 64)
+        if text not in {b"little", b"big"}:
+            issues.append(_record("byteorder", text, order.header))
+    return issues
+
+
+def _record(name: str, text: bytes, offset: int) -> Issue:
+    return Issue(
+        code="bad-record",
+        verdict=Verdict.UNREADABLE,
+        message=f"the record {name!r} says {text.decode('ascii', 'replace')!r}, which torch refuses",
+        offset=offset,
+    )

@@ -1,0 +1,138 @@
+"""Which of this plugin's formats a file is, from its first bytes, its members' names and, last, its suffix."""
+
+from __future__ import annotations
+
+import struct
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Candidate, Detection
+from modelshelf.reader import FileReader
+from modelshelf_pytorch import zipread
+from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.embedded import convincing
+from modelshelf_pytorch.inspection import container_of, is_compressed
+from modelshelf_pytorch.legacy import MAGIC_NUMBER
+from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
+from modelshelf_pytorch.numpyfile import MAGIC
+from modelshelf_pytorch.pickle_machine import Machine
+
+_CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
+_PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
+_ARCHIVES = frozenset({".7z", ".rar", ".tar", ".zip"})
+_MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
+_SNIFFED = 512
+
+
+def detect(candidate: Candidate) -> Detection | None:
+    """The vote of this plugin on a candidate, or None."""
+    head, suffix = candidate.head, candidate.suffix
+    if head.startswith(b"PK\x03\x04"):
+        return _detect_zip(candidate)
+    if head.startswith(MAGIC):
+        return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
+    container = container_of(head)
+    if container is not None:
+        ours = suffix in _CHECKPOINTS | _PICKLES | _ARCHIVES | {".bin"}
+        return (
+            Detection(format="archive", confidence=0.6, evidence=f"a {container} archive") if ours else None
+        )
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return _detect_pickle(candidate)
+    return _detect_by_suffix(candidate)
+
+
+def _detect_pickle(candidate: Candidate) -> Detection | None:
+    """A pickle with its PROTO opcode; the legacy checkpoint's magic number stands first in its first stream."""
+    if MAGIC_NUMBER.to_bytes(10, "little") in candidate.head[:32]:
+        return Detection(
+            format="pytorch", confidence=0.95, evidence="the magic number of a legacy torch checkpoint"
+        )
+    machine = Machine(BytesFile(candidate.head), 0, len(candidate.head))
+    outcome = machine.run()
+    known = candidate.suffix in _CHECKPOINTS | _PICKLES | {".bin"}
+    malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)
+    if not known and malformed and not outcome.globals:
+        return None
+    return Detection(
+        format="pickle",
+        confidence=0.9 if known or not malformed else 0.5,
+        evidence="begins with a pickle's PROTO opcode",
+    )
+
+
+def _detect_by_suffix(candidate: Candidate) -> Detection | None:
+    """No magic bytes: a pickle of protocol 0 or 1 has none, a broken file has lost them."""
+    suffix, head = candidate.suffix, candidate.head
+    if suffix not in _CHECKPOINTS | _PICKLES | _ARCHIVES | {".bin", ".npy", ".npz"}:
+        return None
+    outcome = Machine(BytesFile(head), 0, len(head)).run()
+    if outcome.stopped or convincing(outcome, at_start=True):
+        return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
+    if is_compressed(head) and suffix in _PICKLES:
+        return Detection(format="pickle", confidence=0.5, evidence="compressed data under a pickle's name")
+    if suffix in _CHECKPOINTS:
+        return Detection(format="pytorch", confidence=0.2, evidence=f"the suffix {suffix} alone")
+    if suffix in _PICKLES:
+        return Detection(format="pickle", confidence=0.2, evidence=f"the suffix {suffix} alone")
+    if suffix in {".npy", ".npz"}:
+        return Detection(format="numpy", confidence=0.2, evidence=f"the suffix {suffix} alone")
+    if suffix == ".bin":
+        return Detection(format="pytorch", confidence=0.1, evidence="the suffix .bin alone")
+    return None
+
+
+def _detect_zip(candidate: Candidate) -> Detection | None:
+    first = _first_name(candidate.head)
+    if first.endswith((b"/data.pkl", b"/.format_version")):
+        return Detection(
+            format="pytorch", confidence=0.95, evidence="a ZIP whose first member is a checkpoint's"
+        )
+    ours = candidate.suffix in _CHECKPOINTS | {".bin"}
+    try:
+        directory = zipread.read_directory(candidate.reader)
+    except ReadError:
+        if candidate.suffix in _ARCHIVES:
+            return Detection(
+                format="archive", confidence=0.6, evidence="a ZIP whose directory cannot be read"
+            )
+        if ours or candidate.suffix in _PICKLES:
+            return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
+        if candidate.suffix == ".npz":
+            return Detection(format="numpy", confidence=0.6, evidence="a ZIP under a numpy archive's name")
+        return None
+    names = [member.name.lower() for member in directory.members]
+    if any(name.endswith("data.pkl") for name in names):
+        return Detection(format="pytorch", confidence=0.95, evidence="a ZIP with a member data.pkl")
+    if names and all(name.endswith(".npy") for name in names):
+        return Detection(format="numpy", confidence=0.9, evidence="a ZIP of .npy members")
+    if ours:
+        return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
+    return _detect_foreign_zip(candidate, directory)
+
+
+def _detect_foreign_zip(candidate: Candidate, directory: zipread.Directory) -> Detection | None:
+    """A ZIP under a name that is not ours: ours if it holds a pickle, or stays closed under an archive's name."""
+    for member in directory.members[:_MOST_SNIFFED]:
+        if _holds_pickle(candidate.reader, member):
+            return Detection(
+                format="pickle", confidence=0.7, evidence=f"a ZIP whose member {member.name!r} is a pickle"
+            )
+    if any(member.encrypted for member in directory.members) and candidate.suffix in _ARCHIVES:
+        return Detection(format="archive", confidence=0.6, evidence="an encrypted ZIP archive")
+    return None
+
+
+def _holds_pickle(reader: FileReader, member: zipread.Member) -> bool:
+    if member.name.lower().endswith(PICKLE_SUFFIXES):
+        return True
+    try:
+        return member.size > 0 and is_pickle(zipread.content(reader, member, _SNIFFED), member.name)
+    except ReadError:
+        return False
+
+
+def _first_name(head: bytes) -> bytes:
+    if len(head) < 30:  # noqa: PLR2004  # bytes of a local header
+        return b""
+    (length,) = struct.unpack_from("<H", head, 26)
+    return head[30 : 30 + length]

@@ -1,0 +1,97 @@
+"""Every issue of a file, and what they mean for a model made of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Artifact, Depth, Finding, Severity
+from modelshelf.reader import ArtifactReader, FileReader
+from modelshelf_pytorch import embedded
+from modelshelf_pytorch.allowlist import runs_code
+from modelshelf_pytorch.inspection import Inspection, inspect
+from modelshelf_pytorch.verdict import Issue, Verdict
+
+_COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin")
+_COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+
+
+def issues_of(reader: FileReader, depth: Depth, level: int = 0) -> tuple[Issue, ...]:
+    """Every issue of one file, read from scratch.
+
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    return tuple(issues_in(reader, inspect(reader), depth, level))
+
+
+def issues_in(reader: FileReader, found: Inspection, depth: Depth, level: int = 0) -> Iterator[Issue]:
+    """Every issue of one file whose header was read already.
+
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    from modelshelf_pytorch import members
+
+    yield from found.issues
+    if depth is Depth.QUICK:
+        return
+    if found.kind in {"zip", "torchscript", "archive"}:
+        yield from members.examine(reader, found, depth, level)
+    elif not found.details.get("compressed"):
+        for stream in found.streams:
+            yield from embedded.search(stream, reader)
+    if found.kind in {"zip", "legacy"}:
+        yield from _dialect_issues(found)
+
+
+def _dialect_issues(found: Inspection) -> Iterator[Issue]:
+    """A checkpoint saved with another pickle protocol: as harmless as any, but torch refuses it by default."""
+    for stream in found.streams:
+        if stream.foreign is not None:
+            name, offset = stream.foreign
+            yield Issue(
+                code="weights-only-refuses",
+                verdict=Verdict.SUSPICIOUS,
+                message=f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle "
+                "protocol); save it again with protocol 2",
+                offset=offset,
+            )
+            return
+
+
+def is_pickled_companion(name: str) -> bool:
+    """Whether a file beside a model is one of this plugin's: optimizer, scheduler, random state, arguments."""
+    base = name.rpartition("/")[2].lower()
+    return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
+
+
+def companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+    """Findings about the pickles beside a model: an attack fails the model, a foreign class degrades it."""
+    for one in artifact.companions:
+        if not is_pickled_companion(one.name):
+            continue
+        try:
+            file = reader.file(one.name)
+            issues: Iterable[Issue] = issues_of(file, depth)
+        except ReadError as error:
+            yield Finding(code=error.code, severity=Severity.WARNING, message=str(error), file=one.name,
+                          offset=error.offset)  # fmt: skip
+            continue
+        for issue in issues:
+            found = issue.finding(one.name)
+            mild = issue.verdict is Verdict.UNREADABLE or (
+                issue.code == "unsafe-global" and not _attacks(issue)
+            )
+            yield (
+                evolve(found, severity=Severity.WARNING)
+                if mild and found.severity is Severity.ERROR
+                else found
+            )
+
+
+def _attacks(issue: Issue) -> bool:
+    named = issue.message.split("names ", 1)[-1].split(",", 1)[0]
+    return runs_code(named)

@@ -1,0 +1,94 @@
+"""What reading a file of this plugin's formats told, and the one way to read it whatever it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from modelshelf.reader import FileReader
+from modelshelf_pytorch.pickle_machine import Outcome
+from modelshelf_pytorch.tensors import Contents
+from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.zipread import Directory
+
+
+@frozen(kw_only=True)
+class Inspection:
+    """What the header of one file told.
+
+    Attributes:
+        kind: ``zip`` (a torch.save archive), ``torchscript``, ``legacy``, ``pickle``, ``npy``, ``archive`` (a ZIP
+            of something else), ``unreadable`` (a container that is not looked into).
+        issues: What was noticed while reading.
+        contents: The tensors.
+        streams: The pickle streams that were interpreted.
+        directory: The central directory, where it is a ZIP.
+        root: The folder in the archive that holds the checkpoint, with its slash, or empty.
+        details: Facts for the metadata's details.
+    """
+
+    kind: str
+    issues: tuple[Issue, ...] = field(default=(), converter=tuple)
+    contents: Contents = field(factory=Contents)
+    streams: tuple[Outcome, ...] = field(default=(), converter=tuple)
+    directory: Directory | None = None
+    root: str = ""
+    details: dict[str, Any] = field(factory=dict)
+
+
+_UNREADABLE = (
+    (0, b"7z\xbc\xaf'\x1c", "7z"),
+    (0, b"Rar!\x1a\x07", "RAR"),
+    (257, b"ustar", "tar"),
+)
+_COMPRESSED = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+_HEAD = 512
+
+
+def container_of(head: bytes) -> str | None:
+    """The name of the container that is never looked into, by the file's first 512 bytes; None otherwise."""
+    for offset, magic, name in _UNREADABLE:
+        if head[offset : offset + len(magic)] == magic:
+            return name
+    return None
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether the bytes begin as gzip, bzip2, xz or zlib data does (joblib and pandas compress pickles so)."""
+    return head.startswith(_COMPRESSED)
+
+
+def inspect(reader: FileReader) -> Inspection:
+    """Read a file's header: whatever decides what it is, and the pickles in it, but no weights.
+
+    Raises:
+        ReadError: The file cannot be read, or breaks its format's rules so that nothing can be told.
+    """
+    from modelshelf_pytorch import checkpoint, compressed, legacy, numpyfile
+
+    head = reader.read_up_to(0, _HEAD)
+    if head.startswith(b"PK\x03\x04"):
+        return checkpoint.read(reader)
+    container = container_of(head)
+    if container is not None:
+        return Inspection(kind="unreadable", issues=_closed(reader, container))
+    if head.startswith(numpyfile.MAGIC):
+        return numpyfile.read(reader)
+    if is_compressed(head):
+        return compressed.read(reader)
+    return legacy.read(reader)
+
+
+def _closed(reader: FileReader, container: str) -> list[Issue]:
+    """The issues of a container that stays closed: that it does, and pickles that show through uncompressed."""
+    from modelshelf_pytorch.pickle_audit import tail_issues
+
+    refused = "; torch itself refuses this old layout with weights_only" if container == "tar" else ""
+    issue = Issue(
+        code="archive-unreadable",
+        verdict=Verdict.UNREADABLE,
+        message=f"a {container} archive cannot be looked into{refused}; unpack it and scan what it holds",
+        offset=0,
+    )
+    return [issue, *tail_issues(reader, 0, reader.size, broken=True)]

@@ -1,0 +1,128 @@
+"""Pickles that are a whole file: plain ones, and torch's checkpoints from before its ZIP layout.
+
+Source: ``torch/serialization.py`` (2.13), ``_legacy_save`` and ``_legacy_load``: five pickles (magic number,
+protocol version, system info, the object, the storages' keys), then per storage an int64 of its elements and
+its bytes.
+"""
+
+from __future__ import annotations
+
+from modelshelf.reader import FileReader
+from modelshelf_pytorch.allowlist import ITEM_BYTES
+from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.pickle_audit import interpret, tail_issues
+from modelshelf_pytorch.pickle_machine import Machine, Outcome
+from modelshelf_pytorch.symbols import Mapping, Storage
+from modelshelf_pytorch.tensors import contents_of
+from modelshelf_pytorch.verdict import Issue, Verdict
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_HEADER_STREAMS = 5
+_COUNT = 8  # bytes of a storage's element count
+
+
+def read(reader: FileReader) -> Inspection:
+    """Read a file that begins with a pickle.
+
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    first = Machine(reader, 0, reader.size).run()
+    if first.stopped and first.value == MAGIC_NUMBER and type(first.value) is int:
+        return _read_checkpoint(reader, first)
+    streams, issues = interpret(reader, 0, reader.size)
+    if not any(stream.stopped for stream in streams) and not any(stream.globals for stream in streams):
+        issues = [_no_pickle(streams[0])]
+    issues.extend(
+        Issue(
+            code="bad-persistent-id",
+            verdict=Verdict.SUSPICIOUS,
+            message="a plain pickle names a storage that is not in it; it was cut out of a checkpoint",
+            offset=stream.storages[0].offset,
+        )
+        for stream in streams
+        if stream.storages
+    )
+    return Inspection(kind="pickle", issues=issues, streams=streams, contents=contents_of(streams[0].value))
+
+
+def _no_pickle(stream: Outcome) -> Issue:
+    reason = stream.issues[-1].message if stream.issues else "it ends at once"
+    return Issue(
+        code="not-a-checkpoint",
+        verdict=Verdict.UNREADABLE,
+        message=f"neither a checkpoint nor a pickle ({reason}); it is damaged or something else under this name",
+        offset=stream.end,
+    )
+
+
+def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
+    streams = [first]
+    while len(streams) < _HEADER_STREAMS and streams[-1].stopped:
+        streams.append(Machine(reader, streams[-1].end, reader.size).run())
+    issues = [issue for stream in streams for issue in stream.issues]
+    if len(streams) < _HEADER_STREAMS or not streams[-1].stopped:
+        issues.extend(tail_issues(reader, streams[-1].end, reader.size, broken=True))
+        return Inspection(kind="legacy", issues=issues, streams=streams)
+    _, protocol, info, main, keys = (stream.value for stream in streams)
+    if protocol != _PROTOCOL or type(protocol) is not int:
+        issues.append(_refused("another protocol version than 1001", streams[1].start))
+    if type(info) is Mapping and info.get("little_endian") is False:
+        issues.append(
+            _refused("a big-endian machine's storages, which are read as little-endian", streams[2].start)
+        )
+    issues.extend(_storage_issues(reader, streams[3], keys, streams[4].end))
+    return Inspection(kind="legacy", issues=issues, streams=streams, contents=contents_of(main))
+
+
+def _refused(what: str, offset: int) -> Issue:
+    return Issue(
+        code="legacy-malformed",
+        verdict=Verdict.UNREADABLE,
+        message=f"a legacy checkpoint with {what}: torch would refuse to load it",
+        offset=offset,
+    )
+
+
+def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: int) -> list[Issue]:
+    """Walk the storages behind the pickles: each must be there, as long as the pickle says, and the last one the end."""
+    named: dict[str, Storage] = {}
+    for storage in main.storages:
+        known = named.setdefault(storage.key, storage)
+        if (known.elements, known.dtype) != (storage.elements, storage.dtype):
+            return [_mismatch(f"storage {storage.key!r} is named twice with different sizes", storage.offset)]
+    if any(storage.dtype == "U8" and storage.untyped for storage in main.storages):
+        return [_refused("untyped storages, which torch cannot read back from this layout", main.start)]
+    if type(keys) is not list or any(type(key) is not str for key in keys):
+        return [_refused("a list of storage keys that is none", position)]
+    if len(set(keys)) != len(keys) or set(keys) != set(named):
+        return [_refused("a list of storage keys that does not match its tensors", position)]
+    for key in keys:
+        storage = named[key]
+        length = storage.elements * ITEM_BYTES[storage.dtype]
+        if position + _COUNT + length > reader.size:
+            return [_cut_short(reader, key, position)]
+        count = int.from_bytes(reader.read(position, _COUNT), "little", signed=True)
+        if count != storage.elements:
+            return [
+                _mismatch(
+                    f"storage {key!r} has {count} elements and its tensors expect {storage.elements}",
+                    position,
+                )
+            ]
+        position += _COUNT + length
+    return tail_issues(reader, position, reader.size)
+
+
+def _mismatch(message: str, offset: int) -> Issue:
+    return Issue(code="storage-size-mismatch", verdict=Verdict.UNREADABLE, message=message, offset=offset)
+
+
+def _cut_short(reader: FileReader, key: str, position: int) -> Issue:
+    return Issue(
+        code="truncated",
+        verdict=Verdict.UNREADABLE,
+        message=f"the file ends ({reader.size} bytes) before the storage {key!r} does: download it again",
+        offset=position,
+    )

@@ -1,0 +1,199 @@
+"""The members of a ZIP besides its storages: whichever holds a pickle is audited, whatever it is called."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Depth
+from modelshelf.reader import FileReader
+from modelshelf_pytorch import embedded, numpyfile, zipread
+from modelshelf_pytorch.bytesfile import BytesFile, Part
+from modelshelf_pytorch.checkpoint import LARGEST_PICKLE, record_issues
+from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.pickle_audit import audit
+from modelshelf_pytorch.pickle_machine import Dialect, Limits, Machine
+from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.zipread import Member
+
+PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
+_NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
+_SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
+_PIECE = 4 * 1024 * 1024
+_SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
+_DEEPEST = 3  # archives within archives
+
+
+def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0) -> Iterator[Issue]:
+    """Everything about an archive that reading its tensors' headers did not tell.
+
+    Raises:
+        ReadError: A record cannot be read.
+    """
+    directory = found.directory
+    if directory is None:
+        return
+    yield from zipread.directory_issues(directory)
+    for member in directory.members:
+        yield from zipread.local_issues(reader, member)
+    if found.kind in {"zip", "torchscript"}:
+        yield from record_issues(reader, directory, found.root)
+    storages = {
+        f"{found.root}{folder}/{storage.key}"
+        for stream, folder in zip(found.streams, ("data", "constants"), strict=False)
+        for storage in stream.storages
+    }
+    code = False
+    for member in directory.members:
+        if member.name in storages:
+            if depth is Depth.FULL:
+                yield from _checksum(reader, member)
+            continue
+        code = code or member.name.startswith(f"{found.root}code/")
+        yield from _examine_member(reader, member, found, level)
+    if code:
+        yield Issue(
+            code="carries-code",
+            verdict=Verdict.CLEAN,
+            message="a TorchScript archive: it carries the model's code, which torch's interpreter runs when it is used",
+        )
+
+
+def _examine_member(reader: FileReader, member: Member, found: Inspection, level: int) -> Iterator[Issue]:
+    if member.size == 0:
+        return
+    try:
+        head = zipread.content(reader, member, _SNIFFED)
+    except ReadError as error:
+        if member.encrypted or member.method not in {0, 8}:
+            yield _locked(member)
+        else:
+            yield _unreadable(error, member)
+        return
+    main = found.kind != "archive" and member.name.casefold() in {
+        f"{found.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
+    }
+    pickle = main or is_pickle(head, member.name)
+    if member.encrypted:
+        yield _locked(member) if not pickle else _forged_lock(member)
+    if not pickle and not _nests(head, member):
+        return
+    yield from _checksum(reader, member)
+    if level >= _DEEPEST:
+        yield Issue(code="nested-too-deep", verdict=Verdict.UNREADABLE, offset=member.header,
+                    message=f"{member.name!r} is an archive within too many others; unpack it to have it judged")  # fmt: skip
+        return
+    try:
+        yield from _audit_member(reader, member, found, level, pickle=pickle, main=main)
+    except ReadError as error:
+        yield _unreadable(error, member)
+
+
+def is_pickle(head: bytes, name: str) -> bool:
+    """Whether a member is a pickle, by its name or by what its first bytes do."""
+    if name.lower().endswith(PICKLE_SUFFIXES):
+        return True
+    outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
+    if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == _SNIFFED:
+        return True  # a long one, cut by the sniff
+    return (
+        embedded.convincing(outcome, at_start=True)
+        or next(embedded.hidden_in(head, whole=False), None) is not None
+    )
+
+
+def _nests(head: bytes, member: Member) -> bool:
+    if head.startswith(b"PK\x03\x04"):
+        return True
+    return head.startswith(numpyfile.MAGIC) or (
+        member.name.lower().endswith(_NESTED_SUFFIXES) and head.startswith(b"\x80")
+    )
+
+
+def _audit_member(
+    reader: FileReader, member: Member, found: Inspection, level: int, *, pickle: bool, main: bool
+) -> Iterator[Issue]:
+    from modelshelf_pytorch.health import issues_of
+
+    script = found.kind == "torchscript"
+    start = zipread.data_offset(reader, member)
+    stored = member.method == 0
+    inner: FileReader
+    if stored:
+        inner = Part(reader, start, member.packed, reader.name)
+    else:
+        inner = BytesFile(zipread.content(reader, member, LARGEST_PICKLE), reader.name)
+        if member.size > LARGEST_PICKLE:
+            yield Issue(code="compressed-too-large", verdict=Verdict.UNREADABLE, offset=start,
+                        message=f"{member.name!r} inflates to {member.size} bytes; unpack it to have it judged")  # fmt: skip
+    if not pickle or member.name.lower().endswith(_NESTED_SUFFIXES):
+        issues = issues_of(inner, Depth.HEADER, level + 1)
+    elif main:
+        # Its streams were interpreted for the tensors; what hides in its strings is still to be found.
+        stream = found.streams[0] if member.name.casefold().endswith("data.pkl") else found.streams[-1]
+        source = reader if stored else inner
+        for issue in embedded.search(stream, source, code=not script):
+            yield issue if stored else issue.within(member.name, start)
+        return
+    else:
+        dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
+        told = audit(inner, dialect=dialect)
+        issues = told.issues
+    for issue in issues:
+        if stored and issue.offset is not None:
+            placed = Issue(code=issue.code, verdict=issue.verdict, message=f"in {member.name}: {issue.message}",
+                           offset=start + issue.offset)  # fmt: skip
+            yield placed
+        else:
+            yield issue.within(member.name, start)
+
+
+def _checksum(reader: FileReader, member: Member) -> Iterator[Issue]:
+    """A CRC-32 that is there and wrong; torch.save leaves it 0 where checksums are switched off.
+
+    Raises:
+        ReadError: The member cannot be read.
+    """
+    if not member.crc:
+        return
+    told = 0
+    if member.method == 0:
+        start = zipread.data_offset(reader, member)
+        for place in range(start, start + member.packed, _PIECE):
+            told = zlib.crc32(reader.read(place, min(_PIECE, start + member.packed - place)), told)
+    elif member.size <= LARGEST_PICKLE:
+        told = zlib.crc32(zipread.content(reader, member, LARGEST_PICKLE))
+    else:
+        return
+    if told != member.crc:
+        yield Issue(
+            code="crc-mismatch",
+            verdict=Verdict.DANGEROUS,
+            message=f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch "
+            "would load it all the same",
+            offset=member.header,
+        )
+
+
+def _locked(member: Member) -> Issue:
+    return Issue(
+        code="archive-encrypted",
+        verdict=Verdict.UNREADABLE,
+        message=f"the member {member.name!r} is encrypted or packed in an unknown way and cannot be looked into; "
+        "unpack it and scan what it holds",
+        offset=member.header,
+    )
+
+
+def _forged_lock(member: Member) -> Issue:
+    return Issue(
+        code="zip-odd-flags",
+        verdict=Verdict.DANGEROUS,
+        message=f"the member {member.name!r} says that it is encrypted and is not: scanners give up, torch does not",
+        offset=member.header,
+    )
+
+
+def _unreadable(error: ReadError, member: Member) -> Issue:
+    return Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=member.header)

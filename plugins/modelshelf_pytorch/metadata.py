@@ -1,0 +1,60 @@
+"""What a checkpoint's tensors tell of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelshelf.model import ModelMetadata, Origin
+from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.tensors import dominant_type, stored_bytes, types_of
+
+_SOURCES = {
+    "zip": "data.pkl",
+    "torchscript": "data.pkl",
+    "legacy": "the pickled object",
+    "pickle": "the pickle",
+    "npy": "the array's header",
+}
+
+
+def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  # noqa: A002  # the hook's own word
+    """The metadata of a model from all its files; parameters are the elements of the model's own tensors.
+
+    Optimizer state and the like, where a checkpoint keeps it beside the model, is not counted; the details say
+    how many tensors that leaves out. A tensor that two names share is counted for each, as a state dict lists it.
+    """
+    tensors = tuple(one for shard in shards for one in shard.contents.model)
+    first = shards[0] if shards else None
+    detail = _SOURCES.get(first.kind, "") if first is not None else ""
+    details: dict[str, Any] = {}
+    for shard in shards:
+        details |= shard.details
+    left_out = sum(len(shard.contents.tensors) - len(shard.contents.model) for shard in shards)
+    if left_out:
+        details["tensors_not_counted"] = left_out
+    part = next((shard.contents.part for shard in shards if shard.contents.part), "")
+    if part:
+        details["model_part"] = part
+    if first is not None:
+        details["container"] = first.kind
+    if not tensors:
+        return ModelMetadata.told(Origin.HEADER, detail, format=format, details=details)
+    parameters = sum(one.tensor.elements for one in tensors)
+    told = ModelMetadata.told(
+        Origin.HEADER,
+        detail,
+        format=format,
+        parameters=parameters,
+        quantization=dominant_type(tensors),
+        tensor_count=len(tensors),
+        tensor_types=types_of(tensors),
+        bits_per_weight=_bits_per_weight(shards, parameters),
+        details=details,
+    )
+    return told.cite(quantization="the tensors' element types", parameters="the tensors' shapes")
+
+
+def _bits_per_weight(shards: tuple[Inspection, ...], parameters: int) -> float | None:
+    """Bits stored per parameter; shards are storages of their own, so each counts its shared ones once."""
+    size = sum(stored_bytes(shard.contents.model) for shard in shards)
+    return round(8 * size / parameters, 3) if parameters and size else None

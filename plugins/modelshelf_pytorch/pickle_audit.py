@@ -1,0 +1,186 @@
+"""What a pickle would do, told without unpickling it: the library's front door.
+
+Example::
+
+    from modelshelf_pytorch.pickle_audit import audit
+
+    told = audit(Path("model.pkl").read_bytes())
+    print(told.verdict, [f"{use.module}.{use.name}" for use in told.globals])
+
+The verdict is by allowlist, as torch draws it for ``weights_only`` loading (data-only pickles of any protocol
+included), not by a list of known attacks.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Finding
+from modelshelf.reader import FileReader
+from modelshelf_pytorch import embedded
+from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.pickle_machine import Dialect, Limits, Machine, Outcome
+from modelshelf_pytorch.symbols import GlobalUse, expanded_size
+from modelshelf_pytorch.verdict import Issue, Verdict, worst
+
+__all__ = [
+    "Dialect",
+    "GlobalUse",
+    "Issue",
+    "Limits",
+    "PickleAudit",
+    "Verdict",
+    "audit",
+    "interpret",
+    "tail_issues",
+]
+
+_MOST_STREAMS = 1000
+_TAIL = 1024 * 1024
+"""Bytes behind the last stream that are searched for another."""
+
+_BOMB = 10_000_000
+"""Values that a stream may stand for with every shared reference written out, before it is a bomb."""
+
+
+@frozen(kw_only=True)
+class PickleAudit:
+    """What the pickles of one file, or of one part of it, would do.
+
+    Attributes:
+        name: The file's name.
+        streams: Every stream, in order.
+        issues: What was noticed.
+    """
+
+    name: str
+    streams: tuple[Outcome, ...] = ()
+    issues: tuple[Issue, ...] = field(default=(), converter=tuple)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the issues."""
+        return worst(self.issues)
+
+    @property
+    def globals(self) -> tuple[GlobalUse, ...]:
+        """Every name that any of the streams imports, with its byte offset."""
+        return tuple(use for stream in self.streams for use in stream.globals)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The issues as findings about the file."""
+        return tuple(issue.finding(self.name) for issue in self.issues)
+
+
+def audit(
+    source: bytes | FileReader,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    dialect: Dialect = Dialect.PLAIN,
+    limits: Limits | None = None,
+    name: str = "bytes",
+) -> PickleAudit:
+    """Audit every pickle stream in `source`, what lies between and behind them, and what hides in their strings.
+
+    Never raises for what the bytes hold: a stream that does not parse is a verdict.
+
+    Args:
+        source: The bytes, or a file to read them from.
+        start: Offset of the first stream.
+        end: Offset that the streams must not pass; the source's end by default.
+        dialect: Who wrote the pickles.
+        limits: How much of a stream is judged.
+        name: What the findings call the source where it is bytes.
+    """
+    reader = BytesFile(source, name) if isinstance(source, bytes) else source
+    end = reader.size if end is None else end
+    try:
+        streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits)
+        for stream in streams:
+            issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN))
+    except ReadError as error:
+        streams = []
+        issues = [Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=error.offset)]
+    return PickleAudit(name=reader.name, streams=tuple(streams), issues=tuple(issues))
+
+
+def interpret(
+    reader: FileReader,
+    start: int,
+    end: int,
+    *,
+    dialect: Dialect = Dialect.PLAIN,
+    limits: Limits | None = None,
+) -> tuple[list[Outcome], list[Issue]]:
+    """Interpret the streams between two offsets; their issues, bombs and strange tails included.
+
+    Raises:
+        ReadError: The file could not be read.
+    """
+    streams: list[Outcome] = []
+    issues: list[Issue] = []
+    position = start
+    while len(streams) < _MOST_STREAMS:
+        outcome = Machine(reader, position, end, dialect=dialect, limits=limits).run()
+        if streams and not (outcome.stopped or outcome.globals or embedded.convincing(outcome, at_start=True)):
+            break
+        streams.append(outcome)
+        issues += [*outcome.issues, *_bomb_issues(outcome)]
+        position = outcome.end
+        if not outcome.stopped or position >= end:
+            break
+    issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped))
+    return streams, issues
+
+
+def _bomb_issues(outcome: Outcome) -> list[Issue]:
+    size = expanded_size(outcome.value, _BOMB)
+    if size < _BOMB:
+        return []
+    return [
+        Issue(
+            code="memory-bomb",
+            verdict=Verdict.DANGEROUS,
+            message=f"{outcome.end - outcome.start} bytes of nested references stand for more than {_BOMB} values: "
+            "whoever walks them runs out of memory; do not load it",
+            offset=outcome.start,
+        )
+    ]
+
+
+def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = False) -> list[Issue]:
+    """What lies behind the last stream: nothing in an honest file.
+
+    Args:
+        reader: The file.
+        position: Where the last stream ended.
+        end: Where the file, or the part that belongs to the pickles, ends.
+        broken: Whether the last stream broke off, so that the rest is not told apart from it.
+
+    Raises:
+        ReadError: The file could not be read.
+    """
+    if position >= end:
+        return []
+    issues = []
+    if not broken:
+        issues.append(
+            Issue(
+                code="trailing-data",
+                verdict=Verdict.SUSPICIOUS,
+                message=f"{end - position} bytes follow the last pickle, which no unpickler reads",
+                offset=position,
+            )
+        )
+    data = reader.read_up_to(position, min(_TAIL, end - position))
+    for hidden in embedded.hidden_in(data, whole=False):
+        for issue in hidden.outcome.issues:
+            if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw":
+                place = position + (issue.offset or 0)
+                issues.append(
+                    Issue(code=issue.code, verdict=issue.verdict, message=issue.message, offset=place)
+                )
+    return issues

@@ -1,0 +1,212 @@
+"""Values as the abstract interpreter sees them: shared, never copied, never built to the size they claim.
+
+Plain data (None, bool, int, float, str, bytes) and immutable tuples stand for themselves; a list is a Python
+list of references. Everything else is one of the classes here. They compare by identity: hashing or comparing
+what a hostile file nests could cost more than the file is long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import define, field
+
+
+@define(eq=False)
+class Blob:
+    """A string or bytes too long to keep.
+
+    Attributes:
+        length: Its bytes.
+        head: Its first bytes.
+        text: Whether it is text (UTF-8) rather than bytes.
+        offset: Where its bytes begin in the file.
+    """
+
+    length: int
+    head: bytes
+    text: bool
+    offset: int
+
+
+@define(eq=False)
+class GlobalUse:
+    """A class or function that a stream names.
+
+    Attributes:
+        module: The module as Python 3 names it.
+        name: The name in it, dots and all.
+        offset: Where the opcode stands that names it.
+        allowed: Whether torch's ``weights_only`` loading accepts it.
+        build: What a call of it gives, symbolically; None where no call of it is accepted.
+        called: Whether the stream goes on to call it.
+    """
+
+    module: str
+    name: str
+    offset: int
+    allowed: bool
+    build: Callable[[Any], Any] | None = None
+    called: bool = False
+
+    @property
+    def path(self) -> tuple[str, str]:
+        """Module and name."""
+        return (self.module, self.name)
+
+
+@define(eq=False)
+class Mapping:
+    """A dict, OrderedDict or Counter.
+
+    Attributes:
+        kind: ``dict``, ``OrderedDict`` or ``Counter``.
+        flat: Key, value, key, value; a later key replaces an equal earlier one.
+        attributes: What BUILD gave it (``_metadata`` of a state dict), or None.
+    """
+
+    kind: str = "dict"
+    flat: list[Any] = field(factory=list)
+    attributes: Any = None
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Keys and values in the order they were set, replaced ones included."""
+        pairs = iter(self.flat)
+        return zip(pairs, pairs, strict=True)
+
+    def get(self, key: str) -> Any:
+        """The last value at a text key, or None."""
+        found = None
+        for name, value in self.items():
+            if type(name) is str and name == key:
+                found = value
+        return found
+
+
+@define(eq=False)
+class Group:
+    """A set or frozenset.
+
+    Attributes:
+        items: Its members, repeats included.
+        frozen: Whether it is a frozenset.
+    """
+
+    items: list[Any] = field(factory=list)
+    frozen: bool = False
+
+
+@define(eq=False)
+class Made:
+    """What a call gives that has no class of its own here.
+
+    Attributes:
+        maker: The global that was called.
+        arguments: What it was called with.
+        state: What BUILD gave it, or None.
+        items: What APPEND or SETITEM put into it, or None.
+    """
+
+    maker: Any
+    arguments: Any
+    state: Any = None
+    items: list[Any] | None = None
+
+
+@define(eq=False)
+class Storage:
+    """A run of elements that a persistent id names.
+
+    Attributes:
+        dtype: Element type, as in `modelshelf_pytorch.allowlist.ITEM_BYTES`; ``U8`` for untyped bytes.
+        key: Its name in the archive.
+        location: The device it was saved from.
+        elements: How many elements the stream claims.
+        offset: Where the opcode stands that names it.
+        untyped: Whether it is plain bytes that each tensor reads as its own element type.
+    """
+
+    dtype: str
+    key: str
+    location: str
+    elements: int
+    offset: int
+    untyped: bool = False
+
+
+@define(eq=False)
+class Tensor:
+    """A tensor's header.
+
+    Attributes:
+        dtype: Element type.
+        shape: Its dimensions.
+        stride: Elements to step per dimension; empty for layouts without strides.
+        storage: Where its elements lie, or None (meta tensors, sparse ones).
+        start: Its first element in the storage.
+        layout: ``strided``, ``sparse_coo``, ``sparse_csr``, …, ``nested``, ``meta``, ``wrapper``.
+        parts: Tensors that a sparse or nested one is made of.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...] = ()
+    storage: Storage | None = None
+    start: int = 0
+    layout: str = "strided"
+    parts: tuple[Tensor, ...] = ()
+
+    @property
+    def elements(self) -> int:
+        """The product of its dimensions."""
+        count = 1
+        for dimension in self.shape:
+            count *= dimension
+        return count
+
+
+def children(value: Any) -> list[Any]:
+    """The values that `value` holds directly."""
+    kind = type(value)
+    if kind is list:
+        return list(value)
+    if kind is tuple:
+        return list(value)
+    if kind is Mapping:
+        return value.flat if value.attributes is None else [*value.flat, value.attributes]
+    if kind is Group:
+        return list(value.items)
+    if kind is Made:
+        return [value.arguments, value.state, *(value.items or ())]
+    return []
+
+
+def expanded_size(root: Any, ceiling: int) -> int:
+    """How many values `root` would be with every shared reference written out, or `ceiling` if more.
+
+    The graph may nest as deep as the file is long and may hold itself, so the walk is iterative and a value
+    that contains itself counts once.
+    """
+    sizes: dict[int, int] = {}
+    entered: set[int] = set()
+    todo: list[tuple[Any, bool]] = [(root, False)]
+    while todo:
+        value, leaving = todo.pop()
+        key = id(value)
+        if leaving:
+            sizes[key] = min(ceiling, 1 + sum(sizes.get(id(child), 1) for child in children(value)))
+            continue
+        if key in entered:
+            continue
+        entered.add(key)
+        inner = children(value)
+        if inner:
+            todo.append((value, True))
+            todo.extend(
+                (child, False) for child in inner if type(child) in _HOLDERS and id(child) not in entered
+            )
+    return sizes.get(id(root), 1)
+
+
+_HOLDERS = frozenset({list, tuple, Mapping, Group, Made})

@@ -1,0 +1,71 @@
+"""What a look into a file can conclude, and the issues that lead there."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import evolve, frozen
+from modelshelf.model import Finding, Severity
+
+
+class Verdict(Enum):
+    """How far a file can be trusted, from best to worst.
+
+    ``clean``: torch's ``weights_only`` loading would accept every import and every call. ``suspicious``:
+    nothing runs by itself, but something is there that a checkpoint does not need. ``unreadable``: it breaks
+    its format's rules, so nobody can tell. ``dangerous``: loading it reaches code outside the allowlist.
+    """
+
+    CLEAN = "clean"
+    SUSPICIOUS = "suspicious"
+    UNREADABLE = "unreadable"
+    DANGEROUS = "dangerous"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
+_SEVERITY = {
+    Verdict.CLEAN: Severity.INFO,
+    Verdict.SUSPICIOUS: Severity.WARNING,
+    Verdict.UNREADABLE: Severity.ERROR,
+    Verdict.DANGEROUS: Severity.ERROR,
+}
+
+
+@frozen(kw_only=True)
+class Issue:
+    """One thing noticed in a file.
+
+    Attributes:
+        code: A short kebab-case name, stable across releases.
+        verdict: What it makes of the file.
+        message: What it is and what to do, for a person. May quote the file.
+        offset: The byte offset in the file, or None.
+    """
+
+    code: str
+    verdict: Verdict
+    message: str
+    offset: int | None = None
+
+    def finding(self, file: str) -> Finding:
+        """The same as a finding about `file`."""
+        return Finding(
+            code=self.code,
+            severity=_SEVERITY[self.verdict],
+            message=f"{file}: {self.message}",
+            file=file,
+            offset=self.offset,
+        )
+
+    def within(self, member: str, offset: int) -> Issue:
+        """The same, noticed inside a packed member whose bytes have no place of their own in the file."""
+        where = "" if self.offset is None else f" (byte {self.offset} of it)"
+        return evolve(self, message=f"in {member}{where}: {self.message}", offset=offset)
+
+
+def worst(issues: tuple[Issue, ...] | list[Issue]) -> Verdict:
+    """The worst verdict among `issues`; clean where there are none."""
+    return max((issue.verdict for issue in issues), key=_RANK.__getitem__, default=Verdict.CLEAN)

@@ -1,0 +1,66 @@
+"""Ways to write records: OpenAI's listing, JSON, JSON Lines, CSV, YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from modelshelf.serializer import SerializerType
+
+if TYPE_CHECKING:
+    from modelshelf.model.config import ModelConfig
+
+
+def _openai(models: Iterable[ModelConfig]) -> Iterator[bytes]:
+    from modelshelf_serializers.documents import dump_openai
+
+    return dump_openai(models)
+
+
+def _json(models: Iterable[ModelConfig]) -> Iterator[bytes]:
+    from modelshelf_serializers.documents import dump_json
+
+    return dump_json(models)
+
+
+def _jsonl(models: Iterable[ModelConfig]) -> Iterator[bytes]:
+    from modelshelf_serializers.documents import dump_jsonl
+
+    return dump_jsonl(models)
+
+
+def _yaml(models: Iterable[ModelConfig]) -> Iterator[bytes]:
+    from modelshelf_serializers.documents import dump_yaml
+
+    return dump_yaml(models)
+
+
+def _csv(models: Iterable[ModelConfig]) -> Iterator[bytes]:
+    from modelshelf_serializers.table import dump_csv
+
+    return dump_csv(models)
+
+
+def modelshelf_serializers() -> Iterable[SerializerType]:
+    """Offer the built-in ways to write records."""
+    yield SerializerType(
+        name="openai",
+        media_type="application/json",
+        dump=_openai,
+        summary="OpenAI's list of models (/v1/models)",
+    )
+    yield SerializerType(
+        name="json", media_type="application/json", dump=_json, summary="an array of whole records"
+    )
+    yield SerializerType(
+        name="jsonl", media_type="application/jsonl", dump=_jsonl, summary="a whole record on each line"
+    )
+    yield SerializerType(
+        name="yaml", media_type="application/yaml", dump=_yaml, summary="a sequence of whole records"
+    )
+    yield SerializerType(
+        name="csv",
+        media_type="text/csv; charset=utf-8; header=present",
+        dump=_csv,
+        summary="one line for each record, for spreadsheets",
+    )

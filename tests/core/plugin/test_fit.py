@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelshelf.command import CommandType
+from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
+from modelshelf.plugin.fit import is_plain, misfit
+from modelshelf.sealed import pack, unpack
+from modelshelf.serializer import SerializerType
+
+
+def told(**values: object) -> ModelMetadata:
+    return ModelMetadata.told(Origin.HEADER, "key", **values)
+
+
+SOUND = [
+    Finding(code="odd", severity=Severity.INFO, message="odd", file="a", offset=3),
+    told(parameters=7, bits_per_weight=4.5, tags=("a",), tensor_types={"F32": 2}, chat_template=True),
+    told(bits_per_weight=4),
+    ModelMetadata(details={"list": [1, "a", None], "table": {"a": 1.5}}),
+    Detection(format="npy", confidence=1),
+    FormatType(name="npy", suffixes=(".npy",), magic=((0, b"\x93NUMPY"),)),
+    SerializerType(name="ids", media_type="text/plain", dump=lambda _models: iter([])),
+    CommandType(name="hello", load=lambda: None),
+]
+
+
+@pytest.mark.parametrize("value", SOUND, ids=lambda value: type(value).__name__)
+def test_a_value_that_holds_what_it_declares_fits(value: object) -> None:
+    assert misfit(value, type(value)) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Finding(code=7, severity=Severity.INFO, message="odd"), "code holds int"),
+        (Finding(code="odd", severity=Severity.INFO, message=b"odd"), "message holds bytes"),
+        (Finding(code="odd", severity=Severity.INFO, message="odd", offset="3"), "offset holds str"),
+        (told(context_length="many"), "context_length holds str"),
+        (told(context_length=True), "context_length holds bool"),
+        (told(architecture=b"llama"), "architecture holds bytes"),
+        (told(bits_per_weight=math.nan), "bits_per_weight holds nan"),
+        (told(tags=(1, 2)), "tags holds a tuple of something else"),
+        (told(tensor_types={"F32": "two"}), "tensor_types holds a dict of something else"),
+        (ModelMetadata(details={"it": object()}), "details holds a dict of something else"),
+        (ModelMetadata(details={1: "one"}), "details holds a dict of something else"),
+        (Detection(format=None, confidence=0.5), "format holds NoneType"),
+        (FormatType(name="npy", suffixes=[".npy"]), "suffixes holds a list of something else"),
+        (FormatType(name="npy", magic=((0, "text"),)), "magic holds a tuple of something else"),
+        (SerializerType(name="ids", media_type="text/plain", dump="text"), "dump holds str"),
+        (CommandType(name=7, load=lambda: None), "name holds int"),
+    ],
+)
+def test_the_first_field_that_does_not_fit_is_named(value: object, reason: str) -> None:
+    assert misfit(value, type(value)) == reason
+
+
+def test_what_is_no_value_class_always_fits() -> None:
+    assert misfit(None, type(None)) is None
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(object()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(values)
+@settings(deadline=None, max_examples=300)
+def test_what_counts_as_plain_can_be_stored(value: object) -> None:
+    if is_plain(value):
+        assert unpack(pack(value)) == value
+
+
+def test_a_value_without_end_is_not_plain() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert not is_plain(endless)

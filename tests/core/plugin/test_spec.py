@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+
+import pytest
+
+from modelshelf.plugin import spec
+from modelshelf.plugin.load import hook_arguments
+
+HOOKS = sorted(hook_arguments())
+
+
+def example_of(hook: str) -> str:
+    text = inspect.getdoc(getattr(spec, hook)) or ""
+    return textwrap.dedent(text.partition("Example::\n")[2])
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_has_an_example_that_implements_it(hook: str) -> None:
+    (function,) = ast.parse(example_of(hook)).body
+    assert isinstance(function, ast.FunctionDef)
+    assert function.name == hook
+    assert {one.arg for one in function.args.args} <= set(hook_arguments()[hook])
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_is_typed_in_full(hook: str) -> None:
+    signature = inspect.signature(getattr(spec, hook))
+    assert signature.return_annotation is not signature.empty
+    assert all(one.annotation is not one.empty for one in signature.parameters.values())
