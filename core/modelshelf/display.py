@@ -86,6 +86,24 @@ def cut(text: str, limit: int) -> str:
     return _within(text, limit - 1) + ELLIPSIS if limit > 0 else ""
 
 
+def wrap(text: str, limit: int) -> list[str]:
+    """The neutral text in lines of `limit` cells or fewer, broken at spaces where that can be."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cells(joined) <= limit:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        rest = word
+        while cells(rest) > limit and (piece := _within(rest, limit)):
+            lines[-1:] = [piece, ""]
+            rest = rest[len(piece) :]
+        lines[-1] = rest
+    return lines
+
+
 def _within(text: str, limit: int) -> str:
     used = 0
     for position, character in enumerate(text):
@@ -108,6 +126,7 @@ class Column(NamedTuple):
         right: Whether it is aligned to the right, as numbers are.
         gives_way: Whether it is shortened where the table is wider than the screen.
         optional: Whether it is left out when every cell of it is empty.
+        wraps: Whether it, the last of its table, goes on below itself where the screen is too narrow for it.
         expendable: Whether it is left out, the last such column first, where the screen is too narrow else.
     """
 
@@ -115,6 +134,7 @@ class Column(NamedTuple):
     right: bool = False
     gives_way: bool = False
     optional: bool = False
+    wraps: bool = False
     expendable: bool = False
 
 
@@ -155,18 +175,30 @@ def lay_out(
         widths = _fitted(columns, widths, width)
     titles = [Cell(column.title, "bold") for column in columns]
     for row, text in zip([titles, *rows], [[column.title for column in columns], *texts], strict=True):
-        line = [
-            _aligned(columns[number], text[number], row[number] if colour else "", widths[number])
-            for number in widths
-        ]
-        yield _GAP.join(line).rstrip()
+        for line in _broken(columns, text, widths):
+            written = [
+                _aligned(columns[number], line[number], row[number] if colour else "", widths[number])
+                for number in widths
+            ]
+            yield _GAP.join(written).rstrip()
+
+
+def _broken(columns: Sequence[Column], text: list[str], widths: dict[int, int]) -> Iterator[list[str]]:
+    """The lines that one row takes: one, or several where its last column goes on below itself."""
+    if not columns[-1].wraps:
+        yield text
+        return
+    first, *others = wrap(text[-1], widths[len(columns) - 1])
+    yield [*text[:-1], first]
+    for other in others:
+        yield [*[""] * (len(columns) - 1), other]
 
 
 def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:
     """The columns that are shown, with their widths, within `width` as far as that can be."""
     for cap in range(max(width, _NARROWEST), _NARROWEST - 1, -1):
         capped = {
-            number: min(wanted, cap) if columns[number].gives_way else wanted
+            number: min(wanted, cap) if columns[number].gives_way or columns[number].wraps else wanted
             for number, wanted in widths.items()
         }
         if sum(capped.values()) + len(_GAP) * (len(capped) - 1) <= width:

@@ -115,25 +115,11 @@ def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
         raise _damaged(key, "does not match its checksum")
     if schema > SCHEMA:
         raise StoreError(
-            f"record {printable(key)} was written by a newer modelshelf: it has schema {schema}, and this one "
-            f"reads up to {SCHEMA}; upgrade modelshelf"
+            f"record {printable(key)} was written by a newer modelshelf: it has schema {schema}, this one "
+            f"reads {SCHEMA}; upgrade modelshelf"
         )
     middle = _HEADER.size + length
     return schema, value[_HEADER.size : middle], value[middle:]
-
-
-def open_record(key: bytes, value: bytes) -> tuple[list[Any], dict[str, Any]]:
-    """Summary and content of a record as plain data of the present schema.
-
-    Raises:
-        DamagedStoreError: The checksum does not match, or it cannot be decoded; the error names the key.
-        StoreError: A newer release wrote it.
-    """
-    schema, packed_summary, packed = open_up(key, value)
-    summary, content = _decoded(key, packed_summary), _decoded(key, packed)
-    for older in range(schema, SCHEMA):
-        summary, content = UPGRADES[older](summary, content)
-    return summary, content
 
 
 def _damaged(key: bytes, what: str) -> DamagedStoreError:
@@ -169,11 +155,30 @@ def unseal_summary(key: bytes, value: bytes) -> Summary:
         StoreError: A newer release wrote it.
     """
     schema, packed, _ = open_up(key, value)
-    summary = _decoded(key, packed) if schema == SCHEMA else open_record(key, value)[0]
+    summary = _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[0]
     try:
         return Summary._make(summary[: len(Summary._fields)])
     except TypeError:
         raise _damaged(key, "holds no summary") from None
+
+
+def unseal_content(key: bytes, value: bytes) -> Any:
+    """A record's content as plain data of the present schema.
+
+    Raises:
+        DamagedStoreError: The checksum does not match, or it cannot be decoded; the error names the key.
+        StoreError: A newer release wrote it.
+    """
+    schema, _, packed = open_up(key, value)
+    return _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[1]
+
+
+def _upgraded(key: bytes, value: bytes) -> tuple[list[Any], dict[str, Any]]:
+    schema, packed_summary, packed = open_up(key, value)
+    summary, content = _decoded(key, packed_summary), _decoded(key, packed)
+    for older in range(schema, SCHEMA):
+        summary, content = UPGRADES[older](summary, content)
+    return summary, content
 
 
 def _decoded(key: bytes, packed: bytes) -> Any:

@@ -24,7 +24,7 @@ from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.health import Finding, HealthStatus, Severity
 from modelshelf.model.metadata import FIELD_NAMES, ModelMetadata, Origin, Provenance
 from modelshelf.model.version import ModelVersion
-from modelshelf.sealed import Summary, close_up, open_record, pack, printable
+from modelshelf.sealed import Summary, close_up, pack, printable, unseal_content
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -209,7 +209,7 @@ def unseal(key: bytes, value: bytes) -> ModelConfig:
         DamagedStoreError: The checksum does not match, or the content is no record; the error names the key.
         StoreError: A newer release wrote it.
     """
-    content = open_record(key, value)[1]
+    content = unseal_content(key, value)
     try:
         return _config_back(content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -44,9 +44,14 @@ def arity(arguments: Any, least: int, most: int | None = None) -> tuple[Any, ...
     return arguments  # type: ignore[no-any-return]  # the type was looked at above
 
 
+def _made_by(value: Any, module: str, name: str) -> bool:
+    """Whether a value is what calling that function gave."""
+    return type(value) is Made and type(value.maker) is GlobalUse and value.maker.path == (module, name)
+
+
 def sizes(value: Any, what: str) -> tuple[int, ...]:
     """A tuple of dimensions or strides: whole numbers of 0 or more."""
-    if type(value) is Made and value.maker.path == ("torch", "Size"):
+    if _made_by(value, "torch", "Size"):
         value = value.state
     _needs(type(value) is tuple or type(value) is list, f"a {what} that is no tuple")
     _needs(len(value) <= _MOST_DIMENSIONS, f"a {what} of {len(value)} dimensions")
@@ -219,7 +224,7 @@ def _quantized(arguments: Any) -> Tensor:
 
 def _sparse(arguments: Any) -> Tensor:
     layout, data = arity(arguments, 2)
-    _needs(type(layout) is Made and layout.maker.name == "_get_layout", "no layout where one belongs")
+    _needs(_made_by(layout, "torch.serialization", "_get_layout"), "no layout where one belongs")
     name = layout.arguments[0]
     _needs(type(data) is tuple, "sparse data that is no tuple")
     if name == "torch.sparse_coo":

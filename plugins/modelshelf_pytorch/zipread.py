@@ -154,8 +154,8 @@ def _read_end64(reader: FileReader, place: int) -> tuple[int, int, int, int]:
     mark, _, offset, disks = _LOCATOR.unpack(reader.read(place - _LOCATOR.size, _LOCATOR.size))
     if mark != b"PK\x06\x07" or disks > 1 or offset + _END64.size > place - _LOCATOR.size:
         raise _broken(reader, "the ZIP64 locator is missing or points nowhere", place, "zip64-forged")
-    mark, length, _, _, _, _, here, count, size, start = _END64.unpack(reader.read(offset, _END64.size))
-    if mark != b"PK\x06\x06" or offset + 12 + length != place - _LOCATOR.size or here != count:
+    mark, length, _, _, disk, first, here, count, size, start = _END64.unpack(reader.read(offset, _END64.size))
+    if mark != b"PK\x06\x06" or offset + 12 + length != place - _LOCATOR.size or here != count or disk or first:
         raise _broken(reader, "the ZIP64 end record is not where its locator points", offset, "zip64-forged")
     return count, size, start, offset
 
@@ -169,8 +169,8 @@ def _entries(reader: FileReader, data: bytes, start: int, count: int) -> Iterato
         if index + _CENTRAL.size > len(data):
             raise _broken(reader, "the central directory ends inside an entry", start + index)
         (mark, _, _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length,
-         _, _, attributes, header) = unpack(data, index)  # fmt: skip
-        if mark != b"PK\x01\x02":
+         disk, _, attributes, header) = unpack(data, index)  # fmt: skip
+        if mark != b"PK\x01\x02" or disk != 0:
             raise _broken(reader, "the central directory holds something that is no entry", start + index)
         name_end = index + _CENTRAL.size + name_length
         after = name_end + extra_length + comment_length

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.display import Cell, Column, cells, cut, lay_out, neutral, shorten
+from modelshelf.display import Cell, Column, cells, cut, lay_out, neutral, shorten, wrap
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates included
 
@@ -131,3 +131,20 @@ def test_every_line_of_a_table_is_printable_and_the_columns_agree(rows, width):
     lines = [*lay_out(COLUMNS, rows, width=width)]
     assert len(lines) == len(rows) + 1
     assert all(line.isprintable() for line in lines)
+
+
+def test_a_wrapping_column_goes_on_below_itself():
+    columns = (Column("RULE"), Column("REASON", wraps=True))
+    assert [*lay_out(columns, [("ending", "no model file ends in txt so it is not opened")], width=32)] == [
+        "RULE    REASON",
+        "ending  no model file ends in",
+        "        txt so it is not opened",
+    ]
+
+
+@given(ANY_TEXT.map(neutral), st.integers(2, 40))
+@settings(deadline=None, max_examples=300)
+def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text, limit):
+    lines = wrap(text, limit)
+    assert max(map(cells, lines)) <= limit
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")

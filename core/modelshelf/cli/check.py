@@ -61,7 +61,7 @@ def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
         if report.findings:
             screen.heading(model_id)
             for one in report.findings:
-                screen.line(f"  {one.severity}: {finding(one)}")
+                screen.item(f"{one.severity}: {finding(one)}")
     counts = Counter(str(report.status) for report in reports.values())
     screen.line()
     told = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none is recorded"

@@ -54,7 +54,7 @@ def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
         Column("VERSION"),
         Column("STATE"),
         Column("LOADED IN", right=True),
-        Column("HOOKS"),
+        Column("HOOKS", wraps=True),
     )
     screen.table(
         columns,
@@ -73,4 +73,4 @@ def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
     if failures:
         screen.heading("Failures")
         for failure in failures:
-            screen.line(f"  {failure}")
+            screen.item(str(failure))

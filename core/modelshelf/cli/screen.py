@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from modelshelf.display import cells as width_of
-from modelshelf.display import cut, lay_out, neutral, shorten, styled
+from modelshelf.display import cut, lay_out, neutral, shorten, styled, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,8 +45,14 @@ class Screen:
         self.line()
         self.line(text, "bold")
 
+    def item(self, text: str) -> None:
+        """Write one indented line in full; what does not fit a terminal's width goes on below, further in."""
+        text = neutral(text)
+        lines = [text] if self.width is None else wrap(text, max(self.width - 2 * len(_INDENT), 1))
+        self._write(_INDENT + f"\n{_INDENT * 2}".join(lines))
+
     def items(self, items: Sequence[tuple[Cell, str]], *, right: bool = False) -> None:
-        """Write one indented line each: a short text, aligned, then a longer one, cut at the terminal's width."""
+        """Write one indented line each: a short text, aligned, and a long one, cut at the screen's width."""
         leads = [(neutral(lead.text), lead.style) for lead, _ in items]
         widest = max((width_of(lead) for lead, _ in leads), default=0)
         if self.width is not None:

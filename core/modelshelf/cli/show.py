@@ -60,7 +60,7 @@ def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, i
     state = health(str(model.health_status))
     screen.line(f"  {state.text}", state.style)
     for one in model.findings:
-        screen.line(f"  {one.severity}: {finding(one)}")
+        screen.item(f"{one.severity}: {finding(one)}")
     screen.heading("Metadata")
     screen.facts([*_metadata(model)])
     screen.heading("Settings")

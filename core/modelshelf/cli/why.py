@@ -28,6 +28,6 @@ def command(app: App, *, path: str, as_json: bool) -> None:
         app.write_json([asdict(reason) for reason in reasons])
     else:
         app.screen.table(
-            (Column("RULE"), Column("VERDICT"), Column("REASON")),
+            (Column("RULE"), Column("VERDICT"), Column("REASON", wraps=True)),
             [(reason.rule, reason.verdict, reason.message) for reason in reasons],
         )

@@ -160,24 +160,21 @@ def _first_weight(artifact: Artifact) -> str:
 
 
 def _variants(names: list[str]) -> list[str]:
-    """What tells apart several models of one folder: the quantization, else the stem, else the whole name."""
+    """What tells apart several models of one folder: quantization, format, stem, or the whole name."""
     stems = [_stem(name) for name in names]
     quantizations = [[match[1].upper() for match in _QUANTIZATION.finditer(stem)] for stem in stems]
     bare = {_QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
     told = [found[-1] if found else "" for found in quantizations]
     if len(bare) == 1 and all(told) and len(set(told)) == len(told) and len(told) > 1:
         return told
+    if len(names) > 1 and _GENERIC_STEMS.issuperset(stems):  # one model in several formats
+        endings = [suffix_of(name).lstrip(".") for name in names]
+        if len(set(endings)) == len(endings):
+            return endings
     counted: defaultdict[str, int] = defaultdict(int)
     for stem in stems:
         counted[stem.casefold()] += 1
-    return [
-        name
-        if counted[stem.casefold()] > 1
-        else suffix_of(name).lstrip(".")
-        if stem in _GENERIC_STEMS
-        else stem
-        for name, stem in zip(names, stems, strict=True)
-    ]
+    return [name if counted[stem.casefold()] > 1 else stem for name, stem in zip(names, stems, strict=True)]
 
 
 def _stem(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -42,7 +42,7 @@ def _described(held: object) -> str:
     return f"a {kind} of something else" if isinstance(held, tuple | list | dict) else kind
 
 
-@lru_cache(maxsize=None)
+@cache
 def _checks(kind: type) -> tuple[tuple[str, _Fits], ...]:
     if not attrs.has(kind):
         return ()
