@@ -61,6 +61,7 @@ __all__ = [
     "Origin",
     "Place",
     "PluginError",
+    "PluginFailure",
     "PluginLoadError",
     "PluginTimeoutError",
     "Problem",

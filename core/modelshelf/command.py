@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import click
 from attrs import frozen
+
+if TYPE_CHECKING:
+    import click  # noqa: TC004 - only the command line imports click
 
 
 @frozen(kw_only=True)

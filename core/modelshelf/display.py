@@ -160,38 +160,34 @@ def lay_out(
         width: Cells of the screen, or None for a table as wide as it has to be.
         colour: Whether styles are applied.
     """
-    rows = list(rows)
-    texts = [[neutral(cell.text if isinstance(cell, Cell) else cell) for cell in row] for row in rows]
-    shown = [
-        number
-        for number, column in enumerate(columns)
-        if not column.optional or any(text[number] for text in texts)
-    ]
+    rows = [[Cell(column.title, "bold") for column in columns], *rows]
+    texts = [[neutral(_text(row[number])) for row in rows] for number in range(len(columns))]
     widths = {
-        number: max([cells(columns[number].title), *(cells(text[number]) for text in texts)])
-        for number in shown
+        number: max(map(cells, texts[number]))
+        for number, column in enumerate(columns)
+        if not column.optional or any(texts[number][1:])
     }
     if width is not None:
         widths = _fitted(columns, widths, width)
-    titles = [Cell(column.title, "bold") for column in columns]
-    for row, text in zip([titles, *rows], [[column.title for column in columns], *texts], strict=True):
-        for line in _broken(columns, text, widths):
-            written = [
-                _aligned(columns[number], line[number], row[number] if colour else "", widths[number])
-                for number in widths
-            ]
-            yield _GAP.join(written).rstrip()
+    below: list[list[str]] = [[] for _ in rows]
+    if columns[-1].wraps:
+        broken = [wrap(text, widths[len(columns) - 1]) for text in texts[-1]]
+        texts[-1] = [lines[0] for lines in broken]
+        below = [lines[1:] for lines in broken]
+    written = [
+        _aligned(
+            columns[number], texts[number], [row[number] for row in rows] if colour else (), widths[number]
+        )
+        for number in widths
+    ]
+    indent = " " * (sum(widths.values()) - list(widths.values())[-1] + len(_GAP) * (len(widths) - 1))
+    for line, more in zip(zip(*written, strict=True), below, strict=True):
+        yield _GAP.join(line).rstrip()
+        yield from (indent + rest for rest in more)
 
 
-def _broken(columns: Sequence[Column], text: list[str], widths: dict[int, int]) -> Iterator[list[str]]:
-    """The lines that one row takes: one, or several where its last column goes on below itself."""
-    if not columns[-1].wraps:
-        yield text
-        return
-    first, *others = wrap(text[-1], widths[len(columns) - 1])
-    yield [*text[:-1], first]
-    for other in others:
-        yield [*[""] * (len(columns) - 1), other]
+def _text(cell: str | Cell) -> str:
+    return cell.text if isinstance(cell, Cell) else cell
 
 
 def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:
@@ -209,9 +205,16 @@ def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> di
     return _fitted(columns, {number: widths[number] for number in widths if number != expendable[-1]}, width)
 
 
-def _aligned(column: Column, text: str, cell: str | Cell, width: int) -> str:
+def _aligned(column: Column, texts: list[str], cells_: Sequence[str | Cell], width: int) -> list[str]:
+    """The texts of one column, each `width` cells wide, in their styles where the cells are given."""
     if column.gives_way:
-        text = shorten(text, width)
-    padding = " " * (width - cells(text))
-    text = styled(text, cell.style if isinstance(cell, Cell) else None)
-    return padding + text if column.right else text + padding
+        texts = [shorten(text, width) for text in texts]
+    paddings = [" " * (width - cells(text)) for text in texts]
+    if cells_:
+        texts = [
+            styled(text, cell.style if isinstance(cell, Cell) else None)
+            for text, cell in zip(texts, cells_, strict=True)
+        ]
+    if column.right:
+        return [padding + text for text, padding in zip(texts, paddings, strict=True)]
+    return [text + padding for text, padding in zip(texts, paddings, strict=True)]

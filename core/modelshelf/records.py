@@ -10,7 +10,7 @@ key prefix  rest of the key                             value
 ``i``       path of an index of shards                  size, mtime_ns, inode, names, path
 ``a``       alias                                       id
 ``p``       id                                          pinned version
-``s``       ``default``                                 id
+``s``       ``default``, ``failures``                   id; failures of plugins in scans
 ==========  ==========================================  =====================================
 
 Parts of a key are joined by NUL; a part that would make the key too long is cut and ends in its hash.
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import frozen
 
 from modelshelf.model import ArtifactFile, ModelConfig, ModelVersion
+from modelshelf.model.failure import PluginFailure
 from modelshelf.sealed import Summary, seal_value, unseal_summary, unseal_value
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _LONGEST_PART = 300
 _LONGEST_VERSION = 150
 _DEFAULT = b"s\0default"
+_FAILURES = b"s\0failures"
+_MOST_FAILURES = 200
 
 
 def _part(data: bytes, longest: int = _LONGEST_PART) -> bytes:
@@ -135,6 +138,13 @@ class RecordReader:
     def default(self) -> str | None:
         """The default model's id."""
         return cast("str | None", self._value(_DEFAULT))
+
+    def failures(self) -> list[PluginFailure]:
+        """What plugins failed at in scans, as far as it is remembered."""
+        return [
+            PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
+            for plugin, version, hook, reason, path in self._value(_FAILURES) or ()
+        ]
 
     def alias(self, name: str) -> str | None:
         """The id behind an alias."""
@@ -239,6 +249,11 @@ class Records(RecordReader):
             self._changing.delete(_DEFAULT)
         else:
             self._put(_DEFAULT, model_id)
+
+    def remember_failures(self, failures: list[PluginFailure]) -> None:
+        """Remember what plugins failed at, in place of what was remembered before."""
+        told = [[one.plugin, one.version, one.hook, one.reason, one.path] for one in failures]
+        self._put(_FAILURES, told[-_MOST_FAILURES:])
 
     def pin(self, model_id: str, version: ModelVersion | None) -> None:
         """Pin an id to a version, or let it go."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelshelf.discovery.pipeline import ScanProgress
     from modelshelf.discovery.why import Reason
     from modelshelf.model import Depth, DiscoveryStats, HealthReport
+    from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.call import PluginSet
     from modelshelf.sealed import Summary
     from modelshelf.serializer import SerializerType
@@ -315,7 +316,8 @@ class ModelRegistry:
         Args:
             paths: What to scan; None means `model_base_path`.
             depth: How deep a probe looks at what is new or changed.
-            executor: Where to examine; None decides between this process and worker processes.
+            executor: Where to examine; None decides between this process and worker processes. A registry
+                with plugins of its own examines in this process whatever is given here.
             workers: Worker processes; 1 means this process.
             force: Examine unchanged files too.
             progress: Called now and then, in this thread.
@@ -331,8 +333,8 @@ class ModelRegistry:
             self.plugins,
             [os.fspath(path) for path in paths],
             depth=_depth(depth),
-            executor=executor,
-            workers=1 if self._extra and workers is None and executor is None else workers,
+            executor=None if self._extra else executor,
+            workers=1 if self._extra else workers,
             force=force,
             progress=progress,
             emit=self._emit,
@@ -379,6 +381,10 @@ class ModelRegistry:
             known = ", ".join(sorted(offered)) or "none: see `modelshelf plugins`"
             raise SerializerError(f"no serializer is named {name!r}; there are {known}")
         return offered[name]
+
+    def scan_failures(self) -> list[PluginFailure]:
+        """What plugins failed at in scans; a forced scan without a failure forgets it."""
+        return self.store.view(lambda state: RecordReader(state).failures())
 
     # -- inside ---------------------------------------------------------------------------------------
 

@@ -144,8 +144,9 @@ def _zero_tail_findings(header: Header, file: FileReader) -> Iterator[Finding]:
     end = data_end(header)
     if end - header.data_offset < _ZERO_TAIL or end > header.file_size:
         return
-    if any(file.read(end - _TAIL_SAMPLE, _TAIL_SAMPLE)) or any(file.read(end - _ZERO_TAIL, _ZERO_TAIL)):
-        return
+    for length in (_TAIL_SAMPLE, _ZERO_TAIL):
+        if file.read(end - length, length).strip(b"\0"):
+            return
     message = (
         f"the last {_ZERO_TAIL} bytes of the tensors are all zero, as a download leaves them that reserved "
         "its space and did not finish; compare the file with its source or download it again"

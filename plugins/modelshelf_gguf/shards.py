@@ -64,9 +64,11 @@ def _tensor_findings(headers: Sequence[Header]) -> Iterator[Finding]:
                     code="duplicate-tensor", severity=Severity.ERROR, message=message, file=header.file
                 )
                 return
-    expected = headers[0].integer(keys.SPLIT_TENSORS)
-    if expected is not None and expected != len(owners):
-        message = (
-            f"the header tells of {expected} tensors and the shards hold {len(owners)}: files were mixed up"
-        )
-        yield Finding(code="shard-mismatch", severity=Severity.ERROR, message=message, file=headers[0].file)
+    for header in headers:
+        told = header.integer(keys.SPLIT_TENSORS)
+        if told is not None and told != len(owners):
+            message = (
+                f"{header.file}: tells of {told} tensors and the shards hold {len(owners)}; files were mixed"
+            )
+            yield Finding(code="shard-mismatch", severity=Severity.ERROR, message=message, file=header.file)
+            return

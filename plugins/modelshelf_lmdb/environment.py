@@ -163,7 +163,7 @@ class Environment:
         self.locked = self.writable or os.access(lock, os.R_OK | os.W_OK)
         try:
             opened = lmdb.open(
-                self.folder,
+                os.fsencode(self.folder),  # as text it would refuse a name that is not UTF-8
                 map_size=max(_FIRST_MAP, self.file.newest().map_size),
                 readonly=not self.writable,
                 create=False,
@@ -234,7 +234,10 @@ def _create(folder: str) -> None:
         if _present(folder):
             return
         # The version is named so that an environment variable of LMDB's cannot choose another file format.
-        lmdb.open(folder, map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0).close()
+        made = lmdb.open(
+            os.fsencode(folder), map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0
+        )
+        made.close()
         for path in (Path(folder), Path(folder).parent):
             _persist_entries(path)
     except (lmdb.Error, OSError, ValueError) as error:

@@ -40,10 +40,10 @@ class LmdbSnapshot:
             DamagedStoreError: A page on the way to it is damaged.
             StoreError: The key is empty or too long, or the view is over.
         """
+        if not 0 < len(key) <= LONGEST_KEY:
+            raise self._bad_key(key)
         try:
             return self._get(key)
-        except lmdb.BadValsizeError:
-            raise self._bad_key(key) from None
         except lmdb.Error as error:
             raise self._translated(error, "reading") from error
 
@@ -125,11 +125,11 @@ class LmdbTransaction(LmdbSnapshot):
             raise StoreError(
                 f"{self._environment.folder}: a value of {len(value)} bytes is too long; split it"
             )
+        if not 0 < len(key) <= LONGEST_KEY:
+            raise self._bad_key(key)
         self._changes += 1
         try:
             txn.put(key, value)
-        except lmdb.BadValsizeError:
-            raise self._bad_key(key) from None
         except lmdb.MapFullError:
             self.outgrown = True
             raise
@@ -144,11 +144,11 @@ class LmdbTransaction(LmdbSnapshot):
             StoreError: The key is empty or too long, or the update is over.
         """
         txn = self._running()
+        if not 0 < len(key) <= LONGEST_KEY:
+            raise self._bad_key(key)
         self._changes += 1
         try:
             return bool(txn.delete(key))
-        except lmdb.BadValsizeError:
-            raise self._bad_key(key) from None
         except lmdb.MapFullError:
             self.outgrown = True
             raise

@@ -49,7 +49,7 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
 
 def modelshelf_extract_metadata(
     artifact: Artifact, format: str, reader: ArtifactReader
-) -> ModelMetadata | None:  # noqa: A002
+) -> ModelMetadata | None:
     """Tell the tensors' count, types and parameters, from every file that could be read."""
     if format not in FORMATS:
         return None
@@ -61,7 +61,7 @@ def modelshelf_extract_metadata(
 
 def modelshelf_probe_health(
     artifact: Artifact,
-    format: str,  # noqa: A002  # the hook's own word
+    format: str,  # the hook's own word
     reader: ArtifactReader,
     depth: Depth,
 ) -> Iterator[Finding]:

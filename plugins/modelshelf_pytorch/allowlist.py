@@ -18,7 +18,7 @@ ITEM_BYTES: dict[str, int] = {
     **dict.fromkeys((f"{sign}{bits}" for sign in "IU" for bits in range(1, 8)), 1),
     "C128": 16,
 }
-"""Bytes of one element in a storage, by the element type's name (the names that safetensors uses, where it has
+"""Bytes of one element in a storage, by the element type's name (the one that safetensors uses, where it has
 one; ``F4`` packs two values into its byte)."""
 
 DTYPES: dict[str, str] = {
@@ -174,15 +174,100 @@ TORCHSCRIPT: frozenset[tuple[str, str]] = frozenset(
 """What TorchScript's C++ pickler names besides the classes that the archive itself defines."""
 
 _EXECUTING = frozenset(
-    """
-    __builtin__ _aix_support _osx_support _posixsubprocess _pydecimal _pyrepl aiohttp asyncio atexit bdb builtins
-    cProfile cffi cloudpickle code codeop commands concurrent copyreg cProfile ctypes dill distutils doctest
-    ensurepip faulthandler ftplib functools http httplib idlelib imaplib importlib inspect io joblib lib2to3
-    linecache logging marshal mailcap mmap multiprocessing nt ntpath numba operator os pathlib pdb pickle _pickle
-    pickletools pip pkgutil platform poplib popen2 posix posixpath profile pty py_compile pydoc requests requests.api
-    runpy shelve shutil signal site smtplib socket socketserver sqlite3 ssl subprocess sys sysconfig tempfile
-    telnetlib test threading timeit trace tty types urllib urllib2 uuid venv webbrowser xmlrpc zipapp zipimport
-    """.split()
+    [
+        "__builtin__",
+        "_aix_support",
+        "_osx_support",
+        "_posixsubprocess",
+        "_pyrepl",
+        "aiohttp",
+        "asyncio",
+        "atexit",
+        "bdb",
+        "builtins",
+        "cffi",
+        "cloudpickle",
+        "code",
+        "codeop",
+        "commands",
+        "concurrent",
+        "copyreg",
+        "cProfile",
+        "ctypes",
+        "dill",
+        "distutils",
+        "doctest",
+        "ensurepip",
+        "faulthandler",
+        "ftplib",
+        "functools",
+        "http",
+        "httplib",
+        "idlelib",
+        "imaplib",
+        "importlib",
+        "inspect",
+        "io",
+        "joblib",
+        "lib2to3",
+        "linecache",
+        "logging",
+        "mailcap",
+        "marshal",
+        "mmap",
+        "multiprocessing",
+        "nt",
+        "ntpath",
+        "numba",
+        "operator",
+        "os",
+        "pathlib",
+        "pdb",
+        "pickle",
+        "_pickle",
+        "pickletools",
+        "pip",
+        "pkgutil",
+        "platform",
+        "poplib",
+        "popen2",
+        "posix",
+        "posixpath",
+        "profile",
+        "pty",
+        "py_compile",
+        "pydoc",
+        "requests",
+        "runpy",
+        "shelve",
+        "shutil",
+        "signal",
+        "site",
+        "smtplib",
+        "socket",
+        "socketserver",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "sys",
+        "sysconfig",
+        "tempfile",
+        "telnetlib",
+        "test",
+        "threading",
+        "timeit",
+        "trace",
+        "tty",
+        "types",
+        "urllib",
+        "urllib2",
+        "uuid",
+        "venv",
+        "webbrowser",
+        "xmlrpc",
+        "zipapp",
+        "zipimport",
+    ]
 )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf.reader import ArtifactReader
 from modelshelf_pytorch.health import companion_findings, issues_in
 from modelshelf_pytorch.inspection import Inspection, inspect
 from modelshelf_pytorch.sharded import index_issues, read_index
+from modelshelf_pytorch.verdict import unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import ArtifactReader
 
 
 def inspected(reader: ArtifactReader, name: str) -> Inspection:
@@ -42,8 +46,7 @@ def findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterat
         except ReadError as error:
             yield _failure(error, one.name)
     for name in artifact.missing:
-        yield Finding(code="missing-shard", severity=Severity.ERROR, file=name,
-                      message=f"{name}: this shard is missing; download it again")  # fmt: skip
+        yield unreadable("missing-shard", "this shard is missing; download it again").finding(name)
     if artifact.index is not None:
         yield from _index_findings(artifact, reader, artifact.index.name)
     yield from companion_findings(artifact, reader, depth)

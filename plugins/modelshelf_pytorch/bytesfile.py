@@ -1,4 +1,4 @@
-"""Bytes that are in memory already, read as any file is: inflated members, embedded strings, callers' bytes."""
+"""Bytes in memory, and stretches of files, read as any file is: inflated members, embedded strings."""
 
 from __future__ import annotations
 

@@ -1,23 +1,28 @@
 """torch's ZIP checkpoints and TorchScript archives, by their central directory and their ``data.pkl`` alone.
 
-Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``) and ``caffe2/serialize/inline_container.cc``:
-every record lies below one folder, named by the archive's first member; names are looked up without regard to
-case. A ZIP that is neither is an ``archive``: its members are looked at by `modelshelf_pytorch.members`.
+Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``), ``caffe2/serialize/inline_container.cc``: every
+record lies below one folder, named by the archive's first member; names are looked up without regard to case. A ZIP that is neither is an ``archive``: its members are looked at by `modelshelf_pytorch.members`.
 """
 
 from __future__ import annotations
 
-from modelshelf.reader import FileReader
-from modelshelf_pytorch import zipread
+from typing import TYPE_CHECKING
+
+from modelshelf.errors import ReadError
+from modelshelf_pytorch import numpyfile, zipread
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle_audit import tail_issues
-from modelshelf_pytorch.pickle_machine import Dialect, Machine, Outcome
+from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Made, Storage
-from modelshelf_pytorch.tensors import contents_of
-from modelshelf_pytorch.verdict import Issue, Verdict
-from modelshelf_pytorch.zipread import Directory, Member
+from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
+from modelshelf_pytorch.verdict import Issue, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+    from modelshelf_pytorch.zipread import Directory, Member
 
 LARGEST_PICKLE = 64 * 1024 * 1024
 """Bytes that a deflated pickle may inflate to."""
@@ -39,7 +44,10 @@ def read(reader: FileReader) -> Inspection:
     main = folded.get(f"{root}data.pkl".casefold())
     issues = list(directory.issues)
     if main is None or not root:
-        return Inspection(kind="archive", issues=issues, directory=directory, root=root)
+        contents = _arrays(reader, directory)
+        return Inspection(
+            kind="archive", issues=tuple(issues), directory=directory, root=root, contents=contents
+        )
     constants = folded.get(f"{root}constants.pkl".casefold())
     script = constants is not None
     dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
@@ -51,13 +59,28 @@ def read(reader: FileReader) -> Inspection:
         issues.extend(_storage_issues(streams[-1], folded, f"{root}constants/"))
     return Inspection(
         kind="torchscript" if script else "zip",
-        issues=issues,
+        issues=tuple(issues),
         contents=contents_of(stream.value),
-        streams=streams,
+        streams=tuple(streams),
         directory=directory,
         root=root,
         details=_script_details(stream) if script else {},
     )
+
+
+def _arrays(reader: FileReader, directory: Directory) -> Contents:
+    """The arrays of a ``.npz``, by their headers; a member that is none is left to the probe."""
+    found = []
+    for member in directory.members:
+        if member.name.endswith(".npy"):
+            try:
+                data = zipread.content(reader, member, numpyfile.LONGEST_HEADER)
+                tensor = numpyfile.tensor_of(BytesFile(data, reader.name))
+            except ReadError:
+                continue
+            if tensor is not None:
+                found.append(NamedTensor(name=member.name.removesuffix(".npy"), tensor=tensor))
+    return Contents(tensors=tuple(found), model=tuple(found))
 
 
 def _script_details(stream: Outcome) -> dict[str, str]:
@@ -105,13 +128,13 @@ def _storage_issues(stream: Outcome, folded: dict[str, Member], folder: str) -> 
                 _mismatch(f"the storage {folder}{storage.key} is not in the archive", storage.offset)
             )
         elif member.size != needed:
-            issues.append(_mismatch(f"the storage {member.name} holds {member.size} bytes and its tensors expect "
-                                    f"{needed}", storage.offset))  # fmt: skip
+            sizes = f"{member.size} bytes and its tensors expect {needed}"
+            issues.append(_mismatch(f"the storage {member.name} holds {sizes}", storage.offset))
     return issues
 
 
 def _mismatch(message: str, offset: int) -> Issue:
-    return Issue(code="storage-size-mismatch", verdict=Verdict.UNREADABLE, message=message, offset=offset)
+    return unreadable("storage-size-mismatch", message, offset)
 
 
 def record_issues(reader: FileReader, directory: Directory, root: str) -> list[Issue]:
@@ -135,9 +158,5 @@ def record_issues(reader: FileReader, directory: Directory, root: str) -> list[I
 
 
 def _record(name: str, text: bytes, offset: int) -> Issue:
-    return Issue(
-        code="bad-record",
-        verdict=Verdict.UNREADABLE,
-        message=f"the record {name!r} says {text.decode('ascii', 'replace')!r}, which torch refuses",
-        offset=offset,
-    )
+    shown = text.decode("ascii", "replace")
+    return unreadable("bad-record", f"the record {name!r} says {shown!r}, which torch refuses", offset)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from modelshelf.errors import FormatError
-from modelshelf.reader import FileReader
 from modelshelf_pytorch import legacy
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.inspection import Inspection
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+    from modelshelf_pytorch.inspection import Inspection
 
 _MOST = 64 * 1024 * 1024
 """Bytes that are inflated; a pickle's structure ends long before, its arrays may not."""
@@ -32,15 +35,9 @@ def read(reader: FileReader) -> Inspection:
     inner = legacy.read(BytesFile(data, reader.name))
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]
     if not whole:
-        issues.append(
-            Issue(
-                code="compressed-too-large",
-                verdict=Verdict.UNREADABLE,
-                message=f"inflates to more than {_MOST} bytes; unpack it to have it judged",
-                offset=0,
-            )
-        )
-    return evolve(inner, issues=issues, details={**inner.details, "compressed": True})
+        message = f"inflates to more than {_MOST} bytes; unpack it to have it judged"
+        issues.append(unreadable("compressed-too-large", message, 0))
+    return evolve(inner, issues=tuple(issues), details={**inner.details, "compressed": True})
 
 
 def _inflated(reader: FileReader) -> tuple[bytes, bool]:

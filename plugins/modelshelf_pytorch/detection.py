@@ -1,12 +1,12 @@
-"""Which of this plugin's formats a file is, from its first bytes, its members' names and, last, its suffix."""
+"""Which of this plugin's formats a file is: by its first bytes, its members' names and, last, its suffix."""
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
-from modelshelf.reader import FileReader
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.embedded import convincing
@@ -16,11 +16,17 @@ from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
 from modelshelf_pytorch.numpyfile import MAGIC
 from modelshelf_pytorch.pickle_machine import Machine
 
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
 _CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _ARCHIVES = frozenset({".7z", ".rar", ".tar", ".zip"})
 _MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
 _SNIFFED = 512
+_LEGACY = Detection(
+    format="pytorch", confidence=0.95, evidence="the magic number of a legacy torch checkpoint"
+)
 
 
 def detect(candidate: Candidate) -> Detection | None:
@@ -42,11 +48,9 @@ def detect(candidate: Candidate) -> Detection | None:
 
 
 def _detect_pickle(candidate: Candidate) -> Detection | None:
-    """A pickle with its PROTO opcode; the legacy checkpoint's magic number stands first in its first stream."""
+    """A pickle with its PROTO opcode; a legacy checkpoint's magic number stands first in its first stream."""
     if MAGIC_NUMBER.to_bytes(10, "little") in candidate.head[:32]:
-        return Detection(
-            format="pytorch", confidence=0.95, evidence="the magic number of a legacy torch checkpoint"
-        )
+        return _LEGACY
     machine = Machine(BytesFile(candidate.head), 0, len(candidate.head))
     outcome = machine.run()
     known = candidate.suffix in _CHECKPOINTS | _PICKLES | {".bin"}
@@ -66,6 +70,8 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     if suffix not in _CHECKPOINTS | _PICKLES | _ARCHIVES | {".bin", ".npy", ".npz"}:
         return None
     outcome = Machine(BytesFile(head), 0, len(head)).run()
+    if outcome.stopped and type(outcome.value) is int and outcome.value == MAGIC_NUMBER:
+        return _LEGACY
     if outcome.stopped or convincing(outcome, at_start=True):
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
     if is_compressed(head) and suffix in _PICKLES:
@@ -111,7 +117,7 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
 
 
 def _detect_foreign_zip(candidate: Candidate, directory: zipread.Directory) -> Detection | None:
-    """A ZIP under a name that is not ours: ours if it holds a pickle, or stays closed under an archive's name."""
+    """A ZIP under a foreign name: ours if it holds a pickle, or stays closed under an archive's name."""
     for member in directory.members[:_MOST_SNIFFED]:
         if _holds_pickle(candidate.reader, member):
             return Detection(

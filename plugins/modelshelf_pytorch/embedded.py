@@ -6,14 +6,18 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from modelshelf.reader import FileReader
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.pickle_machine import Limits, Machine, Outcome
+from modelshelf_pytorch.outcome import Limits, Outcome
+from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Blob
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
 
 _DEPTH = 4  # encodings within encodings that are undone
 _ATTEMPTS = 256  # places in one string where a stream is tried
@@ -151,11 +155,8 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
         yield from (_issue(hidden, place) for hidden in hidden_in(data))
         found = code_in(data) if code else None
         if found is not None:
-            yield Issue(
-                code="code-string",
-                verdict=Verdict.SUSPICIOUS,
-                message=f"a string holds code that runs something: {_short(found)}; harmless until a program runs it",
-                offset=place,
+            yield suspicious(
+                "code-string", f"a string holds code: {_short(found)}; harmless until it is run", place
             )
 
 
@@ -169,14 +170,11 @@ def _search_blob(blob: Blob, reader: FileReader) -> Iterator[Issue]:
 
 def _issue(hidden: Hidden, place: int) -> Issue:
     names = ", ".join(f"{use.module}.{use.name}" for use in hidden.outcome.globals[:5])
-    return Issue(
-        code="embedded-pickle",
-        verdict=Verdict.SUSPICIOUS,
-        message=f"a string holds another pickle ({hidden.encoding})"
-        + (f" that names {names}" if names else "")
-        + "; harmless until a program unpickles it",
-        offset=place + hidden.offset,
+    naming = f" that names {names}" if names else ""
+    message = (
+        f"a string holds another pickle ({hidden.encoding}){naming}; harmless until a program unpickles it"
     )
+    return suspicious("embedded-pickle", message, place + hidden.offset)
 
 
 def _short(code: bytes) -> str:

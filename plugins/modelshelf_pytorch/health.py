@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from attrs import evolve
+from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf.reader import ArtifactReader, FileReader
 from modelshelf_pytorch import embedded
 from modelshelf_pytorch.allowlist import runs_code
 from modelshelf_pytorch.inspection import Inspection, inspect
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import ArtifactReader, FileReader
 
 _COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin")
 _COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
@@ -48,22 +49,20 @@ def issues_in(reader: FileReader, found: Inspection, depth: Depth, level: int = 
 
 
 def _dialect_issues(found: Inspection) -> Iterator[Issue]:
-    """A checkpoint saved with another pickle protocol: as harmless as any, but torch refuses it by default."""
+    """A checkpoint saved with another pickle protocol: harmless, but torch refuses it by default."""
     for stream in found.streams:
         if stream.foreign is not None:
             name, offset = stream.foreign
-            yield Issue(
-                code="weights-only-refuses",
-                verdict=Verdict.SUSPICIOUS,
-                message=f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle "
-                "protocol); save it again with protocol 2",
-                offset=offset,
+            message = (
+                f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle protocol); "
+                "save it again with protocol 2"
             )
+            yield suspicious("weights-only-refuses", message, offset)
             return
 
 
 def is_pickled_companion(name: str) -> bool:
-    """Whether a file beside a model is one of this plugin's: optimizer, scheduler, random state, arguments."""
+    """Whether a file beside a model is one of this plugin's: optimizer, scheduler, random state."""
     base = name.rpartition("/")[2].lower()
     return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
 
@@ -77,8 +76,7 @@ def companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth)
             file = reader.file(one.name)
             issues: Iterable[Issue] = issues_of(file, depth)
         except ReadError as error:
-            yield Finding(code=error.code, severity=Severity.WARNING, message=str(error), file=one.name,
-                          offset=error.offset)  # fmt: skip
+            yield unreadable(error.code, str(error), error.offset).finding(one.name, Severity.WARNING)
             continue
         for issue in issues:
             found = issue.finding(one.name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from modelshelf.reader import FileReader
-from modelshelf_pytorch.pickle_machine import Outcome
+from modelshelf_pytorch.outcome import Outcome
 from modelshelf_pytorch.tensors import Contents
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Issue, unreadable
 from modelshelf_pytorch.zipread import Directory
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
 
 
 @frozen(kw_only=True)
@@ -18,8 +20,8 @@ class Inspection:
     """What the header of one file told.
 
     Attributes:
-        kind: ``zip`` (a torch.save archive), ``torchscript``, ``legacy``, ``pickle``, ``npy``, ``archive`` (a ZIP
-            of something else), ``unreadable`` (a container that is not looked into).
+        kind: ``zip`` (a torch.save archive), ``torchscript``, ``legacy``, ``pickle``, ``npy``, ``archive`` (a
+            ZIP of something else), ``unreadable`` (a container that is not looked into).
         issues: What was noticed while reading.
         contents: The tensors.
         streams: The pickle streams that were interpreted.
@@ -29,9 +31,9 @@ class Inspection:
     """
 
     kind: str
-    issues: tuple[Issue, ...] = field(default=(), converter=tuple)
+    issues: tuple[Issue, ...] = ()
     contents: Contents = field(factory=Contents)
-    streams: tuple[Outcome, ...] = field(default=(), converter=tuple)
+    streams: tuple[Outcome, ...] = ()
     directory: Directory | None = None
     root: str = ""
     details: dict[str, Any] = field(factory=dict)
@@ -55,7 +57,7 @@ def container_of(head: bytes) -> str | None:
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether the bytes begin as gzip, bzip2, xz or zlib data does (joblib and pandas compress pickles so)."""
+    """Whether the bytes begin as gzip, bzip2, xz or zlib data does (joblib and pandas compress so)."""
     return head.startswith(_COMPRESSED)
 
 
@@ -72,7 +74,7 @@ def inspect(reader: FileReader) -> Inspection:
         return checkpoint.read(reader)
     container = container_of(head)
     if container is not None:
-        return Inspection(kind="unreadable", issues=_closed(reader, container))
+        return Inspection(kind="unreadable", issues=tuple(_closed(reader, container)))
     if head.startswith(numpyfile.MAGIC):
         return numpyfile.read(reader)
     if is_compressed(head):
@@ -81,14 +83,10 @@ def inspect(reader: FileReader) -> Inspection:
 
 
 def _closed(reader: FileReader, container: str) -> list[Issue]:
-    """The issues of a container that stays closed: that it does, and pickles that show through uncompressed."""
+    """A container stays closed: the issue that it does, and pickles that show through uncompressed."""
     from modelshelf_pytorch.pickle_audit import tail_issues
 
     refused = "; torch itself refuses this old layout with weights_only" if container == "tar" else ""
-    issue = Issue(
-        code="archive-unreadable",
-        verdict=Verdict.UNREADABLE,
-        message=f"a {container} archive cannot be looked into{refused}; unpack it and scan what it holds",
-        offset=0,
-    )
+    message = f"a {container} archive cannot be looked into{refused}; unpack it and scan what it holds"
+    issue = unreadable("archive-unreadable", message, 0)
     return [issue, *tail_issues(reader, 0, reader.size, broken=True)]

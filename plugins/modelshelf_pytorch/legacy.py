@@ -7,14 +7,19 @@ its bytes.
 
 from __future__ import annotations
 
-from modelshelf.reader import FileReader
+from typing import TYPE_CHECKING
+
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.pickle_audit import interpret, tail_issues
-from modelshelf_pytorch.pickle_machine import Machine, Outcome
+from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Mapping, Storage
 from modelshelf_pytorch.tensors import contents_of
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+    from modelshelf_pytorch.outcome import Outcome
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -34,27 +39,23 @@ def read(reader: FileReader) -> Inspection:
     streams, issues = interpret(reader, 0, reader.size)
     if not any(stream.stopped for stream in streams) and not any(stream.globals for stream in streams):
         issues = [_no_pickle(streams[0])]
-    issues.extend(
-        Issue(
-            code="bad-persistent-id",
-            verdict=Verdict.SUSPICIOUS,
-            message="a plain pickle names a storage that is not in it; it was cut out of a checkpoint",
-            offset=stream.storages[0].offset,
-        )
+    message = "a plain pickle names a storage that is not in it; it was cut out of a checkpoint"
+    issues += [
+        suspicious("bad-persistent-id", message, stream.storages[0].offset)
         for stream in streams
         if stream.storages
+    ]
+    return Inspection(
+        kind="pickle", issues=tuple(issues), streams=tuple(streams), contents=contents_of(streams[0].value)
     )
-    return Inspection(kind="pickle", issues=issues, streams=streams, contents=contents_of(streams[0].value))
 
 
 def _no_pickle(stream: Outcome) -> Issue:
     reason = stream.issues[-1].message if stream.issues else "it ends at once"
-    return Issue(
-        code="not-a-checkpoint",
-        verdict=Verdict.UNREADABLE,
-        message=f"neither a checkpoint nor a pickle ({reason}); it is damaged or something else under this name",
-        offset=stream.end,
+    message = (
+        f"neither a checkpoint nor a pickle ({reason}); it is damaged, or something else under this name"
     )
+    return unreadable("not-a-checkpoint", message, stream.end)
 
 
 def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
@@ -64,7 +65,7 @@ def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
     issues = [issue for stream in streams for issue in stream.issues]
     if len(streams) < _HEADER_STREAMS or not streams[-1].stopped:
         issues.extend(tail_issues(reader, streams[-1].end, reader.size, broken=True))
-        return Inspection(kind="legacy", issues=issues, streams=streams)
+        return Inspection(kind="legacy", issues=tuple(issues), streams=tuple(streams))
     _, protocol, info, main, keys = (stream.value for stream in streams)
     if protocol != _PROTOCOL or type(protocol) is not int:
         issues.append(_refused("another protocol version than 1001", streams[1].start))
@@ -73,20 +74,17 @@ def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
             _refused("a big-endian machine's storages, which are read as little-endian", streams[2].start)
         )
     issues.extend(_storage_issues(reader, streams[3], keys, streams[4].end))
-    return Inspection(kind="legacy", issues=issues, streams=streams, contents=contents_of(main))
+    return Inspection(kind="legacy", issues=tuple(issues), streams=tuple(streams), contents=contents_of(main))
 
 
 def _refused(what: str, offset: int) -> Issue:
-    return Issue(
-        code="legacy-malformed",
-        verdict=Verdict.UNREADABLE,
-        message=f"a legacy checkpoint with {what}: torch would refuse to load it",
-        offset=offset,
+    return unreadable(
+        "legacy-malformed", f"a legacy checkpoint with {what}: torch would refuse to load it", offset
     )
 
 
 def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: int) -> list[Issue]:
-    """Walk the storages behind the pickles: each must be there, as long as the pickle says, and the last one the end."""
+    """Walk the storages behind the pickles: each as long as the pickle says, and the file ends with the last."""
     named: dict[str, Storage] = {}
     for storage in main.storages:
         known = named.setdefault(storage.key, storage)
@@ -116,13 +114,9 @@ def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: i
 
 
 def _mismatch(message: str, offset: int) -> Issue:
-    return Issue(code="storage-size-mismatch", verdict=Verdict.UNREADABLE, message=message, offset=offset)
+    return unreadable("storage-size-mismatch", message, offset)
 
 
 def _cut_short(reader: FileReader, key: str, position: int) -> Issue:
-    return Issue(
-        code="truncated",
-        verdict=Verdict.UNREADABLE,
-        message=f"the file ends ({reader.size} bytes) before the storage {key!r} does: download it again",
-        offset=position,
-    )
+    message = f"the file ends ({reader.size} bytes) before the storage {key!r} does: download it again"
+    return unreadable("truncated", message, position)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth
-from modelshelf.reader import FileReader
-from modelshelf_pytorch import embedded, numpyfile, zipread
+from modelshelf_pytorch import embedded, numpyfile, zipcheck, zipread
 from modelshelf_pytorch.bytesfile import BytesFile, Part
 from modelshelf_pytorch.checkpoint import LARGEST_PICKLE, record_issues
-from modelshelf_pytorch.inspection import Inspection
+from modelshelf_pytorch.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle_audit import audit
-from modelshelf_pytorch.pickle_machine import Dialect, Limits, Machine
-from modelshelf_pytorch.verdict import Issue, Verdict
-from modelshelf_pytorch.zipread import Member
+from modelshelf_pytorch.pickle_machine import Machine
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+    from modelshelf_pytorch.inspection import Inspection
+    from modelshelf_pytorch.zipread import Member
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
 _NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
@@ -34,9 +40,9 @@ def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0)
     directory = found.directory
     if directory is None:
         return
-    yield from zipread.directory_issues(directory)
+    yield from zipcheck.directory_issues(directory)
     for member in directory.members:
-        yield from zipread.local_issues(reader, member)
+        yield from zipcheck.local_issues(reader, member)
     if found.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, found.root)
     storages = {
@@ -53,11 +59,8 @@ def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0)
         code = code or member.name.startswith(f"{found.root}code/")
         yield from _examine_member(reader, member, found, level)
     if code:
-        yield Issue(
-            code="carries-code",
-            verdict=Verdict.CLEAN,
-            message="a TorchScript archive: it carries the model's code, which torch's interpreter runs when it is used",
-        )
+        message = "a TorchScript archive: it carries the model's code, which torch's interpreter runs when it is used"
+        yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
 
 
 def _examine_member(reader: FileReader, member: Member, found: Inspection, level: int) -> Iterator[Issue]:
@@ -74,15 +77,16 @@ def _examine_member(reader: FileReader, member: Member, found: Inspection, level
     main = found.kind != "archive" and member.name.casefold() in {
         f"{found.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
     }
-    pickle = main or is_pickle(head, member.name)
+    nested = not main and _nests(head, member)
+    pickle = main or (not nested and is_pickle(head, member.name))
     if member.encrypted:
-        yield _locked(member) if not pickle else _forged_lock(member)
-    if not pickle and not _nests(head, member):
+        yield _forged_lock(member) if pickle or nested else _locked(member)
+    if not pickle and not nested:
         return
     yield from _checksum(reader, member)
     if level >= _DEEPEST:
-        yield Issue(code="nested-too-deep", verdict=Verdict.UNREADABLE, offset=member.header,
-                    message=f"{member.name!r} is an archive within too many others; unpack it to have it judged")  # fmt: skip
+        message = f"{member.name!r} is an archive within too many others; unpack it to have it judged"
+        yield unreadable("nested-too-deep", message, member.header)
         return
     try:
         yield from _audit_member(reader, member, found, level, pickle=pickle, main=main)
@@ -125,9 +129,9 @@ def _audit_member(
     else:
         inner = BytesFile(zipread.content(reader, member, LARGEST_PICKLE), reader.name)
         if member.size > LARGEST_PICKLE:
-            yield Issue(code="compressed-too-large", verdict=Verdict.UNREADABLE, offset=start,
-                        message=f"{member.name!r} inflates to {member.size} bytes; unpack it to have it judged")  # fmt: skip
-    if not pickle or member.name.lower().endswith(_NESTED_SUFFIXES):
+            message = f"{member.name!r} inflates to {member.size} bytes; unpack it to have it judged"
+            yield unreadable("compressed-too-large", message, start)
+    if not pickle:
         issues = issues_of(inner, Depth.HEADER, level + 1)
     elif main:
         # Its streams were interpreted for the tensors; what hides in its strings is still to be found.
@@ -142,9 +146,7 @@ def _audit_member(
         issues = told.issues
     for issue in issues:
         if stored and issue.offset is not None:
-            placed = Issue(code=issue.code, verdict=issue.verdict, message=f"in {member.name}: {issue.message}",
-                           offset=start + issue.offset)  # fmt: skip
-            yield placed
+            yield evolve(issue, message=f"in {member.name}: {issue.message}", offset=start + issue.offset)
         else:
             yield issue.within(member.name, start)
 
@@ -167,33 +169,24 @@ def _checksum(reader: FileReader, member: Member) -> Iterator[Issue]:
     else:
         return
     if told != member.crc:
-        yield Issue(
-            code="crc-mismatch",
-            verdict=Verdict.DANGEROUS,
-            message=f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch "
-            "would load it all the same",
-            offset=member.header,
+        message = (
+            f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch would load "
+            "it all the same"
         )
+        yield dangerous("crc-mismatch", message, member.header)
 
 
 def _locked(member: Member) -> Issue:
-    return Issue(
-        code="archive-encrypted",
-        verdict=Verdict.UNREADABLE,
-        message=f"the member {member.name!r} is encrypted or packed in an unknown way and cannot be looked into; "
-        "unpack it and scan what it holds",
-        offset=member.header,
-    )
+    message = f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan what it holds"
+    return unreadable("archive-encrypted", message, member.header)
 
 
 def _forged_lock(member: Member) -> Issue:
-    return Issue(
-        code="zip-odd-flags",
-        verdict=Verdict.DANGEROUS,
-        message=f"the member {member.name!r} says that it is encrypted and is not: scanners give up, torch does not",
-        offset=member.header,
+    message = (
+        f"the member {member.name!r} claims to be encrypted and is not: scanners give up, torch does not"
     )
+    return dangerous("zip-odd-flags", message, member.header)
 
 
 def _unreadable(error: ReadError, member: Member) -> Issue:
-    return Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=member.header)
+    return unreadable(error.code, str(error), member.header)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.tensors import dominant_type, stored_bytes, types_of
+
+if TYPE_CHECKING:
+    from modelshelf_pytorch.inspection import Inspection
 
 _SOURCES = {
     "zip": "data.pkl",
@@ -17,11 +19,11 @@ _SOURCES = {
 }
 
 
-def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  # noqa: A002  # the hook's own word
+def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  # the hook's own word
     """The metadata of a model from all its files; parameters are the elements of the model's own tensors.
 
-    Optimizer state and the like, where a checkpoint keeps it beside the model, is not counted; the details say
-    how many tensors that leaves out. A tensor that two names share is counted for each, as a state dict lists it.
+    Optimizer state and the like, where a checkpoint keeps it beside the model, is not counted; the details
+    say how many tensors that leaves out. A tensor that two names share counts for each, as in a state dict.
     """
     tensors = tuple(one for shard in shards for one in shard.contents.model)
     first = shards[0] if shards else None

@@ -7,21 +7,24 @@ parser of literals and never evaluated.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import FormatError
-from modelshelf.reader import FileReader
 from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.pickle_audit import interpret
 from modelshelf_pytorch.symbols import Tensor
 from modelshelf_pytorch.tensors import Contents, NamedTensor
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import suspicious, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
 
 MAGIC = b"\x93NUMPY"
-_LONGEST_HEADER = 1024 * 1024
+LONGEST_HEADER = 1024 * 1024
 _DEEPEST = 16
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))\s*"
+    r"\s*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?"
+    r"|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))\s*"
 )
 _SCALAR = re.compile(r"[<>|=]?([biufcSUVmMO])([0-9]{0,9})")
 _NAMES = {
@@ -38,31 +41,43 @@ def read(reader: FileReader) -> Inspection:
         TruncatedFileError: The file ends before its header does.
     """
     descr, shape, start = _header(reader)
-    elements = 1
-    for dimension in shape:
-        elements *= dimension
     size = item_bytes(descr)
     if size is None:
         return _objects(reader, start)
-    name = _NAMES.get(descr.lstrip("<>|=") if isinstance(descr, str) else "", "VOID")
-    tensor = NamedTensor(name="", tensor=Tensor(name, tuple(shape)))
-    held, needed = reader.size - start, elements * size
+    array = _array(descr, shape)
+    tensor = NamedTensor(name="", tensor=array)
+    held, needed = reader.size - start, array.elements * size
     issues = []
     if held < needed:
-        issues.append(Issue(code="truncated", verdict=Verdict.UNREADABLE, offset=reader.size,
-                            message=f"the array needs {needed} bytes of data and the file has {held}: download it again"))  # fmt: skip
+        message = f"the array needs {needed} bytes of data and the file has {held}: download it again"
+        issues.append(unreadable("truncated", message, reader.size))
     elif held > needed:
-        issues.append(Issue(code="trailing-data", verdict=Verdict.SUSPICIOUS, offset=start + needed,
-                            message=f"{held - needed} bytes follow the array's data"))  # fmt: skip
+        message = f"{held - needed} bytes follow the array's data"
+        issues.append(suspicious("trailing-data", message, start + needed))
     contents = Contents(tensors=(tensor,), model=(tensor,))
-    return Inspection(kind="npy", issues=issues, contents=contents)
+    return Inspection(kind="npy", issues=tuple(issues), contents=contents)
+
+
+def tensor_of(reader: FileReader) -> Tensor | None:
+    """The array's header as a tensor, or None where it holds Python objects.
+
+    Raises:
+        ReadError: The header is none.
+    """
+    descr, shape, _ = _header(reader)
+    return None if item_bytes(descr) is None else _array(descr, shape)
+
+
+def _array(descr: Any, shape: tuple[int, ...]) -> Tensor:
+    name = _NAMES.get(descr.lstrip("<>|=") if isinstance(descr, str) else "", "VOID")
+    return Tensor(name, shape)
 
 
 def _objects(reader: FileReader, start: int) -> Inspection:
     streams, issues = interpret(reader, start, reader.size)
-    issues.insert(0, Issue(code="object-array", verdict=Verdict.SUSPICIOUS, offset=start,
-                           message="an array of Python objects: its data is a pickle; numpy refuses it by default"))  # fmt: skip
-    return Inspection(kind="npy", issues=issues, streams=streams)
+    message = "an array of Python objects: its data is a pickle; numpy refuses it by default"
+    issues.insert(0, suspicious("object-array", message, start))
+    return Inspection(kind="npy", issues=tuple(issues), streams=tuple(streams))
 
 
 def _header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
@@ -73,7 +88,7 @@ def _header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
         raise _bad(reader, f"format version {lead[6]}.{lead[7]}, which does not exist", 6)
     length = int.from_bytes(reader.read(8, 4 if wide else 2), "little")
     start = 12 if wide else 10
-    if length > _LONGEST_HEADER:
+    if length > LONGEST_HEADER:
         raise _bad(reader, f"a header of {length} bytes", 8)
     text = reader.read(start, length).decode("utf-8" if lead[6] == 3 else "latin-1", "replace")  # noqa: PLR2004
     try:

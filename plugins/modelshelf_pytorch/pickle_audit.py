@@ -13,16 +13,21 @@ included), not by a list of known attacks.
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
 
 from modelshelf.errors import ReadError
-from modelshelf.model import Finding
-from modelshelf.reader import FileReader
 from modelshelf_pytorch import embedded
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.pickle_machine import Dialect, Limits, Machine, Outcome
+from modelshelf_pytorch.outcome import Dialect, Limits, Outcome
+from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import GlobalUse, expanded_size
-from modelshelf_pytorch.verdict import Issue, Verdict, worst
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable, worst
+
+if TYPE_CHECKING:
+    from modelshelf.model import Finding
+    from modelshelf.reader import FileReader
 
 __all__ = [
     "Dialect",
@@ -56,7 +61,7 @@ class PickleAudit:
 
     name: str
     streams: tuple[Outcome, ...] = ()
-    issues: tuple[Issue, ...] = field(default=(), converter=tuple)
+    issues: tuple[Issue, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -83,7 +88,7 @@ def audit(
     limits: Limits | None = None,
     name: str = "bytes",
 ) -> PickleAudit:
-    """Audit every pickle stream in `source`, what lies between and behind them, and what hides in their strings.
+    """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
 
     Never raises for what the bytes hold: a stream that does not parse is a verdict.
 
@@ -103,7 +108,7 @@ def audit(
             issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN))
     except ReadError as error:
         streams = []
-        issues = [Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=error.offset)]
+        issues = [unreadable(error.code, str(error), error.offset)]
     return PickleAudit(name=reader.name, streams=tuple(streams), issues=tuple(issues))
 
 
@@ -125,7 +130,9 @@ def interpret(
     position = start
     while len(streams) < _MOST_STREAMS:
         outcome = Machine(reader, position, end, dialect=dialect, limits=limits).run()
-        if streams and not (outcome.stopped or outcome.globals or embedded.convincing(outcome, at_start=True)):
+        if streams and not (
+            outcome.stopped or outcome.globals or embedded.convincing(outcome, at_start=True)
+        ):
             break
         streams.append(outcome)
         issues += [*outcome.issues, *_bomb_issues(outcome)]
@@ -140,15 +147,11 @@ def _bomb_issues(outcome: Outcome) -> list[Issue]:
     size = expanded_size(outcome.value, _BOMB)
     if size < _BOMB:
         return []
-    return [
-        Issue(
-            code="memory-bomb",
-            verdict=Verdict.DANGEROUS,
-            message=f"{outcome.end - outcome.start} bytes of nested references stand for more than {_BOMB} values: "
-            "whoever walks them runs out of memory; do not load it",
-            offset=outcome.start,
-        )
-    ]
+    message = (
+        f"{outcome.end - outcome.start} bytes of nested references stand for more than {_BOMB} values: whoever "
+        "walks them runs out of memory; do not load it"
+    )
+    return [dangerous("memory-bomb", message, outcome.start)]
 
 
 def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = False) -> list[Issue]:
@@ -167,20 +170,11 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         return []
     issues = []
     if not broken:
-        issues.append(
-            Issue(
-                code="trailing-data",
-                verdict=Verdict.SUSPICIOUS,
-                message=f"{end - position} bytes follow the last pickle, which no unpickler reads",
-                offset=position,
-            )
-        )
+        message = f"{end - position} bytes follow the last pickle, which no unpickler reads"
+        issues.append(suspicious("trailing-data", message, position))
     data = reader.read_up_to(position, min(_TAIL, end - position))
     for hidden in embedded.hidden_in(data, whole=False):
         for issue in hidden.outcome.issues:
             if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw":
-                place = position + (issue.offset or 0)
-                issues.append(
-                    Issue(code=issue.code, verdict=issue.verdict, message=issue.message, offset=place)
-                )
+                issues.append(evolve(issue, offset=position + (issue.offset or 0)))
     return issues

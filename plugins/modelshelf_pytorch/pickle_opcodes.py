@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from modelshelf.errors import FormatError, TruncatedFileError
-from modelshelf.reader import FileReader
 
+from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_pytorch.symbols import Blob
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
 
 CHUNK = 256 * 1024
 """Bytes that a window holds at a time."""
@@ -231,7 +233,7 @@ def _float_line(window: Window, position: int) -> tuple[Any, int]:
 
 
 def _quoted(window: Window, position: int) -> tuple[Any, int]:
-    """STRING: quotes around a backslash-escaped text; what lies inside is kept as bytes with escapes undone."""
+    """STRING: quotes around a backslash-escaped text; the bytes with their escapes undone."""
     data, end = window.line(position)
     data = data.strip()
     quoted = len(data) > 1 and data[:1] in {b"'", b'"'} and data[-1:] == data[:1]
@@ -372,10 +374,41 @@ OPCODES: dict[int, Opcode] = _table()
 """Every opcode by its byte."""
 
 WEIGHTS_ONLY: frozenset[str] = frozenset(
-    """
-    PROTO STOP MARK TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_TUPLE EMPTY_LIST EMPTY_DICT EMPTY_SET NONE NEWTRUE NEWFALSE
-    BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINSTRING BINGET LONG_BINGET BINPUT LONG_BINPUT
-    APPEND APPENDS SETITEM SETITEMS GLOBAL NEWOBJ REDUCE BUILD BINPERSID
-    """.split()
+    [
+        "PROTO",
+        "STOP",
+        "MARK",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_TUPLE",
+        "EMPTY_LIST",
+        "EMPTY_DICT",
+        "EMPTY_SET",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINSTRING",
+        "BINGET",
+        "LONG_BINGET",
+        "BINPUT",
+        "LONG_BINPUT",
+        "APPEND",
+        "APPENDS",
+        "SETITEM",
+        "SETITEMS",
+        "GLOBAL",
+        "NEWOBJ",
+        "REDUCE",
+        "BUILD",
+        "BINPERSID",
+    ]
 )
 """Names of the opcodes that torch's ``weights_only`` unpickler knows."""

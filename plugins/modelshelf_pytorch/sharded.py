@@ -6,16 +6,18 @@ Source: transformers' ``save_pretrained`` (``{"metadata": {"total_size": N}, "we
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from modelshelf.errors import FormatError
-from modelshelf.model import Artifact
-from modelshelf.reader import ArtifactReader
-from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.tensors import stored_bytes
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
+
+if TYPE_CHECKING:
+    from modelshelf.model import Artifact
+    from modelshelf.reader import ArtifactReader
+    from modelshelf_pytorch.inspection import Inspection
 
 _LARGEST_INDEX = 64 * 1024 * 1024  # bytes; a million tensors take about that
 _MOST_NAMED = 20  # tensors of one kind of fault that are named one by one
@@ -89,22 +91,23 @@ def index_issues(artifact: Artifact, index: Index, shards: dict[str, Inspection]
         if shard in held and tensor not in held[shard]
     ]
     found += [
-        (file, _fault("missing-tensor", f"the tensor {tensor!r} is not in {shard}")) for tensor, shard in lost
+        (file, unreadable("missing-tensor", f"the tensor {tensor!r} is not in {shard}"))
+        for tensor, shard in lost
     ]
     present = {one.name for one in artifact.weights} | set(artifact.missing)
     for shard in sorted(set(index.weight_map.values()) - present):
-        found.append((file, _fault("missing-shard", f"the shard {shard} that the index names is not there")))
+        found.append(
+            (file, unreadable("missing-shard", f"the shard {shard} that the index names is not there"))
+        )
     for name, tensors in held.items():
         extra = sorted(tensor for tensor in tensors if index.weight_map.get(tensor) != name)
         if extra:
-            found.append((name, _fault("misplaced-tensor", f"{len(extra)} tensors are here that the index does not "
-                                       f"place here, such as {extra[0]!r}", Verdict.SUSPICIOUS)))  # fmt: skip
+            message = (
+                f"{len(extra)} tensors are here that the index does not place here, such as {extra[0]!r}"
+            )
+            found.append((name, suspicious("misplaced-tensor", message)))
     total = sum(stored_bytes(shard.contents.tensors) for shard in shards.values())
     if index.total_size is not None and len(shards) == len(artifact.weights) and total < index.total_size:
-        found.append((file, _fault("total-size-mismatch", f"the index tells of {index.total_size} bytes of tensors and "
-                                   f"the shards hold {total}", Verdict.SUSPICIOUS)))  # fmt: skip
+        message = f"the index tells of {index.total_size} bytes of tensors and the shards hold {total}"
+        found.append((file, suspicious("total-size-mismatch", message)))
     return found[:_MOST_NAMED] if len(found) > _MOST_NAMED else found
-
-
-def _fault(code: str, message: str, verdict: Verdict = Verdict.UNREADABLE) -> Issue:
-    return Issue(code=code, verdict=verdict, message=message)

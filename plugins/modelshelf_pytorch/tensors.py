@@ -1,4 +1,4 @@
-"""From the symbolic value that a checkpoint leaves to its tensors by name, and to the part that is the model."""
+"""From the symbolic value that a checkpoint leaves to its tensors by name, and to the model among them."""
 
 from __future__ import annotations
 

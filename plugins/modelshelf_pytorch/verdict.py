@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from attrs import evolve, frozen
+
 from modelshelf.model import Finding, Severity
 
 
@@ -50,12 +51,12 @@ class Issue:
     message: str
     offset: int | None = None
 
-    def finding(self, file: str) -> Finding:
-        """The same as a finding about `file`."""
+    def finding(self, file: str, severity: Severity | None = None) -> Finding:
+        """The same as a finding about `file`; of another severity than the verdict's own where one is given."""
         return Finding(
             code=self.code,
-            severity=_SEVERITY[self.verdict],
-            message=f"{file}: {self.message}",
+            severity=severity or _SEVERITY[self.verdict],
+            message=self.message if self.message.startswith(f"{file}: ") else f"{file}: {self.message}",
             file=file,
             offset=self.offset,
         )
@@ -69,3 +70,18 @@ class Issue:
 def worst(issues: tuple[Issue, ...] | list[Issue]) -> Verdict:
     """The worst verdict among `issues`; clean where there are none."""
     return max((issue.verdict for issue in issues), key=_RANK.__getitem__, default=Verdict.CLEAN)
+
+
+def suspicious(code: str, message: str, offset: int | None = None) -> Issue:
+    """Something that a checkpoint does not need."""
+    return Issue(code=code, verdict=Verdict.SUSPICIOUS, message=message, offset=offset)
+
+
+def unreadable(code: str, message: str, offset: int | None = None) -> Issue:
+    """Something that breaks the format's rules."""
+    return Issue(code=code, verdict=Verdict.UNREADABLE, message=message, offset=offset)
+
+
+def dangerous(code: str, message: str, offset: int | None = None) -> Issue:
+    """Something that reaches for code, or that no honest writer does."""
+    return Issue(code=code, verdict=Verdict.DANGEROUS, message=message, offset=offset)

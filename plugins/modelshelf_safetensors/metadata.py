@@ -100,7 +100,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _version(facts: Mapping[str, str]) -> dict[str, str]:
     key = next((one for one in _VERSIONS if facts.get(one, "").strip()), None)
-    return {} if key is None else {"header_version": facts[key].strip()[:_LONGEST_DETAIL]}
+    return {} if key is None else {"model_version": facts[key].strip()[:_LONGEST_DETAIL]}
 
 
 def _details(facts: Mapping[str, str]) -> dict[str, str]:

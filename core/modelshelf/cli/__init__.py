@@ -79,15 +79,19 @@ def _tell(error: BaseException) -> int:
 def _tell_usage(error: click.ClickException) -> None:
     context = getattr(error, "ctx", None)
     if isinstance(context, click.Context):
-        complain(context.get_usage().removeprefix("Usage: "), label="usage")
+        usage = " ".join(context.get_usage().split())  # click breaks a long one into lines
+        complain(usage.removeprefix("Usage: "), label="usage")
         complain(f"`{context.command_path} --help` tells more")
 
 
 def _run(arguments: list[str]) -> int:
     instruction = os.environ.get(COMPLETION_VARIABLE)
     if instruction:
+        import logging
+
         from click.shell_completion import shell_complete
 
+        logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # nothing beside what was typed
         return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
     # What click's own main() does besides: it turns an interrupt into an empty line and an Abort.
     with cli.make_context(PROGRAM, arguments or ["--help"]) as context:

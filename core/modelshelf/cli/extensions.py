@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
+from modelshelf.logs import configure
 from modelshelf.plugin.call import PluginSet
 from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
 from modelshelf.plugin.report import describe
@@ -56,6 +58,8 @@ def load_extensions(app: App) -> dict[str, Extension]:
     A plugin that fails adds nothing: `modelshelf plugins` tells why. So does a configuration that cannot
     be used: help is shown all the same.
     """
+    if not logging.getLogger("modelshelf").handlers:  # help is shown before the global options are read
+        configure()
     try:
         blocked = app.settings.disable_plugins
     except ModelshelfError:

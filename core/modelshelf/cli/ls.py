@@ -92,8 +92,7 @@ def _show(app: App, registry: ModelRegistry, query: Any) -> None:
 
     models = registry.find_summaries(query)
     if models:
-        default = registry.default()
-        show_table(app.screen, models, default.id if default else None)
+        show_table(app.screen, models, registry)
     elif len(registry):
         complain("no model meets these conditions")
     else:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.screen import Screen
     from modelshelf.model import Finding, ModelConfig
+    from modelshelf.registry import ModelRegistry
     from modelshelf.sealed import Summary
 
 _HEALTH_STYLES = {
@@ -37,8 +38,12 @@ _COLUMNS = (
 _DEFAULT = "*"
 
 
-def show_table(screen: Screen, models: Iterable[Summary], default_id: str | None = None) -> None:
+def show_table(screen: Screen, models: Iterable[Summary], registry: ModelRegistry) -> None:
     """Write one row per model; a star marks the default."""
+    from modelshelf.records import RecordReader
+
+    # The id alone: decoding the default's whole record would cost more than the table.
+    default_id = registry.store.view(lambda state: RecordReader(state).default())
     screen.table(_COLUMNS, [_row(model, default_id) for model in models])
 
 

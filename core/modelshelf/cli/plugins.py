@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
+    from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.report import PluginReport
 
 _STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
@@ -24,20 +25,36 @@ _STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
 def command(app: App, *, as_json: bool) -> int:
     """List the plugins: what each offers, whether it was loaded, and what failed.
 
-    The registry is not opened. Exit code 1: a plugin failed.
+    What failed over single models in scans is told as the store remembers it; `modelshelf scan --force`
+    asks again. Exit code 1: a plugin failed.
     """
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.plugin.report import failed
+    from modelshelf.plugin.report import PluginState, failed
 
     # Descriptors are asked for too, so that a hook which fails when it is called is found here.
     plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
     for hook in ("formats", "serializers", "sources", "stores", "commands"):
         plugins.collect(f"modelshelf_{hook}")
+    remembered = _failures_in_scans(app)
+    for report in plugins.reports:
+        for failure in remembered:
+            if failure.plugin == report.plugin and report.state is not PluginState.DISABLED:
+                report.record(failure.hook, failure.reason, failure.path)
     if as_json:
         app.write_json([_plain(report) for report in plugins.reports])
     else:
         _show(app.screen, plugins.reports)
     return int(bool(failed(plugins.reports)))
+
+
+def _failures_in_scans(app: App) -> list[PluginFailure]:
+    from modelshelf.errors import StoreError
+
+    try:
+        with app.registry(readonly=True) as registry:
+            return registry.scan_failures()
+    except StoreError:  # the plugins are shown whatever the store is like, its own plugin's failure included
+        return []
 
 
 def _plain(report: PluginReport) -> dict[str, object]:

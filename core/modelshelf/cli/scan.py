@@ -80,8 +80,7 @@ def _report(
     from modelshelf.cli.models import show_table
 
     if models:
-        default = registry.default()
-        show_table(screen, models[:_MOST_ROWS], default.id if default else None)
+        show_table(screen, models[:_MOST_ROWS], registry)
         _more(screen, len(models) - _MOST_ROWS, "modelshelf ls")
     _report_findings(screen, models, registry)
     _report_unfinished(screen, stats)

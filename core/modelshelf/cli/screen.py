@@ -31,6 +31,7 @@ class Screen:
     """
 
     def __init__(self) -> None:
+        self._begun = False
         terminal = sys.stdout.isatty()
         self.width = shutil.get_terminal_size().columns if terminal else None
         self.colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -41,8 +42,9 @@ class Screen:
         self._write(styled(text, style) if self.colour else text)
 
     def heading(self, text: str) -> None:
-        """Write a heading, with an empty line before it."""
-        self.line()
+        """Write a heading, with an empty line between it and what stands above."""
+        if self._begun:
+            self.line()
         self.line(text, "bold")
 
     def item(self, text: str) -> None:
@@ -85,6 +87,7 @@ class Screen:
         self._write("\n".join(lines))
 
     def _write(self, text: str) -> None:
+        self._begun = True
         sys.stdout.write(text + "\n")
 
 

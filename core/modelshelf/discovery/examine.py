@@ -25,9 +25,9 @@ from modelshelf.model import (
     merge_metadata,
 )
 from modelshelf.model.converters import as_tuple
+from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import worst_first
 from modelshelf.model.metadata import FIELD_NAMES
-from modelshelf.plugin.report import PluginFailure
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ class Examiner:
     Attributes:
         formats: What the format plugins want to see.
         sources: The sources by name, each of which opens its own artifacts' files.
+        blocked: Names of the plugins that are not to be loaded, here or in a worker process.
     """
 
     def __init__(self, plugins: PluginSet, sources: Mapping[str, Source] | None = None) -> None:
         self._plugins = plugins
+        self.blocked = plugins.blocked
         self.formats = FormatTable.of(plugins.collect("modelshelf_formats"))
         self.sources = make_sources(plugins) if sources is None else sources
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from modelshelf.discovery.examine import HOOK_SECONDS, Examination, Examiner
 from modelshelf.discovery.workers import WorkerPool
 from modelshelf.model import Artifact, Depth, Problem
-from modelshelf.plugin.report import PluginFailure, describe
+from modelshelf.model.failure import PluginFailure
+from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,11 @@ def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: 
 
 
 def examined_by(
-    executor: Executor, batches: Iterator[list[Artifact]], depth: Depth, ahead: int
+    executor: Executor,
+    batches: Iterator[list[Artifact]],
+    depth: Depth,
+    ahead: int,
+    blocked: frozenset[str] = frozenset(),
 ) -> Iterator[Examined]:
     """Examine batches on an executor, at most `ahead` of them at once, and give them back in order.
 
@@ -41,7 +46,7 @@ def examined_by(
     waiting: deque[tuple[list[Artifact], Future[bytes]]] = deque()
 
     def submit(batch: list[Artifact]) -> Future[bytes]:
-        return executor.submit(examine_batch, _packed(batch, depth))
+        return executor.submit(examine_batch, _packed(batch, depth, blocked))
 
     try:
         for batch in batches:
@@ -75,25 +80,25 @@ def _failed(artifact: Artifact, error: Exception) -> Examination:
     return Examination(failures=(failure,), rejected=problem)
 
 
-def _packed(batch: list[Artifact], depth: Depth) -> bytes:
+def _packed(batch: list[Artifact], depth: Depth, blocked: frozenset[str]) -> bytes:
     from modelshelf.discovery.wire import pack_artifacts
 
-    return pack_artifacts(batch, depth)
+    return pack_artifacts(batch, depth, blocked)
 
 
 @lru_cache(maxsize=1)
-def _worker_examiner() -> Examiner:
+def _worker_examiner(blocked: frozenset[str]) -> Examiner:
     from modelshelf.plugin.call import PluginSet
 
-    return Examiner(PluginSet.discover())
+    return Examiner(PluginSet.discover(blocked=blocked))
 
 
 def examine_batch(payload: bytes) -> bytes:
     """Examine packed artifacts with this process's own plugins; runs on any executor."""
     from modelshelf.discovery.wire import pack_examinations, unpack_artifacts
 
-    artifacts, depth = unpack_artifacts(payload)
-    examiner = _worker_examiner()
+    artifacts, depth, blocked = unpack_artifacts(payload)
+    examiner = _worker_examiner(blocked)
     return pack_examinations([examiner.examine(one, depth) for one in artifacts])
 
 
@@ -111,7 +116,9 @@ def fan_out(
         workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
     """
     if executor is not None:
-        yield from examined_by(executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2)
+        yield from examined_by(
+            executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2, blocked=examiner.blocked
+        )
         return
     count = (os.cpu_count() or 1) if workers is None else workers
     if count <= 1 or os.name == "nt":
@@ -128,7 +135,7 @@ def fan_out(
     pool = WorkerPool(count, HOOK_SECONDS)
     finished = False
     try:
-        yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count)
+        yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.blocked)
         finished = True
     finally:
         pool.shutdown(cancel_futures=not finished)

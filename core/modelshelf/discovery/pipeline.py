@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from modelshelf.discovery.examine import Examination, Examiner
-    from modelshelf.plugin.report import PluginFailure
+    from modelshelf.model.failure import PluginFailure
     from modelshelf.store import Store, Transaction
 
 # Left out with a reason, and nobody's fault.
@@ -103,6 +103,7 @@ class Scan:
         self._walk = Walker(examiner.formats.wants)
         self._known: dict[str, Seen] = {}
         self._known_indexes: dict[str, tuple[int, int, int, list[str]]] = {}
+        self._failures: list[PluginFailure] = []
         self._new_indexes: list[tuple[str, ArtifactFile, list[str]]] = []
 
     def run(
@@ -124,6 +125,7 @@ class Scan:
         self._tally.problems += [_plugin_problem(one) for one in failures]
         for source, place in places:
             self._scan_place(source, place, executor, workers)
+        self._remember_failures()
         tally = self._tally
         return DiscoveryStats(
             total_scanned=tally.folders,
@@ -245,6 +247,7 @@ class Scan:
         tally.done += 1
         tally.bytes_read += seen.bytes_read
         tally.problems += [_plugin_problem(one) for one in seen.failures]
+        self._failures += seen.failures
         if admission is None:
             # A file that no format claims by name was looked into by grace; leaving it out is no news.
             named = artifact.named_directly or self._examiner.formats.claims(artifact.weights[0].name)
@@ -276,6 +279,14 @@ class Scan:
         if self._new_indexes:
             self._store.update(partial(_write_indexes, self._new_indexes))
             self._new_indexes = []
+
+    def _remember_failures(self) -> None:
+        """Keep what plugins failed at: a later process tells of it, and an unchanged model is not asked again."""
+        known = self._store.view(lambda state: RecordReader(state).failures())
+        held = [] if self._force else known
+        kept = list({(one.plugin, one.hook, one.reason): one for one in (*self._failures, *held)}.values())
+        if {str(one) for one in kept} != {str(one) for one in known}:
+            self._store.update(lambda state: Records(state).remember_failures(kept))
 
     def _tell(self, path: str, *, finished: bool = False) -> None:
         if self._progress is not None:

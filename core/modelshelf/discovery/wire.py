@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def pack_artifacts(artifacts: Sequence[Artifact], depth: Depth) -> bytes:
-    """Artifacts on their way to another process."""
-    return pack([depth.value, converter().unstructure(list(artifacts), list[Artifact])])
+def pack_artifacts(
+    artifacts: Sequence[Artifact], depth: Depth, blocked: frozenset[str] = frozenset()
+) -> bytes:
+    """Artifacts on their way to another process, with the names of the plugins that it must not load."""
+    return pack([depth.value, sorted(blocked), converter().unstructure(list(artifacts), list[Artifact])])
 
 
-def unpack_artifacts(data: bytes) -> tuple[list[Artifact], Depth]:
+def unpack_artifacts(data: bytes) -> tuple[list[Artifact], Depth, frozenset[str]]:
     """What `pack_artifacts` packed."""
-    depth, artifacts = unpack(data)
-    return converter().structure(artifacts, list[Artifact]), Depth(depth)
+    depth, blocked, artifacts = unpack(data)
+    return converter().structure(artifacts, list[Artifact]), Depth(depth), frozenset(blocked)
 
 
 def pack_examinations(examinations: Sequence[Examination]) -> bytes:

@@ -11,6 +11,7 @@ from modelshelf.model.artifact import (
 )
 from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.event import EventKind, ModelEvent
+from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import Depth, Finding, HealthReport, HealthStatus, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
 from modelshelf.model.query import Query
@@ -36,6 +37,7 @@ __all__ = [
     "ModelMetadata",
     "ModelVersion",
     "Origin",
+    "PluginFailure",
     "Problem",
     "Provenance",
     "Query",

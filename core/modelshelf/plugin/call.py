@@ -16,9 +16,10 @@ from attrs import frozen
 from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
+from modelshelf.model.failure import PluginFailure
 from modelshelf.plugin.fit import misfit
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
-from modelshelf.plugin.report import PluginFailure, PluginReport, describe
+from modelshelf.plugin.report import PluginReport, describe
 from modelshelf.serializer import SerializerType
 from modelshelf.source import SourceType
 from modelshelf.store import StoreType
@@ -62,10 +63,12 @@ class PluginSet:
     Attributes:
         failures: Every failure since the plugins were loaded, load failures included.
         load_failures: Those of loading alone.
+        blocked: Names of the plugins that were not to be loaded.
     """
 
-    def __init__(self, loaded: LoadedPlugins) -> None:
+    def __init__(self, loaded: LoadedPlugins, blocked: frozenset[str] = frozenset()) -> None:
         self._loaded = loaded
+        self.blocked = blocked
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
         self.load_failures = tuple(self.failures)
         for failure in self.load_failures:
@@ -74,7 +77,8 @@ class PluginSet:
     @classmethod
     def discover(cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = ()) -> PluginSet:
         """Load every installed plugin, and those passed in; blocked ones are named but not imported."""
-        return cls(load([*find(), *given(extra)], frozenset(blocked) | blocked_names()))
+        named = frozenset(blocked) | blocked_names()
+        return cls(load([*find(), *given(extra)], named), named)
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
+
+from modelshelf.model import PluginFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,29 +22,6 @@ class PluginState(Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-@frozen(kw_only=True)
-class PluginFailure:
-    """One failure of one plugin.
-
-    Attributes:
-        plugin: Display name, ``distribution[entry]``.
-        version: Version of the plugin's distribution, or None.
-        hook: The hook that failed, or ``load``.
-        reason: What happened, in one line.
-        path: The artifact that the hook was called for, or None.
-    """
-
-    plugin: str
-    version: str | None
-    hook: str
-    reason: str
-    path: str | None = None
-
-    def __str__(self) -> str:
-        version = f" {self.version}" if self.version else ""
-        return f"{self.plugin}{version}: {self.hook}: {self.reason}"
 
 
 @define(kw_only=True)

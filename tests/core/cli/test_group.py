@@ -163,7 +163,7 @@ def lab(project, tmp_path, monkeypatch):
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mylab\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[modelshelf]\nlab = mylab\nbroken = mylab_broken\n")
-    (site / "mylab_broken.py").write_text("raise RuntimeError('broken on import')\n")
+    (site / "mylab_broken.py").write_text("raise RuntimeError('broken\\x1b on import')\n")
     (site / "mylab.py").write_text(
         "import sys, time\n"
         "import click\n"
@@ -199,6 +199,18 @@ def test_another_distributions_command_is_shown_and_run(lab):
     assert lab.run("hello").out == "hello\\x1b[2J\n"
 
 
+def test_a_plugin_that_fails_spoils_neither_help_nor_completion(lab):
+    helped = lab.start("--help")
+    out, err = helped.communicate(timeout=30)
+    assert helped.returncode == 0
+    assert "hello" in out
+    failure = r"plugin failed: mylab[broken] 1.0: load: RuntimeError: broken\x1b on import"
+    assert err == f"modelshelf: warning: {failure}\n"
+    completion = {"_MODELSHELF_COMPLETE": "bash_complete", "COMP_WORDS": "modelshelf hel", "COMP_CWORD": "1"}
+    completed = lab.start(env={**os.environ, **completion})
+    assert completed.communicate(timeout=30) == ("plain,hello\n", "")
+
+
 def test_a_built_in_command_cannot_be_replaced(lab):
     assert lab.run("ls", "--json").json == []
 
@@ -221,7 +233,7 @@ def test_a_command_that_cannot_be_loaded_names_its_plugin(lab, name):
 def test_a_plugin_that_fails_is_listed_with_its_reason_and_exit_code_1(lab):
     outcome = lab.run("plugins")
     assert outcome.code == 1
-    assert "mylab[broken] 1.0: load: RuntimeError: broken on import" in outcome.out
+    assert "mylab[broken] 1.0: load: RuntimeError: broken\\x1b on import" in outcome.out
 
 
 def test_an_interrupt_is_one_line_and_exit_code_130(lab):

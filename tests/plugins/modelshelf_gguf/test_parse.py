@@ -75,7 +75,8 @@ def test_every_value_type_is_read_in_every_version_and_byte_order(tmp_path, vers
         "a.words": ("one", "", "three"),
         "a.nothing": (),
     }
-    assert [(one.name, one.shape, one.type_name, one.offset) for one in header.tensors] == [("t", (8, 4), "F32", 0)]
+    (one,) = header.tensors
+    assert (one.name, one.shape, one.type_name, one.offset) == ("t", (8, 4), "F32", 0)
 
 
 def test_large_arrays_are_counted_and_not_kept(tmp_path):
@@ -94,7 +95,8 @@ def test_large_arrays_are_counted_and_not_kept(tmp_path):
 
 def test_nested_arrays_are_read_and_said_to_be_refused_elsewhere(tmp_path):
     inner = [(forge.U8, [1, 2]), (forge.STRING, [b"three"])]
-    path = save(tmp_path, file([pair(b"a.nested", forge.ARRAY, (forge.ARRAY, inner)), pair(b"b", forge.U8, 1)]))
+    nested = pair(b"a.nested", forge.ARRAY, (forge.ARRAY, inner))
+    path = save(tmp_path, file([nested, pair(b"b", forge.U8, 1)]))
     assert parsed(path).fields["a.nested"].value == ((1, 2), ("three",))
     assert parsed(path).fields["b"].value == 1
     assert status_and_codes(path) == (HealthStatus.DEGRADED, {"nested-array"})
@@ -137,7 +139,8 @@ def one_tensor(name=b"t", shape=(32,), kind=0, offset=0, data=F32_ROW, fields=()
 
 
 ALIGN_13 = pair(b"general.alignment", forge.U32, 13)
-TWO_HUGE = [tensor(b"t", (0x7FFFFFFFFFFFFFC0,), 24, 0), tensor(b"u", (0x7FFFFFFFFFFFFFC0,), 24, 0x7FFFFFFFFFFFFFC0)]
+HUGE = 0x7FFFFFFFFFFFFFC0
+TWO_HUGE = [tensor(b"t", (HUGE,), 24, 0), tensor(b"u", (HUGE,), 24, HUGE)]
 
 REFUSED = {
     "magic FUGG": (b"FUGG" + preamble()[4:], "bad-magic"),
@@ -381,11 +384,11 @@ def small_model(tmp_path_factory):
 
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_mutated_header_is_judged_without_a_crash_and_loads_when_called_healthy(tmp_path, small_model, data):
+def test_a_mutated_header_that_is_called_healthy_loads(tmp_path, small_model, data):
     content = bytearray(small_model)
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, 1400))
-        content[position] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from([0, 1, 7, 8, 9, 127, 255])))
+        content[position] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from([0, 1, 8, 9, 255])))
     path = save(tmp_path, bytes(content[: data.draw(st.sampled_from([len(content), len(content) - 1, 900]))]))
     result = verdict(path)
     if result.status is HealthStatus.HEALTHY:
@@ -396,8 +399,13 @@ def test_a_mutated_header_is_judged_without_a_crash_and_loads_when_called_health
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tail=st.binary(max_size=300), tensors=st.integers(0, 3), fields=st.integers(0, 5), order=st.sampled_from("<>"))
-def test_any_bytes_behind_the_preamble_give_a_header_and_no_exception(tmp_path, tail, tensors, fields, order):
+@given(
+    tail=st.binary(max_size=300),
+    tensors=st.integers(0, 3),
+    fields=st.integers(0, 5),
+    order=st.sampled_from("<>"),
+)
+def test_any_bytes_behind_the_preamble_give_a_header(tmp_path, tail, tensors, fields, order):
     path = save(tmp_path, b"GGUF" + struct.pack(order + "IQQ", 3, tensors, fields) + tail)
     header = parsed(path)
     assert header.fault is not None or len(header.fields) == fields

@@ -1,0 +1,158 @@
+"""What the JSON files beside the weights say: ``config.json`` and its kin.
+
+Keys are those that transformers' configuration classes write, under their older names too, Mistral's and
+Meta's ``params.json``, diffusers' ``model_index.json`` and PEFT's ``adapter_config.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelshelf.model import ModelMetadata, Origin
+from modelshelf_companions.json_text import count, text, texts
+
+Members = Mapping[str, Any]
+
+COUNTS: dict[str, tuple[str, ...]] = {
+    "context_length": (
+        "max_position_embeddings",
+        "n_positions",
+        "max_sequence_length",
+        "max_seq_len",
+        "seq_length",
+        "max_seq_length",
+        "n_ctx",
+    ),
+    "embedding_length": ("hidden_size", "n_embd", "d_model", "dim"),
+    "block_count": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "head_count": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "head_count_kv": (
+        "num_key_value_heads",
+        "n_kv_heads",
+        "num_kv_heads",
+        "n_head_kv",
+        "multi_query_group_num",
+    ),
+    "vocab_size": ("vocab_size", "padded_vocab_size"),
+}
+"""The keys of each field that is a count, the most common first."""
+
+_NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
+"""Where multimodal models keep the language model's part."""
+
+
+def from_config(members: Members, file: str) -> ModelMetadata:
+    """Read ``config.json`` or ``params.json``."""
+    parts = _language_parts(members)
+    values: dict[str, Any] = {}
+    keys: dict[str, str] = {}
+    for name, candidates in COUNTS.items():
+        found = next(
+            ((key, number) for part in parts for key in candidates if (number := count(part.get(key)))), None
+        )
+        if found is not None:
+            keys[name], values[name] = f"{file} {found[0]}", found[1]
+    # A diffusers component and its pipeline name their class instead.
+    classes = texts(members.get("architectures")) or texts(members.get("_class_name")) or (None,)
+    dtype = next(
+        (told for part in parts if (told := text(part.get("torch_dtype")) or text(part.get("dtype")))), None
+    )
+    details = {"torch_dtype": dtype, "transformers_version": text(members.get("transformers_version"))}
+    return ModelMetadata.told(
+        Origin.CONFIG,
+        file,
+        architecture=text(members.get("model_type")) or classes[0],
+        quantization=_quantization(parts),
+        details={key: value for key, value in details.items() if value is not None},
+        **values,
+    ).cite(**keys)
+
+
+def from_tokenizer_config(members: Members, file: str) -> ModelMetadata:
+    """Read ``tokenizer_config.json``; of a chat template only whether there is one."""
+    template = members.get("chat_template")
+    return ModelMetadata.told(
+        Origin.CONFIG,
+        file,
+        tokenizer=text(members.get("tokenizer_class")),
+        chat_template=True if isinstance(template, str | list) and template else None,
+    )
+
+
+def from_adapter_config(members: Members, file: str) -> ModelMetadata:
+    """Read PEFT's ``adapter_config.json``."""
+    kind = text(members.get("peft_type"))
+    details = {"adapter": kind.lower() if kind else None, "adapter_rank": count(members.get("r"))}
+    return ModelMetadata.told(
+        Origin.CONFIG,
+        file,
+        base_model=texts(members.get("base_model_name_or_path")),
+        details={key: value for key, value in details.items() if value is not None},
+    )
+
+
+def from_pipeline(members: Members, file: str) -> ModelMetadata:
+    """Read diffusers' ``model_index.json``."""
+    return ModelMetadata.told(Origin.CONFIG, file, architecture=text(members.get("_class_name")))
+
+
+def nothing(_: Members, file: str) -> ModelMetadata:
+    """Tell nothing of a file that is only checked to be sound."""
+    return ModelMetadata.told(Origin.CONFIG, file)
+
+
+READERS: dict[str, Callable[[Members, str], ModelMetadata]] = {
+    "config.json": from_config,
+    "params.json": from_config,
+    "model_index.json": from_pipeline,
+    "adapter_config.json": from_adapter_config,
+    "tokenizer_config.json": from_tokenizer_config,
+    "generation_config.json": nothing,
+}
+"""What reads each JSON companion, the one that is believed first at the top."""
+
+
+def wrong_types(members: Members) -> tuple[str, ...]:
+    """Keys of a ``config.json`` that should hold a count or a text and hold something else."""
+    counts = {key for keys in COUNTS.values() for key in keys}
+    return tuple(
+        key
+        for key, value in members.items()
+        if value is not None
+        and (
+            (key in counts and (isinstance(value, bool) or not isinstance(value, int | list)))
+            or (key == "model_type" and not isinstance(value, str))
+        )
+    )
+
+
+def _language_parts(members: Members) -> list[Members]:
+    """The object itself and the parts of it that describe a language model, outermost first."""
+    parts = [members]
+    for part in parts:
+        parts += [inner for key in _NESTED if isinstance(inner := part.get(key), dict)]
+    return parts
+
+
+def _quantization(parts: list[Members]) -> str | None:
+    for part in parts:
+        told = part.get("quantization_config")
+        if isinstance(told, dict):
+            return _by_method(told)
+        told = part.get("quantization")
+        if isinstance(told, dict) and (bits := count(told.get("bits"))):
+            return f"MLX-{bits}bit"
+    return None
+
+
+def _by_method(told: Members) -> str | None:
+    method = text(told.get("quant_method")) or text(told.get("quant_algo"))
+    if method is None:
+        return None
+    if method.lower() == "bitsandbytes":
+        kind = text(told.get("bnb_4bit_quant_type")) or "FP4"  # the library's own default
+        return f"BNB-{kind.upper()}" if told.get("load_in_4bit") is True else "BNB-INT8"
+    bits = count(told.get("bits")) or count(told.get("w_bit"))
+    name = method if method.lower() == "compressed-tensors" else method.upper()
+    return name if bits is None else f"{name}-{bits}bit"

@@ -1,0 +1,291 @@
+"""What a stream does to an unpickler's stack, memo and marks, held symbolically: nothing is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelshelf_pytorch import calls, rebuild
+from modelshelf_pytorch.allowlist import ALLOWED, NUMPY, TORCHSCRIPT, modern
+from modelshelf_pytorch.outcome import Dialect, Outcome
+from modelshelf_pytorch.pickle_opcodes import KEEP, Window, decoded
+from modelshelf_pytorch.symbols import Blob, GlobalUse, Made, Mapping, Tensor
+from modelshelf_pytorch.verdict import Issue, Verdict
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+_MOST_ISSUES = 64
+_MOST_GLOBALS = 10_000
+_SHORTEST_SUSPECT = 4  # bytes; b"\x80\x04N." is the shortest pickle with a protocol
+LONGEST_NAME = 4096  # bytes of a module's or attribute's name
+
+
+class Broken(Exception):  # noqa: N818  # no error of a caller's: it ends one stream's interpretation
+    """The stream cannot be followed any further."""
+
+    def __init__(self, code: str, message: str, verdict: Verdict = Verdict.UNREADABLE) -> None:
+        super().__init__(message)
+        self.code = code
+        self.verdict = verdict
+
+
+class Stopped(Exception):  # noqa: N818  # likewise
+    """The stream's STOP was reached."""
+
+
+class State:
+    """The state of one stream's interpretation, and what its opcodes can do to it.
+
+    Args:
+        reader: The file.
+        start: File offset of the first opcode.
+        limit: File offset that the stream must not pass.
+        dialect: Whose pickle it is.
+
+    Attributes:
+        window: The bytes being looked at.
+        outcome: What the stream told so far.
+        dialect: Whose pickle it is.
+        position: File offset of the opcode being looked at.
+        following: File offset after it.
+        stack: Values since the last mark.
+        marks: The stacks below each open mark.
+        memo: Values by memo index.
+        objects: Containers and calls so far.
+        frame_end: File offset where the current frame ends, or 0.
+    """
+
+    def __init__(self, reader: FileReader, start: int, limit: int, dialect: Dialect) -> None:
+        self.window = Window(reader, start, limit)
+        self.outcome = Outcome(start, start)
+        self.dialect = dialect
+        self.position = start
+        self.following = start
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.objects = 0
+        self.frame_end = 0
+        self._named: dict[tuple[str, str], GlobalUse] = {}
+
+    def note(self, code: str, verdict: Verdict, message: str, offset: int | None = None) -> None:
+        """Keep an issue at the opcode being looked at."""
+        if len(self.outcome.issues) < _MOST_ISSUES:
+            place = self.position if offset is None else offset
+            self.outcome.issues.append(Issue(code=code, verdict=verdict, message=message, offset=place))
+
+    def note_frame(self, what: str) -> None:
+        """Keep the issue that frames and opcodes disagree."""
+        self.note(
+            "frame-mismatch",
+            Verdict.DANGEROUS,
+            f"the pickle's frames do not fit its opcodes ({what}): unpicklers read such a stream in "
+            "different ways, which hides what it does; do not load it",
+        )
+
+    def put(self, index: int, value: Any) -> None:
+        """Set a memo entry."""
+        if index > 1 << 16 and index > 4 * (self.position - self.outcome.start):
+            self.note(
+                "memory-bomb",
+                Verdict.DANGEROUS,
+                f"memo index {index} in so short a stream makes the C unpickler reserve {16 * index} bytes",
+            )
+        self.memo[index] = value
+
+    def text(self, value: Any) -> None:
+        """Push a string and keep it for a second look where it could hold a pickle."""
+        if type(value) is Blob or len(value) >= _SHORTEST_SUSPECT:
+            where = value.offset if type(value) is Blob else self.following - len(value)
+            self.outcome.suspects.append((where, value))
+        self.stack.append(value)
+
+    def from_python2(self, value: bytes | Blob) -> bytes | str | Blob:
+        """A Python 2 string: unpicklers decode it, torch as UTF-8, and refuse it where that fails."""
+        if isinstance(value, Blob):
+            return value
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            self.note(
+                "python2-bytes",
+                Verdict.SUSPICIOUS,
+                "holds bytes as Python 2 wrote them, which torch and pickle refuse without another encoding",
+            )
+            return value
+
+    def pop_marked(self) -> list[Any]:
+        """The values since the last mark, taken off."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def imported(self, module: bytes | str, name: bytes | str) -> GlobalUse:
+        """Name a global: look it up in the allowlist, import nothing."""
+        written = (_name(module), _name(name))
+        known = self._named.get(written)
+        if known is not None:
+            return known
+        module, name = modern(*written)
+        script = self.dialect is Dialect.TORCHSCRIPT and _is_torchscript(module, name)
+        numpy = (module, name) in NUMPY
+        found = GlobalUse(module, name, self.position, script or (module, name) in ALLOWED)
+        found.build = (
+            calls.plain(found) if script or numpy else calls.builder_of(found) if found.allowed else None
+        )
+        self._named[written] = found
+        if len(self.outcome.globals) < _MOST_GLOBALS:
+            self.outcome.globals.append(found)
+        if numpy:
+            self._note_numpy(module, name)
+        elif not found.allowed:
+            self._note_refused(module, name)
+        return found
+
+    def _note_numpy(self, module: str, name: str) -> None:
+        if all(issue.code != "numpy-global" for issue in self.outcome.issues):
+            self.note(
+                "numpy-global",
+                Verdict.SUSPICIOUS,
+                f"names {module}.{name}: it rebuilds numpy arrays, which torch's weights_only mode refuses",
+            )
+
+    def _note_refused(self, module: str, name: str) -> None:
+        self.note(
+            "unsafe-global",
+            Verdict.DANGEROUS,
+            f"names {module}.{name}, which is outside the allowlist of torch's weights_only loading: "
+            "unpickling it may run any code; do not load it unless you trust who made it",
+        )
+
+    def call(self, function: Any, arguments: Any) -> Any:
+        """What calling `function` gives; a call that is not allowed gives something opaque."""
+        if type(function) is not GlobalUse:
+            self._note_call(function)
+            return Made(function, arguments)
+        function.called = True
+        build = function.build
+        if build is not None:
+            try:
+                return build(arguments)
+            except rebuild.BadArgumentsError as error:
+                self.note_arguments(function, str(error))
+        elif function.allowed:
+            self.note_arguments(function, "a call, which no checkpoint makes")
+        return Made(function, arguments)
+
+    def note_arguments(self, function: GlobalUse, what: str) -> None:
+        """Keep the issue of a call that the real function would refuse."""
+        self.note(
+            "bad-arguments",
+            Verdict.UNREADABLE,
+            f"{function.module}.{function.name} is given {what}: torch would refuse to load it",
+        )
+
+    def _note_call(self, function: Any) -> None:
+        maker = function.maker if type(function) is Made else function
+        name = (
+            f"what {maker.module}.{maker.name} gives"
+            if type(maker) is GlobalUse
+            else f"a {type(function).__name__}"
+        )
+        self.note("unsafe-call", Verdict.DANGEROUS, f"calls {name}, which no checkpoint does; do not load it")
+
+    def persistent(self, identity: Any) -> Any:
+        """The storage that a persistent id names."""
+        try:
+            found = calls.storage(identity, self.position)
+        except rebuild.BadArgumentsError as error:
+            self.note("bad-persistent-id", Verdict.UNREADABLE, f"{error}: torch would refuse to load it")
+            return Made("persistent id", identity)
+        self.outcome.storages.append(found)
+        return found
+
+    def gather(self, count: int) -> None:
+        """Make a tuple of the last `count` values."""
+        items = tuple(self.stack[-count:])
+        if len(items) < count:
+            raise IndexError
+        self.stack[-count:] = [items]
+        self.objects += 1
+
+    def push(self, value: Any) -> None:
+        """Push a value that counts as an object made."""
+        self.stack.append(value)
+        self.objects += 1
+
+    def extend(self, target: Any, items: list[Any]) -> None:
+        """Append to a list; to anything else is an issue."""
+        if type(target) is list:
+            target.extend(items)
+        elif type(target) is Made:
+            target.items = (target.items or []) + items if len(items) < KEEP else items
+            self.refuse_target("APPEND", target)
+        else:
+            self.refuse_target("APPEND", target)
+
+    def set_items(self, target: Any, items: list[Any]) -> None:
+        """Set keys and values of a dict; of anything else is an issue."""
+        if len(items) % 2:
+            raise Broken("pickle-malformed", "an odd number of keys and values")
+        if type(target) is not Mapping:
+            self.refuse_target("SETITEM", target)
+            return
+        self.check_keys(items[::2])
+        target.flat.extend(items)
+
+    def check_keys(self, keys: list[Any]) -> None:
+        """Keep an issue where a key cannot be one."""
+        for key in keys:
+            if type(key) is not str and not calls.hashable(key):
+                self.note(
+                    "pickle-malformed", Verdict.UNREADABLE, "a dict or set is given a key that cannot be one"
+                )
+                return
+
+    def refuse_target(self, opcode: str, target: Any) -> None:
+        """An item set on anything but a plain container runs that object's own methods."""
+        verdict = Verdict.DANGEROUS if type(target) in {Made, GlobalUse} else Verdict.UNREADABLE
+        what = described(target)
+        self.note("bad-target", verdict, f"{opcode} on {what}, which torch's weights_only loading refuses")
+
+    def build_made(self, target: Made, state: Any) -> None:
+        """Give a made object its state."""
+        if target.maker.path == ("torch", "Tensor"):
+            # Very old checkpoints make an empty tensor and set its storage, offset, shape and stride.
+            try:
+                self.stack[-1] = rebuild.view(
+                    *rebuild.arity((*rebuild.arity(state, 4)[:1], None, *state[1:]), 5)
+                )
+            except rebuild.BadArgumentsError as error:
+                self.note("bad-arguments", Verdict.UNREADABLE, f"a tensor is given {error}")
+        elif target.maker.path in ALLOWED:
+            self.note("bad-target", Verdict.UNREADABLE, f"BUILD on {described(target)}, which takes no state")
+        target.state = state
+
+
+def described(value: Any) -> str:
+    """What a message calls a value."""
+    if type(value) is Made and type(value.maker) is GlobalUse:
+        return f"what {value.maker.module}.{value.maker.name} gives"
+    if type(value) is GlobalUse:
+        return f"{value.module}.{value.name}"
+    return "a Tensor" if type(value) is Tensor else f"a {type(value).__name__.lower()}"
+
+
+def is_name(data: bytes) -> bool:
+    """Whether bytes are a dotted name."""
+    try:
+        return all(part.isidentifier() for part in data.decode("ascii").split("."))
+    except UnicodeDecodeError:
+        return False
+
+
+def _name(data: bytes | str) -> str:
+    if len(data) > LONGEST_NAME:
+        raise Broken("pickle-malformed", f"a global whose name has {len(data)} characters")
+    return decoded(data) if isinstance(data, bytes) else data
+
+
+def _is_torchscript(module: str, name: str) -> bool:
+    return module == "__torch__" or module.startswith("__torch__.") or (module, name) in TORCHSCRIPT

@@ -1,0 +1,121 @@
+"""The tricks that a ZIP archive's headers can play: entries that differ from their local headers, and more.
+
+Source: PKWARE APPNOTE 6.3.10 (sections 4.3 to 4.5), and advisories against scanners that trusted one header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from modelshelf_pytorch.verdict import Issue, dangerous
+from modelshelf_pytorch.zipread import (
+    DEFLATED,
+    ENCRYPTION,
+    LOCAL,
+    MAX32,
+    STORED,
+    UTF8,
+    Directory,
+    Member,
+    broken,
+)
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+_STREAMED, _PATCHED = 0x8, 0x20
+_SYMLINK, _TYPE_MASK = 0o120000, 0o170000
+_FOLDER = 0x10
+_RATIO = 1100  # deflate cannot do better than 1032 to 1
+_BOMB = 1 << 30
+
+
+def directory_issues(directory: Directory) -> Iterator[Issue]:
+    """What is wrong with the entries as the directory itself tells them."""
+    seen: set[str] = set()
+    for member in directory.members:
+        folded = member.name.casefold()
+        if folded in seen:
+            message = f"two members are called {member.name!r}: readers differ on which counts"
+            yield dangerous("zip-duplicate-name", message, member.header)
+        seen.add(folded)
+        yield from _name_issues(member)
+        yield from _flag_issues(member)
+        yield from _size_issues(member)
+    yield from _layout_issues(directory.members, directory.start)
+
+
+def _name_issues(member: Member) -> Iterator[Issue]:
+    name = member.name
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or "\0" in name or ":" in parts[0]:
+        message = f"a member is called {name!r}, which leads outside the archive"
+        yield dangerous("zip-unsafe-path", message, member.header)
+    if member.attributes >> 16 & _TYPE_MASK == _SYMLINK:
+        yield dangerous("zip-unsafe-path", f"the member {name!r} is a symbolic link", member.header)
+
+
+def _flag_issues(member: Member) -> Iterator[Issue]:
+    if member.flags & (_PATCHED | ENCRYPTION & ~1):
+        flags = f"flags {member.flags:#06x}, at which scanners give up and torch does not"
+        yield dangerous("zip-odd-flags", f"the member {member.name!r} sets {flags}", member.header)
+    if member.attributes & _FOLDER and member.size:
+        message = f"the member {member.name!r} is marked as a folder and holds data"
+        yield dangerous("zip-odd-flags", message, member.header)
+
+
+def _size_issues(member: Member) -> Iterator[Issue]:
+    if member.method == STORED and member.size != member.packed and not member.encrypted:
+        sizes = f"{member.size} bytes and takes {member.packed}"
+        yield dangerous("zip-forged-size", f"the stored member {member.name!r} claims {sizes}", member.header)
+    if member.method == DEFLATED and member.size > max(_RATIO * member.packed, 1 << 16):
+        sizes = f"{member.size} bytes deflated to {member.packed}, which deflate cannot do"
+        yield dangerous("zip-forged-size", f"the member {member.name!r} claims {sizes}", member.header)
+
+
+def _layout_issues(members: tuple[Member, ...], start: int) -> Iterator[Issue]:
+    end = 0
+    for member in sorted(members, key=lambda one: one.header):
+        if member.header < end:
+            yield dangerous("zip-overlap", f"the member {member.name!r} overlaps another", member.header)
+        if end == 0 and member.header != 0:
+            yield dangerous("zip-prefix", f"{member.header} bytes precede the archive's first member", 0)
+        end = member.header + LOCAL.size + len(member.raw_name) + member.packed
+        if end > start:
+            yield dangerous("zip-overlap", f"the member {member.name!r} reaches past the data", member.header)
+    packed = sum(member.packed for member in members if member.method == DEFLATED)
+    inflated = sum(member.size for member in members if member.method == DEFLATED)
+    if inflated > _BOMB and inflated > 100 * packed:
+        yield dangerous("zip-bomb", f"{packed} bytes inflate to {inflated}")
+
+
+def local_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
+    """How a member's local header differs from its entry in the directory.
+
+    Raises:
+        ReadError: There is no local header there.
+    """
+    head = reader.read_up_to(member.header, LOCAL.size + len(member.raw_name))
+    if len(head) < LOCAL.size or head[:4] != b"PK\x03\x04":
+        raise broken(reader, f"no local header for the member {member.name!r}", member.header)
+    _, _, flags, method, _, _, crc, packed, size, name_length, _ = LOCAL.unpack_from(head)
+    if name_length != len(member.raw_name) or head[LOCAL.size :] != member.raw_name:
+        shown = reader.read_up_to(member.header + LOCAL.size, name_length).decode("utf-8", "replace")
+        message = f"the directory calls a member {member.name!r}, its own header {shown!r}: readers differ"
+        yield dangerous("zip-name-mismatch", message, member.header)
+    streamed = bool(flags & _STREAMED)
+    differ = []
+    if method != member.method or (flags ^ member.flags) & ~UTF8 & ~_STREAMED:
+        differ.append("flags or method")
+    if any(
+        told not in (real, MAX32) and not (streamed and told == 0)
+        for told, real in ((packed, member.packed), (size, member.size))
+    ):
+        differ.append("size")
+    if crc != member.crc and not (streamed and crc == 0):
+        differ.append("checksum")
+    if differ:
+        what = f"another {' and '.join(differ)} than the directory tells"
+        message = f"the member {member.name!r} has in its own header {what}: readers differ on which counts"
+        yield dangerous("zip-header-mismatch", message, member.header)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import gguf
+import pytest
+
+from modelshelf.model import HealthStatus
+from modelshelf_gguf.header import TensorInfo
+from modelshelf_gguf.quantization import _FALLBACKS, _FAMILIES, quantization_of
+from modelshelf_gguf.tables import FILE_TYPES, TENSOR_TYPES
+from tests.plugins.modelshelf_gguf.forge import verdict, write_llama
+
+NUMBERS = {one.name: number for number, one in TENSOR_TYPES.items()}
+NORM = ("F32", (4096,))
+
+
+def tensors(*kinds):
+    for index, (name, shape) in enumerate(kinds):
+        yield TensorInfo(f"t{index}", shape, NUMBERS[name], 0, math.prod(shape), 0)
+
+
+def named(declared, *kinds):
+    return quantization_of(declared, tensors(*kinds)).name
+
+
+@pytest.mark.parametrize(
+    ("declared", "kinds"),
+    [
+        ("Q4_K_M", [("Q4_K", (256, 900)), ("Q6_K", (256, 100)), NORM]),
+        ("Q4_K_M", [("Q4_K", (256, 100)), ("Q6_K", (256, 900))]),
+        ("Q4_K_M", [("Q5_0", (256, 900)), ("Q8_0", (256, 100))]),
+        ("Q4_K_S", [("F16", (256, 900)), ("Q4_K", (256, 100))]),
+        ("Q8_0", [("Q8_0", (256, 9)), NORM]),
+        ("F16", [("F16", (256, 9)), NORM]),
+        ("BF16", [("BF16", (256, 9)), NORM]),
+        ("F32", [("F32", (256, 9))]),
+        ("MXFP4_MOE", [("MXFP4", (256, 9)), ("Q8_0", (256, 2))]),
+        ("IQ2_XS", [("IQ2_XS", (256, 9)), ("Q4_K", (256, 2))]),
+        ("Q3_K_L", [("Q3_K", (256, 9)), ("Q5_K", (256, 2)), ("Q6_K", (256, 2))]),
+    ],
+)
+def test_a_declared_name_stands_where_the_tensors_fit_it(declared, kinds):
+    assert named(declared, *kinds) == declared
+
+
+@pytest.mark.parametrize(
+    ("declared", "kinds", "name"),
+    [
+        ("Q4_K_M", [("Q8_0", (256, 9)), NORM], "Q8_0"),
+        ("Q4_K_M", [("Q8_0", (256, 9)), ("Q4_K", (256, 1))], "Q8_0"),
+        ("F16", [("Q4_0", (256, 9)), ("F16", (256, 1))], "Q4_0"),
+        ("F16", [("BF16", (256, 9))], "BF16"),
+        ("F32", [("F16", (256, 9)), NORM], "F16"),
+        ("Q8_0", [("F16", (256, 9)), NORM], "F16"),
+        ("Q2_K", [("Q6_K", (256, 9))], "Q6_K"),
+    ],
+)
+def test_the_tensors_decide_where_they_contradict_the_declared_name(declared, kinds, name):
+    judged = quantization_of(declared, tensors(*kinds))
+    assert (judged.name, judged.contradicted) == (name, True)
+
+
+def test_without_a_declared_name_the_type_of_most_elements_is_told():
+    assert named(None, ("Q4_K", (256, 9)), ("Q6_K", (256, 2)), ("F32", (9999,))) == "Q4_K"
+
+
+def test_vectors_decide_only_where_there_is_nothing_else():
+    assert named(None, ("F32", (99_999,)), ("Q8_0", (32, 1))) == "Q8_0"
+    assert named(None, ("F32", (64,))) == "F32"
+
+
+def test_nothing_is_told_of_no_tensors():
+    assert named("Q4_K_M") is None
+
+
+def test_every_mixture_is_made_of_known_types():
+    assert _FAMILIES.keys() <= set(FILE_TYPES.values())
+    assert {one for family in _FAMILIES.values() for one in family} <= NUMBERS.keys()
+    assert _FALLBACKS.keys() | set(_FALLBACKS.values()) <= NUMBERS.keys()
+
+
+def test_a_wrong_file_type_in_a_written_file_is_an_info_and_stays_healthy(tmp_path):
+    path = write_llama(tmp_path / "m.gguf", file_type=gguf.LlamaFileType.MOSTLY_Q4_K_M)
+    result = verdict(path)
+    assert result.metadata.quantization == "Q8_0"
+    assert result.metadata.provenance["quantization"].detail == "tensor table"
+    assert result.status is HealthStatus.HEALTHY
+    assert "Q4_K_M" in result.finding("file-type-contradicted").message
+
+
+def test_a_written_file_without_file_type_takes_its_tensors_type(tmp_path):
+    result = verdict(write_llama(tmp_path / "m.gguf", file_type=None))
+    assert (result.metadata.quantization, result.codes) == ("Q8_0", set())

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from modelshelf_safetensors import canonical
+from modelshelf_safetensors.canonical import parse_canonical
+from modelshelf_safetensors.from_json import parse_json
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
+SHAPES = st.lists(st.integers(0, 5), max_size=3)
+TYPES = st.sampled_from([np.float32, np.float16, np.int64, np.uint8, np.bool_])
+TENSORS = st.dictionaries(
+    NAMES.filter(lambda name: name != "__metadata__"), st.tuples(SHAPES, TYPES), max_size=6
+)
+
+
+def text_of(file: bytes) -> str:
+    return file[8 : 8 + int.from_bytes(file[:8], "little")].decode()
+
+
+def columns(header):
+    return (header.names, header.layouts, header.begins, header.ends, header.metadata, header.findings)
+
+
+def both(text: str):
+    length = len(text.encode())
+    return parse_canonical(text, length), parse_json(text, length, "header")
+
+
+@given(TENSORS, st.none() | st.dictionaries(NAMES, NAMES, min_size=1, max_size=3))
+@settings(deadline=None, max_examples=150)
+def test_what_the_reference_writes_reads_the_same_both_ways(tensors, metadata):
+    file = save({name: np.zeros(shape, kind) for name, (shape, kind) in tensors.items()}, metadata)
+    fast, slow = both(text_of(file))
+    if fast is not None:
+        assert columns(fast) == columns(slow)
+
+
+def test_the_reference_writer_is_read_without_a_json_parser():
+    tensors = {f"layers.{at}.weight": np.zeros((2, at), np.float32) for at in range(40)}
+    fast, slow = both(text_of(save(tensors, {"format": "pt"})))
+    assert fast is not None
+    assert columns(fast) == columns(slow)
+
+
+def test_blocks_join_without_a_seam(monkeypatch):
+    text = text_of(save({f"t{at}": np.zeros(at + 1, np.float32) for at in range(50)}))
+    whole = columns(parse_canonical(text, len(text)))
+    for size in (0, 1, 17, 100, 500):
+        monkeypatch.setattr(canonical, "_BLOCK", size)
+        assert columns(parse_canonical(text, len(text))) == whole
+
+
+GOOD = text_of(save({"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.uint8)}, {"k": "v"})).rstrip(" ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"a":', '"a" :'),
+        ('"a":', '"\\u0061":'),
+        ('"a":', '"\x01":'),
+        ('"b":', '"a":'),
+        ('"b":', '"__metadata__":'),
+        ("[0,24]", "[00,24]"),
+        ("[0,24]", "[0,24,24]"),
+        ("[0,24]", "[0, 24]"),
+        ("[24,28]", "[25,29]"),
+        ("[24,28]", "[24,28],[28,28]"),
+        ("[2,3]", "[2,03]"),
+        ("[2,3]", "[2,-3]"),
+        ("[2,3]", "[6.0]"),
+        ("[2,3]", "[2,3,]"),
+        ('"F32"', '"F99"'),
+        ('"F32"', '"f32"'),
+        ("}}", "},}"),
+        ('{"k":"v"}', '{"k":1}'),
+        ('{"k":"v"}', '{"k":"v","k":"w"}'),
+        ('{"k":"v"}', "null"),
+        ('{"k":"v"}', '{"k":"\\ud800"}'),
+    ],
+)
+def test_anything_else_is_left_to_the_json_reader(old, new):
+    assert parse_canonical(GOOD, len(GOOD)) is not None
+    assert old in GOOD
+    assert parse_canonical(GOOD.replace(old, new, 1), len(GOOD)) is None
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=400)
+def test_no_mutation_reads_otherwise_than_by_the_json_reader(data):
+    at = data.draw(st.integers(0, len(GOOD)))
+    cut = data.draw(st.integers(0, 3))
+    put = data.draw(st.text(st.sampled_from('"\\{}[]:,0123456789abFU8_ \n-.e'), max_size=3))
+    text = GOOD[:at] + put + GOOD[at + cut :]
+    fast = parse_canonical(text, len(text))
+    if fast is not None:
+        assert columns(fast) == columns(parse_json(text, len(text), "header"))
+        assert list(json.loads(text).keys() - {"__metadata__"}) != [] or fast.names == []

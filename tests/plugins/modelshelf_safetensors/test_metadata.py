@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from modelshelf.model import Origin, Provenance
+from modelshelf_safetensors import modelshelf_extract_metadata
+from modelshelf_safetensors.layout import lay_out
+from tests.plugins.modelshelf_safetensors.raw import whole
+from tests.support import reader_of
+
+WEIGHT = {"weight": np.ones((8, 4), np.float16), "bias": np.ones(8, np.float32)}
+
+
+@pytest.fixture
+def extract(tmp_path):
+    def extract(tensors, metadata=None, **companions):
+        path = tmp_path / "model.safetensors"
+        save_file(tensors, path, metadata)
+        beside = []
+        for name, told in companions.items():
+            beside.append(tmp_path / f"{name}.json")
+            beside[-1].write_text(json.dumps(told))
+        with reader_of(path, companions=tuple(beside)) as reader:
+            return modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+
+    return extract
+
+
+def test_tensors_tell_parameters_types_and_bits(extract):
+    told = extract(WEIGHT)
+    assert (told.parameters, told.parameter_count, told.tensor_count) == (40, "40", 2)
+    assert told.tensor_types == {"F16": 1, "F32": 1}
+    assert told.bits_per_weight == pytest.approx((32 * 16 + 8 * 32) / 40)
+    assert told.format == "safetensors"
+
+
+def test_the_dtype_of_most_parameters_is_the_quantization(extract):
+    many_small = {f"norm{at}": np.ones(1, np.float32) for at in range(10)}
+    told = extract(WEIGHT | many_small)
+    assert told.quantization == "F16"
+    assert told.provenance["quantization"] == Provenance(Origin.HEADER, "tensors")
+
+
+def test_no_tensors_no_parameters(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(whole(b"{}", b""))
+    with reader_of(path) as reader:
+        told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (told.parameters, told.quantization, told.tensor_count) == (None, None, 0)
+
+
+def test_modelspec_tells_title_architecture_licence_and_tags(extract):
+    told = extract(
+        WEIGHT,
+        {
+            "modelspec.title": "A Model",
+            "modelspec.architecture": "stable-diffusion-xl-v1-base",
+            "modelspec.license": "CreativeML Open RAIL++-M License",
+            "modelspec.tags": "anime, style ,",
+            "modelspec.version": "1.2",
+        },
+    )
+    assert (told.title, told.architecture) == ("A Model", "stable-diffusion-xl-v1-base")
+    assert told.license == "CreativeML Open RAIL++-M License"
+    assert told.tags == ("anime", "style")
+    assert told.details["model_version"] == "1.2"
+    assert told.provenance["title"] == Provenance(Origin.HEADER, "__metadata__ modelspec.title")
+
+
+def test_every_entry_of_the_metadata_is_kept_up_to_a_length(extract):
+    told = extract(WEIGHT, {"format": "pt", "ss_tag_frequency": "x" * 10_000})
+    assert told.details["metadata.format"] == "pt"
+    assert len(told.details["metadata.ss_tag_frequency"]) == 256
+
+
+def test_a_thousand_entries_of_metadata_do_not_fill_the_record(extract):
+    told = extract(WEIGHT, {f"key{at}": "x" for at in range(1000)})
+    assert len(told.details) == 64
+
+
+@pytest.mark.parametrize(
+    ("names", "adapter"),
+    [
+        (("base.layers.0.q_proj.lora_A.weight", "base.layers.0.q_proj.lora_B.weight"), "lora"),
+        (
+            ("lora_unet_down.lora_down.weight", "lora_unet_down.lora_up.weight", "lora_unet_down.alpha"),
+            "lora",
+        ),
+        (("unet.attn.to_q_lora.down.weight", "unet.attn.to_q.lora.up.weight", "x.lora.down.weight"), "lora"),
+        (("block.hada_w1_a", "block.hada_w1_b", "block.hada_w2_a", "block.hada_w2_b"), "loha"),
+        (("block.lokr_w1", "block.lokr_w2_a", "block.lokr_w2_b"), "lokr"),
+        (("layers.0.weight", "explora.weight"), None),
+        (("a.weight", "b.weight", "c.weight", "d.lora_A.weight"), None),
+    ],
+)
+def test_an_adapter_is_told_by_what_most_tensors_are(extract, names, adapter):
+    told = extract({name: np.ones((4, 2), np.float32) for name in names})
+    assert told.details.get("adapter") == adapter
+
+
+def test_the_rank_of_a_lora_is_its_smaller_dimension(extract):
+    told = extract({"q.lora_A.weight": np.ones((16, 64)), "q.lora_B.weight": np.ones((64, 16))})
+    assert told.details["adapter_rank"] == 16
+
+
+def test_packed_words_are_counted_by_the_config_beside_them(extract):
+    packed = {
+        "layer.weight": np.ones((64, 16), np.uint32),
+        "layer.scales": np.ones((64, 2), np.float16),
+        "layer.biases": np.ones((64, 2), np.float16),
+    }
+    assert extract(packed).parameters is None
+    told = extract(packed, config={"quantization": {"group_size": 64, "bits": 4}})
+    assert (told.quantization, told.parameters) == ("MLX-4bit", 64 * 128)
+    assert told.bits_per_weight == pytest.approx((64 * 16 * 4 + 2 * 64 * 2 * 2) * 8 / (64 * 128), abs=1e-4)
+
+
+def test_another_formats_artifact_is_left_alone(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    with reader_of(path) as reader:
+        assert modelshelf_extract_metadata(reader.artifact, "gguf", reader) is None
+        assert reader.budget.opened == 0
+
+
+def test_bits_of_sub_byte_types_count_as_they_are():
+    assert lay_out("F6_E2M3", (4, 2)).size == 6
+    assert lay_out("F4", (3, 2)).size == 3
+
+
+def test_real_metadata_is_told(corpus):
+    with reader_of(corpus / "safetensors" / "safe_model.safetensors") as reader:
+        told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (told.license, told.title, told.quantization) == ("MIT", "transformer-small", "F32")
+    assert told.details["model_version"] == "1.2.3"
