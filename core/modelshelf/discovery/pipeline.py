@@ -281,7 +281,7 @@ class Scan:
             self._new_indexes = []
 
     def _remember_failures(self) -> None:
-        """Keep what plugins failed at: a later process tells of it, and an unchanged model is not asked again."""
+        """Keep what plugins failed at, for later processes: an unchanged model is not asked again."""
         known = self._store.view(lambda state: RecordReader(state).failures())
         held = [] if self._force else known
         kept = list({(one.plugin, one.hook, one.reason): one for one in (*self._failures, *held)}.values())

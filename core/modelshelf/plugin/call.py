@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from attrs import frozen
 
 from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
-from modelshelf.model.failure import PluginFailure
 from modelshelf.plugin.fit import misfit
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 from modelshelf.serializer import SerializerType
 from modelshelf.source import SourceType
 from modelshelf.store import StoreType
+
+if TYPE_CHECKING:
+    from modelshelf.model.failure import PluginFailure
 
 log = logging.getLogger(__name__)
 
