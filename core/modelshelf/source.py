@@ -44,6 +44,7 @@ class Folder:
         subfolders: Names of its folders.
         model_id: The id that the source gives to the one model in it, or None.
         facts: What the source knows of it, for metadata of origin source; see `Artifact.facts`.
+        named: The one file that a person named: only the model that it belongs to is meant. None means all.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Folder:
     subfolders: tuple[str, ...] = ()
     model_id: str | None = None
     facts: dict[str, Any] = field(factory=dict)
+    named: str | None = None
 
 
 Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Problem

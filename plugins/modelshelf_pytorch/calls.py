@@ -98,17 +98,17 @@ def _complex(arguments: Any) -> complex:
         raise BadArgumentsError("a complex of numbers too large") from None
 
 
-def made(check: Callable[[tuple[Any, ...]], object]) -> Callable[[Any, GlobalUse], Made]:
+def made(check: Callable[[tuple[Any, ...]], object]) -> Callable[[GlobalUse, Any], Made]:
     """A maker of plain results whose arguments pass `check`."""
 
-    def build(arguments: Any, maker: GlobalUse) -> Made:
+    def build(maker: GlobalUse, arguments: Any) -> Made:
         needs(type(arguments) is tuple and check(arguments), "arguments that it would refuse")
         return Made(maker, arguments)
 
     return build
 
 
-def _size(arguments: Any, maker: GlobalUse) -> Made:
+def _size(maker: GlobalUse, arguments: Any) -> Made:
     given = arity(arguments, 0, 1)
     return Made(maker, arguments, sizes(given[0], "size") if given else ())
 
@@ -162,7 +162,7 @@ _BUILDERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("_codecs", "encode"): _encode,
 }
 
-_MAKERS: dict[tuple[str, str], Callable[[Any, GlobalUse], Made]] = {
+_MAKERS: dict[tuple[str, str], Callable[[GlobalUse, Any], Made]] = {
     ("torch.serialization", "_get_layout"): made(lambda given: len(given) == 1 and _is_layout(given[0])),
     ("torch", "Size"): _size,
     ("torch", "device"): made(_is_device),
@@ -177,7 +177,7 @@ def _is_layout(value: Any) -> bool:
 def builder_of(use: GlobalUse) -> Callable[[Any], Any] | None:
     """What a call of a global gives (or raises `BadArgumentsError`); None where it is never called."""
     make = _MAKERS.get(use.path)
-    return _BUILDERS.get(use.path) if make is None else partial(make, maker=use)
+    return _BUILDERS.get(use.path) if make is None else partial(make, use)
 
 
 def plain(maker: GlobalUse) -> Callable[[Any], Made]:

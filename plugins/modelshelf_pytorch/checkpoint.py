@@ -1,7 +1,8 @@
 """torch's ZIP checkpoints and TorchScript archives, by their central directory and their ``data.pkl`` alone.
 
-Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``), ``caffe2/serialize/inline_container.cc``: every
-record lies below one folder, named by the archive's first member; names are looked up without regard to case. A ZIP that is neither is an ``archive``: its members are looked at by `modelshelf_pytorch.members`.
+Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``), ``caffe2/serialize/inline_container.cc``:
+every record lies below one folder, named by the archive's first member; names are looked up without regard to
+case. A ZIP that is neither is an ``archive``, whose members `modelshelf_pytorch.members` looks at.
 """
 
 from __future__ import annotations

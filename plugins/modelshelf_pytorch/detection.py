@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 _CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _ARCHIVES = frozenset({".7z", ".rar", ".tar", ".zip"})
+_BY_SUFFIX = {
+    **dict.fromkeys(_CHECKPOINTS, ("pytorch", 0.2)),
+    **dict.fromkeys(_PICKLES, ("pickle", 0.2)),
+    ".npy": ("numpy", 0.2),
+    ".npz": ("numpy", 0.2),
+    ".bin": ("pytorch", 0.1),
+}
 _MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
 _SNIFFED = 512
 _LEGACY = Detection(
@@ -67,7 +74,8 @@ def _detect_pickle(candidate: Candidate) -> Detection | None:
 def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     """No magic bytes: a pickle of protocol 0 or 1 has none, a broken file has lost them."""
     suffix, head = candidate.suffix, candidate.head
-    if suffix not in _CHECKPOINTS | _PICKLES | _ARCHIVES | {".bin", ".npy", ".npz"}:
+    by_suffix = _BY_SUFFIX.get(suffix)
+    if by_suffix is None:
         return None
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     if outcome.stopped and type(outcome.value) is int and outcome.value == MAGIC_NUMBER:
@@ -76,42 +84,26 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
     if is_compressed(head) and suffix in _PICKLES:
         return Detection(format="pickle", confidence=0.5, evidence="compressed data under a pickle's name")
-    if suffix in _CHECKPOINTS:
-        return Detection(format="pytorch", confidence=0.2, evidence=f"the suffix {suffix} alone")
-    if suffix in _PICKLES:
-        return Detection(format="pickle", confidence=0.2, evidence=f"the suffix {suffix} alone")
-    if suffix in {".npy", ".npz"}:
-        return Detection(format="numpy", confidence=0.2, evidence=f"the suffix {suffix} alone")
-    if suffix == ".bin":
-        return Detection(format="pytorch", confidence=0.1, evidence="the suffix .bin alone")
-    return None
+    name, confidence = by_suffix
+    return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
 
 
 def _detect_zip(candidate: Candidate) -> Detection | None:
-    first = _first_name(candidate.head)
-    if first.endswith((b"/data.pkl", b"/.format_version")):
-        return Detection(
-            format="pytorch", confidence=0.95, evidence="a ZIP whose first member is a checkpoint's"
-        )
-    ours = candidate.suffix in _CHECKPOINTS | {".bin"}
+    if _first_name(candidate.head).endswith((b"/data.pkl", b"/.format_version")):
+        evidence = "a ZIP whose first member is a checkpoint's"
+        return Detection(format="pytorch", confidence=0.95, evidence=evidence)
     try:
         directory = zipread.read_directory(candidate.reader)
     except ReadError:
-        if candidate.suffix in _ARCHIVES:
-            return Detection(
-                format="archive", confidence=0.6, evidence="a ZIP whose directory cannot be read"
-            )
-        if ours or candidate.suffix in _PICKLES:
-            return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
-        if candidate.suffix == ".npz":
-            return Detection(format="numpy", confidence=0.6, evidence="a ZIP under a numpy archive's name")
-        return None
+        name = "archive" if candidate.suffix in _ARCHIVES else _BY_SUFFIX.get(candidate.suffix, ("", 0.0))[0]
+        evidence = "a ZIP whose directory cannot be read"
+        return Detection(format=name, confidence=0.6, evidence=evidence) if name else None
     names = [member.name.lower() for member in directory.members]
     if any(name.endswith("data.pkl") for name in names):
         return Detection(format="pytorch", confidence=0.95, evidence="a ZIP with a member data.pkl")
     if names and all(name.endswith(".npy") for name in names):
         return Detection(format="numpy", confidence=0.9, evidence="a ZIP of .npy members")
-    if ours:
+    if candidate.suffix in _CHECKPOINTS or candidate.suffix == ".bin":
         return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
     return _detect_foreign_zip(candidate, directory)
 

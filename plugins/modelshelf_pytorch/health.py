@@ -54,8 +54,8 @@ def _dialect_issues(found: Inspection) -> Iterator[Issue]:
         if stream.foreign is not None:
             name, offset = stream.foreign
             message = (
-                f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle protocol); "
-                "save it again with protocol 2"
+                f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle "
+                "protocol); save it again with protocol 2"
             )
             yield suspicious("weights-only-refuses", message, offset)
             return
@@ -79,17 +79,7 @@ def companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth)
             yield unreadable(error.code, str(error), error.offset).finding(one.name, Severity.WARNING)
             continue
         for issue in issues:
-            found = issue.finding(one.name)
             mild = issue.verdict is Verdict.UNREADABLE or (
-                issue.code == "unsafe-global" and not _attacks(issue)
+                issue.subject is not None and not runs_code(issue.subject)
             )
-            yield (
-                evolve(found, severity=Severity.WARNING)
-                if mild and found.severity is Severity.ERROR
-                else found
-            )
-
-
-def _attacks(issue: Issue) -> bool:
-    named = issue.message.split("names ", 1)[-1].split(",", 1)[0]
-    return runs_code(named)
+            yield issue.finding(one.name, Severity.WARNING if mild else None)

@@ -84,39 +84,33 @@ def _refused(what: str, offset: int) -> Issue:
 
 
 def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: int) -> list[Issue]:
-    """Walk the storages behind the pickles: each as long as the pickle says, and the file ends with the last."""
+    """Walk the storages: each as long as the pickle says, and the file ends with the last."""
     named: dict[str, Storage] = {}
     for storage in main.storages:
         known = named.setdefault(storage.key, storage)
         if (known.elements, known.dtype) != (storage.elements, storage.dtype):
-            return [_mismatch(f"storage {storage.key!r} is named twice with different sizes", storage.offset)]
-    if any(storage.dtype == "U8" and storage.untyped for storage in main.storages):
+            message = f"storage {storage.key!r} is named twice with different sizes"
+            return [unreadable("storage-size-mismatch", message, storage.offset)]
+    if any(storage.untyped for storage in main.storages):
         return [_refused("untyped storages, which torch cannot read back from this layout", main.start)]
     if type(keys) is not list or any(type(key) is not str for key in keys):
         return [_refused("a list of storage keys that is none", position)]
     if len(set(keys)) != len(keys) or set(keys) != set(named):
         return [_refused("a list of storage keys that does not match its tensors", position)]
-    for key in keys:
-        storage = named[key]
+    return _walk(reader, [named[key] for key in keys], position)
+
+
+def _walk(reader: FileReader, storages: list[Storage], position: int) -> list[Issue]:
+    for storage in storages:
         length = storage.elements * ITEM_BYTES[storage.dtype]
         if position + _COUNT + length > reader.size:
-            return [_cut_short(reader, key, position)]
+            message = f"the file ends ({reader.size} bytes) before its storages do: download it again"
+            return [unreadable("truncated", message, position)]
         count = int.from_bytes(reader.read(position, _COUNT), "little", signed=True)
         if count != storage.elements:
-            return [
-                _mismatch(
-                    f"storage {key!r} has {count} elements and its tensors expect {storage.elements}",
-                    position,
-                )
-            ]
+            message = (
+                f"storage {storage.key!r} has {count} elements and its tensors expect {storage.elements}"
+            )
+            return [unreadable("storage-size-mismatch", message, position)]
         position += _COUNT + length
     return tail_issues(reader, position, reader.size)
-
-
-def _mismatch(message: str, offset: int) -> Issue:
-    return unreadable("storage-size-mismatch", message, offset)
-
-
-def _cut_short(reader: FileReader, key: str, position: int) -> Issue:
-    message = f"the file ends ({reader.size} bytes) before the storage {key!r} does: download it again"
-    return unreadable("truncated", message, position)

@@ -59,7 +59,7 @@ def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0)
         code = code or member.name.startswith(f"{found.root}code/")
         yield from _examine_member(reader, member, found, level)
     if code:
-        message = "a TorchScript archive: it carries the model's code, which torch's interpreter runs when it is used"
+        message = "a TorchScript archive: it carries the model's code, which runs when it is used"
         yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
 
 
@@ -177,14 +177,14 @@ def _checksum(reader: FileReader, member: Member) -> Iterator[Issue]:
 
 
 def _locked(member: Member) -> Issue:
-    message = f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan what it holds"
+    message = (
+        f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan that"
+    )
     return unreadable("archive-encrypted", message, member.header)
 
 
 def _forged_lock(member: Member) -> Issue:
-    message = (
-        f"the member {member.name!r} claims to be encrypted and is not: scanners give up, torch does not"
-    )
+    message = f"the member {member.name!r} claims to be encrypted and is not: scanners give up there"
     return dangerous("zip-odd-flags", message, member.header)
 
 

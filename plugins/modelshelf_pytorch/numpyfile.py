@@ -181,28 +181,38 @@ def _value(text: str, index: int, depth: int) -> tuple[Any, int]:
         return int(match["number"]), index
     if match["word"] is not None:
         return {"True": True, "False": False, "None": None}[match["word"]], index
-    closing = {"{": "}", "(": ")", "[": "]"}.get(match["mark"])
-    if closing is None:
+    if match["mark"] not in _CLOSING:
         raise ValueError(f"a stray {match['mark']!r}")
+    return _container(text, index, _CLOSING[match["mark"]], depth + 1)
+
+
+_CLOSING = {"{": "}", "(": ")", "[": "]"}
+
+
+def _container(text: str, index: int, closing: str, depth: int) -> tuple[Any, int]:
     items: list[Any] = []
-    comma = False
+    comma = True
     while True:
         match, after = _token(text, index)
         if match["mark"] == closing:
             return _closed(closing, items, comma=comma), after
-        if items and not comma:
+        if not comma:
             raise ValueError("a missing comma")
-        item, index = _value(text, index, depth + 1)
+        item, index = _value(text, index, depth)
         if closing == "}":
-            match, index = _token(text, index)
-            inner, index = _value(text, index, depth + 1)
-            if match["mark"] != ":" or not isinstance(item, str):
-                raise ValueError("a key that is none")
-            item = (item, inner)
+            item, index = _pair(text, index, item, depth)
         items.append(item)
         match, after = _token(text, index)
         comma = match["mark"] == ","
         index = after if comma else index
+
+
+def _pair(text: str, index: int, key: Any, depth: int) -> tuple[tuple[str, Any], int]:
+    match, index = _token(text, index)
+    if match["mark"] != ":" or not isinstance(key, str):
+        raise ValueError("a key that is none")
+    value, index = _value(text, index, depth)
+    return (key, value), index
 
 
 def _closed(closing: str, items: list[Any], *, comma: bool) -> Any:

@@ -148,7 +148,7 @@ def _bomb_issues(outcome: Outcome) -> list[Issue]:
     if size < _BOMB:
         return []
     message = (
-        f"{outcome.end - outcome.start} bytes of nested references stand for more than {_BOMB} values: whoever "
+        f"{outcome.end - outcome.start} bytes of nested references stand for over {_BOMB} values: whoever "
         "walks them runs out of memory; do not load it"
     )
     return [dangerous("memory-bomb", message, outcome.start)]
@@ -174,7 +174,9 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         issues.append(suspicious("trailing-data", message, position))
     data = reader.read_up_to(position, min(_TAIL, end - position))
     for hidden in embedded.hidden_in(data, whole=False):
-        for issue in hidden.outcome.issues:
-            if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw":
-                issues.append(evolve(issue, offset=position + (issue.offset or 0)))
+        issues += [
+            evolve(issue, offset=position + (issue.offset or 0))
+            for issue in hidden.outcome.issues
+            if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw"
+        ]
     return issues

@@ -68,11 +68,11 @@ class State:
         self.frame_end = 0
         self._named: dict[tuple[str, str], GlobalUse] = {}
 
-    def note(self, code: str, verdict: Verdict, message: str, offset: int | None = None) -> None:
+    def note(self, code: str, verdict: Verdict, message: str, subject: str | None = None) -> None:
         """Keep an issue at the opcode being looked at."""
         if len(self.outcome.issues) < _MOST_ISSUES:
-            place = self.position if offset is None else offset
-            self.outcome.issues.append(Issue(code=code, verdict=verdict, message=message, offset=place))
+            issue = Issue(code=code, verdict=verdict, message=message, offset=self.position, subject=subject)
+            self.outcome.issues.append(issue)
 
     def note_frame(self, what: str) -> None:
         """Keep the issue that frames and opcodes disagree."""
@@ -151,12 +151,11 @@ class State:
             )
 
     def _note_refused(self, module: str, name: str) -> None:
-        self.note(
-            "unsafe-global",
-            Verdict.DANGEROUS,
-            f"names {module}.{name}, which is outside the allowlist of torch's weights_only loading: "
-            "unpickling it may run any code; do not load it unless you trust who made it",
+        message = (
+            f"names {module}.{name}, which is outside the allowlist of torch's weights_only loading: unpickling "
+            "it may run any code; do not load it unless you trust who made it"
         )
+        self.note("unsafe-global", Verdict.DANGEROUS, message, f"{module}.{name}")
 
     def call(self, function: Any, arguments: Any) -> Any:
         """What calling `function` gives; a call that is not allowed gives something opaque."""

@@ -44,15 +44,17 @@ class Issue:
         verdict: What it makes of the file.
         message: What it is and what to do, for a person. May quote the file.
         offset: The byte offset in the file, or None.
+        subject: The global, ``module.name``, that it is about, or None.
     """
 
     code: str
     verdict: Verdict
     message: str
     offset: int | None = None
+    subject: str | None = None
 
     def finding(self, file: str, severity: Severity | None = None) -> Finding:
-        """The same as a finding about `file`; of another severity than the verdict's own where one is given."""
+        """The same as a finding about `file`, of the severity that is given or the verdict's own."""
         return Finding(
             code=self.code,
             severity=severity or _SEVERITY[self.verdict],

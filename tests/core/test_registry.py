@@ -464,6 +464,28 @@ def test_an_index_of_shards_is_read_once(shelf: Shelf) -> None:
     assert shelf.registry.store.revision() == revision
 
 
+def test_a_file_that_is_named_brings_its_shards_and_its_folders_id_but_no_neighbour(shelf: Shelf) -> None:
+    first, _ = (
+        write_toy(shelf.models / f"m/a-0000{number}-of-00002.toy", context_length=1) for number in (1, 2)
+    )
+    stats = shelf.registry.discover_models(first)
+    assert (stats.models_added, stats.errors) == (1, 0)
+    assert shelf.registry.get("m").health_status is HealthStatus.HEALTHY  # type: ignore[union-attr]
+    assert shelf.registry.discover_models(first).models_unchanged == 1
+    other = write_toy(shelf.models / "m/b.toy", context_length=2)
+    assert shelf.registry.discover_models(other).models_added == 1
+    assert shelf.registry.list_models() == ["m", "m:b"]
+    other.unlink()
+    assert shelf.registry.discover_models(first).models_missing == 0
+    assert shelf.registry.discover_models().models_missing == 1
+
+
+def test_a_file_that_is_named_is_looked_into_whatever_its_ending(shelf: Shelf) -> None:
+    path = write_toy(shelf.models / "m/readme.txt")
+    assert shelf.registry.discover_models().models_found == 0
+    assert shelf.registry.discover_models(path).models_found == 1
+
+
 def test_check_probes_again_and_keeps_what_it_found(shelf: Shelf) -> None:
     path = write_toy(shelf.models / "m/m.toy")
     shelf.registry.discover_models()

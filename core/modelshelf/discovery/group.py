@@ -98,13 +98,24 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
             primary=primary,
             files=(*shards, *((index,) if index else ()), *companions),
             source=source,
-            facts={name: value for name, value in folder.facts.items() if name != "named_directly"},
+            facts=dict(folder.facts),
             missing=missing,
-            named_directly=bool(folder.facts.get("named_directly")),
+            named_directly=folder.named is not None,
         )
         for primary, shards, index, missing in sets
     ]
-    return Grouped(artifacts=_with_ids(folder, artifacts, formats), unfinished=unfinished, problems=problems)
+    made = Grouped(artifacts=_with_ids(folder, artifacts, formats), unfinished=unfinished, problems=problems)
+    return made if folder.named is None else _only(made, folder.path, folder.named)
+
+
+def _only(made: Grouped, folder: str, name: str) -> Grouped:
+    """What concerns one file alone: the model that it belongs to."""
+    path = _join(folder, name)
+    return Grouped(
+        artifacts=[one for one in made.artifacts if name in {held.name for held in one.files}],
+        unfinished=[one for one in made.unfinished if one.path == path],
+        problems=[one for one in made.problems if one.path == path],
+    )
 
 
 def _numbered_sets(
@@ -150,7 +161,7 @@ def _with_ids(folder: Folder, artifacts: list[Artifact], formats: FormatTable) -
     by_primary = {one.primary: variant for one, variant in zip(claimed, variants, strict=True)}
     for one in artifacts:
         variant = by_primary.get(one.primary, _first_weight(one))
-        alone = len(claimed) == 1 and one.primary in by_primary and not one.named_directly
+        alone = len(claimed) == 1 and one.primary in by_primary
         named.append(attrs.evolve(one, model_id=base if alone else f"{base}:{variant}"))
     return named
 

@@ -145,13 +145,15 @@ class Scan:
     def _scan_place(
         self, source: Source, place: Place, executor: Executor | None, workers: int | None
     ) -> None:
-        self._known = self._store.view(lambda state: RecordReader(state).seen_below(place.root))
-        self._known_indexes = self._store.view(lambda state: RecordReader(state).indexes_below(place.root))
+        # A file that is named brings its folder's shards and index with it.
+        around = place.root if os.path.isdir(place.root) else os.path.dirname(place.root)
+        self._known = self._store.view(lambda state: RecordReader(state).seen_below(around))
+        self._known_indexes = self._store.view(lambda state: RecordReader(state).indexes_below(around))
         unlisted: list[str] = []
         batches = self._batches(source, place, unlisted)
         for examined in fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers):
             self._commit(examined)
-        self._mark_missing(unlisted)
+        self._mark_missing(place.root, unlisted)
         self._remember_indexes()
         self._tell(place.root, finished=True)
 
@@ -259,14 +261,15 @@ class Scan:
         tally.updated += admission.change is Change.UPDATED
         tally.unchanged += admission.change is Change.UNCHANGED
 
-    def _mark_missing(self, unlisted: list[str]) -> None:
+    def _mark_missing(self, root: str, unlisted: list[str]) -> None:
         gone = [
             path
             for path, seen in self._known.items()
             if seen.model_id is not None
             and not seen.missing
             and path not in self._visited
-            and not any(path == one or path.startswith(one.rstrip("/") + "/") for one in unlisted)
+            and _is_below(path, root)
+            and not any(_is_below(path, one) for one in unlisted)
         ]
         if not gone:
             return
@@ -294,6 +297,10 @@ class Scan:
             self._progress(
                 ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished)
             )
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _note_rejection(records: Records, artifact: Artifact, rejected: Problem) -> None:

@@ -6,6 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing
 
@@ -41,7 +43,7 @@ class Walker:
             )
             return
         if not stat.S_ISDIR(told.st_mode):
-            yield from _single(root, told)
+            yield from self._around(root)
             return
         real_root = os.path.realpath(root)
         seen = {(told.st_dev, told.st_ino)}
@@ -51,6 +53,16 @@ class Walker:
             below: list[str] = []
             yield from self._list_folder(path, real_root, seen, below)
             waiting.extend(reversed(below))
+
+    def _around(self, file: str) -> Iterator[Listing]:
+        """The folder of one file: its shards and companions lie beside it."""
+        folder, name = os.path.split(file)
+        alone = Walker(lambda entry: entry == name or self._wants(entry))
+        for listed in alone._list_folder(folder or ".", "", set(), []):
+            if isinstance(listed, Folder):
+                yield evolve(listed, subfolders=(), named=name)
+            elif isinstance(listed, Problem) and listed.path in {file, folder}:
+                yield listed
 
     def _list_folder(
         self, path: str, real_root: str, seen: set[tuple[int, int]], below: list[str]
@@ -94,15 +106,6 @@ def described(name: str, told: os.stat_result) -> ArtifactFile | None:
     if not stat.S_ISREG(told.st_mode):
         return None
     return ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino)
-
-
-def _single(root: str, told: os.stat_result) -> Iterator[Listing]:
-    folder, name = os.path.split(root)
-    one = described(name, told)
-    if one is None:
-        yield _special(root)
-    else:
-        yield Folder(path=folder or ".", files=(one,), facts={"named_directly": True})
 
 
 def _link_problem(entry: os.DirEntry[str], real_root: str, seen: set[tuple[int, int]]) -> Problem | None:

@@ -81,12 +81,13 @@ def test_a_root_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
     assert walked(tmp_path / "gone") == ({}, {".": "absent"})
 
 
-def test_a_root_that_is_a_file_gives_that_file_alone(tmp_path: Path) -> None:
-    for name in ("a.gguf", "b.gguf"):
+def test_a_root_that_is_a_file_gives_its_folder_with_the_file_named(tmp_path: Path) -> None:
+    for name in ("a.gguf", "b.gguf", "c.txt"):
         (tmp_path / name).write_bytes(b"x")
-    (folder,) = Walker(lambda _: True)(str(tmp_path / "a.gguf"))
+    (folder,) = Walker(lambda name: name.endswith(".gguf"))(str(tmp_path / "c.txt"))
     assert isinstance(folder, Folder)
-    assert [one.name for one in folder.files] == ["a.gguf"]
+    assert folder.named == "c.txt"
+    assert [one.name for one in folder.files] == ["a.gguf", "b.gguf", "c.txt"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
