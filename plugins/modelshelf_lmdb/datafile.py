@@ -48,6 +48,7 @@ class DataFile:
                 raise StoreUnavailableError(f"{path}: is not a regular file; move it away")  # noqa: TRY301 - the descriptor is closed below
             self.identity: Identity = (told.st_dev, told.st_ino)
             self._checked: tuple[int, set[bytes]] = (-1, set())
+            self._written = False
             self.page_size = self._trusted().page_size
             self._map = mmap.mmap(self._descriptor, 2 * self.page_size, access=mmap.ACCESS_READ)
         except BaseException:
@@ -121,13 +122,19 @@ class DataFile:
             self._check_tree(meta, meta.main, prefix)
             self._checked = (meta.revision, prefixes | {prefix})
 
-    def check_free_pages(self, meta: Meta) -> None:
-        """Look over the list of free pages, which every writer goes through.
+    def check_for_writing(self, meta: Meta) -> None:
+        """Look over all pages once before the first write, and over the list of free pages before each.
+
+        A writer moves records between pages that it was not asked for, and LMDB ends the process when one of
+        them is damaged.
 
         Raises:
-            DamagedStoreError: It is damaged.
+            DamagedStoreError: One of them is damaged.
         """
         self._check_tree(meta, meta.free)
+        if not self._written:
+            self.check(meta)
+            self._written = True
 
     def ensure_in_place(self) -> None:
         """Make sure that the folder still holds this very file.

@@ -22,6 +22,7 @@ TXNID_OFFSET = 144
 """Byte offset of a meta page's transaction id: page header 16, ``MDB_meta`` up to ``mm_txnid`` 128."""
 
 _HEADER = struct.Struct("=QHHHH")  # pgno, pad, flags, lower, upper
+_LARGE = struct.Struct("=QHHI")  # pgno, pad, flags, number of pages
 _NODE = struct.Struct(
     "=HHHH"
 )  # size low, size high, flags, key size; a branch keeps its child's pgno in three
@@ -34,7 +35,7 @@ _TREE = struct.Struct(
 _MAGIC = 0xBEEFC0DE
 _VERSION = 1
 _META_PAGE = 0x08
-_BRANCH, _LEAF = 0x01, 0x02
+_BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _BIGDATA = 0x01
 _EMPTY = (1 << 64) - 1  # the root of an empty tree
 _DEEPEST = 32  # CURSOR_STACK
@@ -229,14 +230,15 @@ class _Look:
         return len(keys)
 
     def overflow(self, number: int, first: int, size: int) -> None:
-        """Check that a large value's own pages lie in the file; their content is the checksum's business."""
-        count = (_HEADER.size - 1 + size) // self.meta.page_size + 1
-        if (
-            first < _METAS
-            or first + count - 1 > self.meta.last_page
-            or (first + count) * self.meta.page_size > self.file_size
-        ):
+        """Check the header of a large value's own pages, and that they lie in the file."""
+        page_size = self.meta.page_size
+        count = (_HEADER.size - 1 + size) // page_size + 1
+        last = first + count - 1
+        if first < _METAS or last > self.meta.last_page or (last + 1) * page_size > self.file_size:
             raise DamagedStoreError(f"a large record of page {number} reaches past the end of the file")
+        header = _LARGE.unpack(self.fetch(first * page_size, _LARGE.size))
+        if header != (first, 0, _OVERFLOW, count):
+            raise DamagedStoreError(f"page {first} is not the large record that it should be")
 
     def over(self, start: bytes, stop: bytes | None) -> int:
         """Check every page that can hold a key from `start` up to `stop`; the number of keys in them."""

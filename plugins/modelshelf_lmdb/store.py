@@ -205,7 +205,7 @@ def _begin_update(environment: Environment) -> LmdbTransaction:
     try:
         meta = file.newest()
         file.ensure_whole(meta)
-        file.check_free_pages(meta)
+        file.check_for_writing(meta)
     except BaseException:
         txn.abort()
         environment.leave()

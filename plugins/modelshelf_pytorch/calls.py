@@ -68,6 +68,15 @@ def _set(arguments: Any) -> Group:
     return Group(list(given[0]) if given else [])
 
 
+def _frozenset(arguments: Any) -> Group:
+    return Group(_set(arguments).items, frozen=True)
+
+
+def _no_bytes(arguments: Any) -> bytes:
+    arity(arguments, 0)
+    return b""
+
+
 def _bytearray(arguments: Any) -> Any:
     given = arity(arguments, 0, 2)
     if len(given) == 2:  # noqa: PLR2004  # text and its encoding
@@ -157,6 +166,8 @@ _BUILDERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("collections", "OrderedDict"): _mapping("OrderedDict"),
     ("collections", "Counter"): _mapping("Counter"),
     ("builtins", "set"): _set,
+    ("builtins", "frozenset"): _frozenset,
+    ("builtins", "bytes"): _no_bytes,
     ("builtins", "bytearray"): _bytearray,
     ("builtins", "complex"): _complex,
     ("_codecs", "encode"): _encode,

@@ -54,8 +54,8 @@ def _dialect_issues(found: Inspection) -> Iterator[Issue]:
         if stream.foreign is not None:
             name, offset = stream.foreign
             message = (
-                f"its pickle uses {name}, which torch's weights_only loading does not know (another pickle "
-                "protocol); save it again with protocol 2"
+                f"its pickle uses {name}, which torch's weights_only loading does not know (a value or "
+                "pickle protocol that torch.save does not write by itself)"
             )
             yield suspicious("weights-only-refuses", message, offset)
             return

@@ -170,16 +170,14 @@ def _checksum(reader: FileReader, member: Member) -> Iterator[Issue]:
         return
     if told != member.crc:
         message = (
-            f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch would load "
-            "it all the same"
+            f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch "
+            "would load it all the same"
         )
         yield dangerous("crc-mismatch", message, member.header)
 
 
 def _locked(member: Member) -> Issue:
-    message = (
-        f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan that"
-    )
+    message = f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan that"
     return unreadable("archive-encrypted", message, member.header)
 
 

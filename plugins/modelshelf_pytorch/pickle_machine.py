@@ -14,7 +14,7 @@ from modelshelf.errors import ReadError
 from modelshelf_pytorch.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle_handlers import HANDLERS
 from modelshelf_pytorch.pickle_opcodes import KEEP, LONGEST_FIXED, OPCODES, WEIGHTS_ONLY, NotUtf8Error
-from modelshelf_pytorch.pickle_state import LONGEST_NAME, Broken, State, Stopped, is_name
+from modelshelf_pytorch.pickle_state import LONGEST_NAME, SHORTEST_TEXT, Broken, State, Stopped, is_name
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _unpack_u32 = struct.Struct("<I").unpack_from
 _unpack_i32 = struct.Struct("<i").unpack_from
-
-_SUSPECT = 24  # bytes of a name from which on it could be a packed pickle
 
 
 class Machine(State):
@@ -135,7 +133,7 @@ class Machine(State):
                         if stop > end or stop - start > KEEP:
                             break
                         text = data[start:stop].decode("utf-8", "surrogatepass")
-                        if stop - start >= _SUSPECT or text[:1] > "\x7f":
+                        if len(text) >= SHORTEST_TEXT or text[:1] > "\x7f":
                             self.outcome.suspects.append((base + start, text))
                         stack.append(text)
                         index = stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelshelf_pytorch import calls, rebuild
-from modelshelf_pytorch.allowlist import ALLOWED, NUMPY, TORCHSCRIPT, modern
+from modelshelf_pytorch.allowlist import ALLOWED, DATA, NUMPY, TORCHSCRIPT, modern
 from modelshelf_pytorch.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle_opcodes import KEEP, Window, decoded
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Made, Mapping, Tensor
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_ISSUES = 64
 _MOST_GLOBALS = 10_000
-_SHORTEST_SUSPECT = 4  # bytes; b"\x80\x04N." is the shortest pickle with a protocol
+_SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
+SHORTEST_TEXT = 16  # characters of a text from which on it could be a pickle, encoded or of protocol 0
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
 
 
@@ -95,9 +96,14 @@ class State:
 
     def text(self, value: Any) -> None:
         """Push a string and keep it for a second look where it could hold a pickle."""
-        if type(value) is Blob or len(value) >= _SHORTEST_SUSPECT:
-            where = value.offset if type(value) is Blob else self.following - len(value)
-            self.outcome.suspects.append((where, value))
+        if isinstance(value, Blob):
+            self.outcome.suspects.append((value.offset, value))
+        elif isinstance(value, bytes):
+            if len(value) >= _SHORTEST_PICKLE:
+                self.outcome.suspects.append((self.following - len(value), value))
+        elif len(value) >= SHORTEST_TEXT or value[:1] > "\x7f":
+            length = len(value.encode("utf-8", "surrogatepass"))
+            self.outcome.suspects.append((self.following - length, value))
         self.stack.append(value)
 
     def from_python2(self, value: bytes | Blob) -> bytes | str | Blob:
@@ -126,20 +132,19 @@ class State:
         known = self._named.get(written)
         if known is not None:
             return known
-        module, name = modern(*written)
-        script = self.dialect is Dialect.TORCHSCRIPT and _is_torchscript(module, name)
-        numpy = (module, name) in NUMPY
-        found = GlobalUse(module, name, self.position, script or (module, name) in ALLOWED)
-        found.build = (
-            calls.plain(found) if script or numpy else calls.builder_of(found) if found.allowed else None
-        )
+        path = modern(*written)
+        script = self.dialect is Dialect.TORCHSCRIPT and _is_torchscript(*path)
+        found = GlobalUse(*path, self.position, script or path in ALLOWED)
+        found.build = calls.plain(found) if script or path in NUMPY else calls.builder_of(found)
         self._named[written] = found
         if len(self.outcome.globals) < _MOST_GLOBALS:
             self.outcome.globals.append(found)
-        if numpy:
-            self._note_numpy(module, name)
-        elif not found.allowed:
-            self._note_refused(module, name)
+        if path in DATA and self.outcome.foreign is None:
+            self.outcome.foreign = (".".join(path), self.position)
+        elif path in NUMPY:
+            self._note_numpy(*path)
+        elif not found.allowed and path not in DATA:
+            self._note_refused(*path)
         return found
 
     def _note_numpy(self, module: str, name: str) -> None:
@@ -152,7 +157,7 @@ class State:
 
     def _note_refused(self, module: str, name: str) -> None:
         message = (
-            f"names {module}.{name}, which is outside the allowlist of torch's weights_only loading: unpickling "
+            f"names {module}.{name}, which is outside the allowlist of torch's weights_only mode: unpickling "
             "it may run any code; do not load it unless you trust who made it"
         )
         self.note("unsafe-global", Verdict.DANGEROUS, message, f"{module}.{name}")

@@ -1,9 +1,10 @@
 """The header's text as the reference writer makes it, read column by column.
 
-The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first. Cut at each quote
-such a text is a table of ten columns, six of which are constant. Everything is checked by whole columns, and
-the last, the offsets, by writing out what the shapes ask for and comparing: text that passes has exactly one
-reading, the one that `from_json` gives. Anything else, if only a space or an escape, is left to that reader.
+The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first; Python's writers emit
+the same with a space after each comma and colon. Cut at each quote such a text is a table of ten columns, six of
+which are constant. Everything is checked by whole columns, and the last, the offsets, by writing out what the
+shapes ask for and comparing: text that passes has exactly one reading, the one that `from_json` gives. Anything
+else, if only an escape, is left to that reader.
 """
 
 from __future__ import annotations
@@ -21,24 +22,82 @@ from modelshelf_safetensors.strict_json import parse_object_at
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_METADATA = '{"__metadata__":'
-_BLOCK = (
-    1 << 18
-)  # characters cut up at a time; keeps a 100 MB header's columns, but not its pieces, in memory
+_METADATA = "__metadata__"
+_GAPS = ("", " ")  # what a writer puts after commas and colons
+# Characters cut up at a time: keeps a 100 MB header's columns, but not its pieces, in memory.
+_BLOCK = 1 << 18
 _COLUMNS = 10
-# "name":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: column 10 holds the offsets.
-_CONSTANT = ((2, ":{"), (3, "dtype"), (4, ":"), (6, ","), (7, "shape"), (9, "data_offsets"))
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
-_LAYOUT = re.compile(rf"([A-Z0-9_]+):\[({_NUMBER}(?:,{_NUMBER})*)?\],")
 
 
-@define
+def parse_canonical(text: str, length: int) -> Header | None:
+    """Read the text of a header of `length` bytes, or give None where it is not in canonical form."""
+    text = text.rstrip(" ")
+    for gap in _GAPS:
+        metadata, begin = _metadata(text, gap)
+        if begin is None or not text.startswith('"', begin) or not text.endswith("]}}"):
+            continue
+        columns = _Columns(gap=gap)
+        if all(map(columns.add, _blocks(text, begin, gap))) and columns.names_differ():
+            return Header(
+                length=length,
+                names=columns.names,
+                layouts=columns.layouts,
+                begins=columns.bounds[:-1],
+                ends=columns.bounds[1:],
+                metadata=metadata,
+            )
+    return None
+
+
+def _metadata(text: str, gap: str) -> tuple[dict[str, str], int | None]:
+    """``__metadata__`` and the place where the tensors begin, None where that is not canonical."""
+    before = f'{{"{_METADATA}":{gap}'
+    if not text.startswith(before + "{"):
+        return {}, 1 if text.startswith("{") else None
+    try:
+        members, end = parse_object_at(text, len(before))
+    except ValueError:
+        return {}, None
+    metadata = dict(members)
+    sound = len(metadata) == len(members) and all(isinstance(one, str) for one in metadata.values())
+    return metadata, end + len(f",{gap}") if sound and text.startswith(f",{gap}", end) else None
+
+
+def _blocks(text: str, begin: int, gap: str) -> Iterator[str]:
+    """Cut the tensors into blocks of whole entries, each of which begins at a quote."""
+    between = f"]}},{gap}"
+    while (cut := text.find(between + '"', begin + _BLOCK)) >= 0:
+        yield text[begin : cut + len(between)]
+        begin = cut + len(between)
+    yield text[begin:]
+
+
+@define(kw_only=True)
 class _Columns:
+    """The columns that were read so far; `bounds` are the tensors' ends after a first 0."""
+
+    gap: str
     names: list[str] = field(factory=list)
     layouts: list[Layout] = field(factory=list)
     bounds: list[int] = field(factory=lambda: [0])
     known: dict[str, Layout] = field(factory=dict)
     sizes: dict[str, int] = field(factory=dict)
+    constant: tuple[tuple[int, str], ...] = field(init=False)
+    layout: re.Pattern[str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        gap = self.gap
+        # "name":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: column 10 holds the offsets.
+        self.constant = (
+            (2, f":{gap}{{"),
+            (3, "dtype"),
+            (4, f":{gap}"),
+            (6, f",{gap}"),
+            (7, "shape"),
+            (9, "data_offsets"),
+        )
+        self.layout = re.compile(rf"([A-Z0-9_]+):{gap}\[({_NUMBER}(?:,{gap}{_NUMBER})*)?\],{gap}")
 
     def add(self, block: str) -> bool:
         """Take in the tensors of a block, which begins at a quote; False where it is not canonical."""
@@ -46,7 +105,7 @@ class _Columns:
         tensors = len(cut) // _COLUMNS
         if len(cut) != tensors * _COLUMNS + 1 or not tensors:
             return False
-        if any(cut[column::_COLUMNS].count(text) != tensors for column, text in _CONSTANT):
+        if any(cut[column::_COLUMNS].count(text) != tensors for column, text in self.constant):
             return False
         names = cut[1::_COLUMNS]
         together = "".join(names)
@@ -54,78 +113,44 @@ class _Columns:
             return False
         # Joined text and not tuples: what the garbage collector tracks costs a tenth of the whole.
         kinds = list(map(operator.add, cut[5::_COLUMNS], cut[8::_COLUMNS]))
-        if not self._know(set(kinds)):
+        if not all(map(self._know, set(kinds))):
             return False
         bounds = list(accumulate(map(self.sizes.__getitem__, kinds), initial=self.bounds[-1]))
-        if "".join(cut[_COLUMNS::_COLUMNS])[:-1] != _offsets(bounds):
+        due = self._offsets(bounds)
+        told = "".join(cut[_COLUMNS::_COLUMNS])
+        if not told.startswith(due) or told[len(due) :] not in {"}", f",{self.gap}"}:
             return False
         self.names += names
         self.layouts += map(self.known.__getitem__, kinds)
         self.bounds += bounds[1:]
         return True
 
-    def _know(self, kinds: set[str]) -> bool:
-        for kind in kinds - self.known.keys():
-            match = _LAYOUT.fullmatch(kind)
-            if match is None:
-                return False
-            shape = tuple(map(int, match[2].split(","))) if match[2] else ()
-            try:
-                layout = lay_out(match[1], shape)
-            except (OverflowError, ValueError):
-                return False
-            if layout.size is None:
-                return False
-            self.known[kind] = layout
-            self.sizes[kind] = layout.size
+    def names_differ(self) -> bool:
+        """Whether every tensor has a name of its own, and none the one that is set aside."""
+        names = set(self.names)
+        return len(names) == len(self.names) and _METADATA not in names
+
+    def _know(self, kind: str) -> bool:
+        if kind in self.known:
+            return True
+        match = self.layout.fullmatch(kind)
+        if match is None:
+            return False
+        shape = tuple(map(int, match[2].split(","))) if match[2] else ()
+        try:
+            layout = lay_out(match[1], shape)
+        except (OverflowError, ValueError):
+            return False
+        if layout.size is None:
+            return False
+        self.known[kind] = layout
+        self.sizes[kind] = layout.size
         return True
 
-
-def parse_canonical(text: str, length: int) -> Header | None:
-    """Read the text of a header of `length` bytes, or give None where it is not in canonical form."""
-    text = text.rstrip(" ")
-    metadata, begin = _metadata(text)
-    if begin is None or not text.startswith('"', begin) or not text.endswith("]}}"):
-        return None
-    columns = _Columns()
-    if not all(map(columns.add, _blocks(text, begin))):
-        return None
-    if len(set(columns.names)) != len(columns.names) or "__metadata__" in columns.names:
-        return None
-    return Header(
-        length=length,
-        names=columns.names,
-        layouts=columns.layouts,
-        begins=columns.bounds[:-1],
-        ends=columns.bounds[1:],
-        metadata=metadata,
-    )
-
-
-def _metadata(text: str) -> tuple[dict[str, str], int | None]:
-    """``__metadata__`` and the place where the tensors begin, None where that is not canonical."""
-    if not text.startswith(_METADATA):
-        return {}, 1 if text.startswith("{") else None
-    try:
-        members, end = parse_object_at(text, len(_METADATA))
-    except ValueError:
-        return {}, None
-    metadata = dict(members)
-    sound = len(metadata) == len(members) and all(isinstance(one, str) for one in metadata.values())
-    return metadata, end + 1 if sound and text.startswith(",", end) else None
-
-
-def _blocks(text: str, begin: int) -> Iterator[str]:
-    """Cut the tensors into blocks of whole entries; each ends in a comma, the last one in a brace."""
-    while (cut := text.find(']},"', begin + _BLOCK)) >= 0:
-        yield text[begin : cut + 3]
-        begin = cut + 3
-    yield text[begin:]
-
-
-def _offsets(bounds: list[int]) -> str:
-    """The last column as it must be between these bounds: ``:[0,4]},:[4,8]}`` for 0, 4, 8."""
-    first, *inner, last = map(str, bounds)
-    pieces = ["", "]},:[", "", ","] * len(inner)
-    pieces[0::4] = pieces[2::4] = inner
-    return f":[{first},{''.join(pieces)}{last}]}}"
+    def _offsets(self, bounds: list[int]) -> str:
+        """The last column as it must be between these bounds: ``:[0,4]},:[4,8]}`` for 0, 4, 8."""
+        gap = self.gap
+        first, *inner, last = map(str, bounds)
+        pieces = ["", f"]}},{gap}:{gap}[", "", f",{gap}"] * len(inner)
+        pieces[0::4] = pieces[2::4] = inner
+        return f":{gap}[{first},{gap}{''.join(pieces)}{last}]}}"

@@ -42,7 +42,9 @@ def _unicode(text: bytes) -> bytes:
 
 
 def _text(draw: random.Random, text: bytes) -> bytes:
-    return draw.choice((_short(text), _unicode(text), b"V" + text + b"\n", b"\x8d" + struct.pack("<Q", len(text)) + text))
+    return draw.choice(
+        (_short(text), _unicode(text), b"V" + text + b"\n", b"\x8d" + struct.pack("<Q", len(text)) + text)
+    )
 
 
 def _named(draw: random.Random, module: bytes, name: bytes) -> bytes:
@@ -53,7 +55,17 @@ def _named(draw: random.Random, module: bytes, name: bytes) -> bytes:
     if kind == 1:
         return _text(draw, module) + _text(draw, name) + b"\x93"
     if kind == 2:
-        return _text(draw, module) + b"q\x05" + b"0" + _text(draw, name) + b"q\x06" + b"0" + b"h\x05" + b"h\x06" + b"\x93"
+        return (
+            _text(draw, module)
+            + b"q\x05"
+            + b"0"
+            + _text(draw, name)
+            + b"q\x06"
+            + b"0"
+            + b"h\x05"
+            + b"h\x06"
+            + b"\x93"
+        )
     if kind == 3:
         return _text(draw, module) + b"p7\n" + b"0" + b"g7\n" + _text(draw, name) + b"\x93"
     if kind == 4:
@@ -66,7 +78,9 @@ def _argument(draw: random.Random) -> bytes:
 
 
 def _reduce(draw: random.Random, module: bytes, name: bytes) -> bytes:
-    arguments = draw.choice((b"(" + _argument(draw) + b"t", _argument(draw) + b"\x85", b")", _argument(draw) * 2 + b"\x86"))
+    arguments = draw.choice(
+        (b"(" + _argument(draw) + b"t", _argument(draw) + b"\x85", b")", _argument(draw) * 2 + b"\x86")
+    )
     return _named(draw, module, name) + arguments + b"R"
 
 

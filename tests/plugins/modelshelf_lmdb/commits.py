@@ -12,9 +12,14 @@ from itertools import count
 from modelshelf_lmdb.store import LmdbStore
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(folder: str, name: str, limit: int) -> None:
     store = LmdbStore.open(folder)
-    print("ready", flush=True)
+    tell("ready")
     for number in count():
         if limit and number >= limit:
             break
@@ -26,7 +31,7 @@ def main(folder: str, name: str, limit: int) -> None:
                 txn.put(b"%s/%06d/%s" % (name.encode(), number, half), half * (1 + number % 900))
 
         store.update(work)
-        print(number, flush=True)
+        tell(str(number))
     store.close()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -100,7 +101,9 @@ def look(folder: str, expected: dict[bytes, object]) -> int:
             for first in range(0, 900, 60):
                 store.update(
                     lambda txn, size=size, first=first: [
-                        txn.put(b"m\0model-%06d" % number, b"x" * size) if number % 3 else txn.delete(b"l\0/srv/%06d" % number)
+                        txn.put(b"m\0model-%06d" % number, b"x" * size)
+                        if number % 3
+                        else txn.delete(b"l\0/srv/%06d" % number)
                         for number in range(first, first + 60)
                     ]
                 )
@@ -124,10 +127,11 @@ def main(sound: str, kind: str, count: int, seed: int) -> None:
             Path(folder, "data.mdb").write_bytes(broken)
             pid = os.fork()
             if pid == 0:
+                signal.alarm(30)  # a hang is an end too
                 os._exit(look(folder, expected))
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         outcomes[OUTCOMES.get(status, f"ended by {status}")] += 1
-    print(json.dumps(outcomes))
+    sys.stdout.write(json.dumps(outcomes) + "\n")
 
 
 if __name__ == "__main__":
