@@ -49,6 +49,7 @@ class DataFile:
             self.identity: Identity = (told.st_dev, told.st_ino)
             self._checked: tuple[int, set[bytes]] = (-1, set())
             self._written = False
+            self._short = (-1, -1)
             self.page_size = self._trusted().page_size
             self._map = mmap.mmap(self._descriptor, 2 * self.page_size, access=mmap.ACCESS_READ)
         except BaseException:
@@ -106,8 +107,10 @@ class DataFile:
         Raises:
             DamagedStoreError: The file was truncated.
         """
-        if os.fstat(self._descriptor).st_size < meta.frontier:
-            self.check(meta)
+        size = os.fstat(self._descriptor).st_size
+        if size < meta.frontier and (meta.revision, size) != self._short:
+            self._check_tree(meta, meta.main)
+            self._short = (meta.revision, size)
 
     def check(self, meta: Meta, prefix: bytes = b"") -> None:
         """Look over the pages that hold keys beginning with `prefix`, once for each committed state.
@@ -150,6 +153,10 @@ class DataFile:
             raise StoreUnavailableError(
                 f"{self.folder}: the store was removed or replaced while it was open; open it again"
             )
+
+    def ends_early(self) -> bool:
+        """Whether the file ends before the last page that was ever used."""
+        return os.fstat(self._descriptor).st_size < self.newest().frontier
 
     def open_to_others(self) -> bool:
         """Whether accounts beside the owner's may read or write the file."""

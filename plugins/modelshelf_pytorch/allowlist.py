@@ -149,7 +149,7 @@ ALLOWED: frozenset[tuple[str, str]] = (
 """Every (module, name) that ``weights_only`` loading accepts."""
 
 DATA: frozenset[tuple[str, str]] = frozenset({("builtins", "bytes"), ("builtins", "frozenset")})
-"""What Python's own pickler names for plain data in protocols below 4; torch refuses it, and it runs nothing."""
+"""What the pickler names for plain data in protocols below 4; torch refuses it, and it runs nothing."""
 
 NUMPY: frozenset[tuple[str, str]] = frozenset(
     {(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")}

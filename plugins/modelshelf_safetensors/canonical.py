@@ -1,10 +1,10 @@
 """The header's text as the reference writer makes it, read column by column.
 
-The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first; Python's writers emit
-the same with a space after each comma and colon. Cut at each quote such a text is a table of ten columns, six of
-which are constant. Everything is checked by whole columns, and the last, the offsets, by writing out what the
-shapes ask for and comparing: text that passes has exactly one reading, the one that `from_json` gives. Anything
-else, if only an escape, is left to that reader.
+The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first; Python's `json` emits
+the same with a space after each comma and colon. Cut at each quote such a text is a table of ten columns, six
+of which are constant. Everything is checked by whole columns, and the last, the offsets, by writing out what
+the shapes ask for and comparing: text that passes has exactly one reading, the one that `from_json` gives.
+Anything else, if only an escape, is left to that reader.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _METADATA = "__metadata__"
-_GAPS = ("", " ")  # what a writer puts after commas and colons
 # Characters cut up at a time: keeps a 100 MB header's columns, but not its pieces, in memory.
 _BLOCK = 1 << 18
 _COLUMNS = 10
@@ -33,21 +32,21 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 def parse_canonical(text: str, length: int) -> Header | None:
     """Read the text of a header of `length` bytes, or give None where it is not in canonical form."""
     text = text.rstrip(" ")
-    for gap in _GAPS:
-        metadata, begin = _metadata(text, gap)
-        if begin is None or not text.startswith('"', begin) or not text.endswith("]}}"):
-            continue
-        columns = _Columns(gap=gap)
-        if all(map(columns.add, _blocks(text, begin, gap))) and columns.names_differ():
-            return Header(
-                length=length,
-                names=columns.names,
-                layouts=columns.layouts,
-                begins=columns.bounds[:-1],
-                ends=columns.bounds[1:],
-                metadata=metadata,
-            )
-    return None
+    gap = "" if '"data_offsets":[' in text else " "
+    metadata, begin = _metadata(text, gap)
+    if begin is None or not text.startswith('"', begin) or not text.endswith("]}}"):
+        return None
+    columns = _Columns(gap=gap)
+    if not all(map(columns.add, _blocks(text, begin, gap))) or not columns.names_differ():
+        return None
+    return Header(
+        length=length,
+        names=columns.names,
+        layouts=columns.layouts,
+        begins=columns.bounds[:-1],
+        ends=columns.bounds[1:],
+        metadata=metadata,
+    )
 
 
 def _metadata(text: str, gap: str) -> tuple[dict[str, str], int | None]:
@@ -88,7 +87,7 @@ class _Columns:
 
     def __attrs_post_init__(self) -> None:
         gap = self.gap
-        # "name":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: column 10 holds the offsets.
+        # "a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: column 10 holds the offsets.
         self.constant = (
             (2, f":{gap}{{"),
             (3, "dtype"),

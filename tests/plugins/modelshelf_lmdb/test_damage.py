@@ -65,12 +65,24 @@ def test_damage_is_named_or_harmless_never_a_wrong_answer_or_a_dead_process(soun
     assert outcomes.keys() <= {"same", "named", "refused"}
 
 
-@pytest.mark.parametrize("length", [1, 100, 4096, 8191, 8192, 12288, -4096, -1])
+@pytest.mark.parametrize("length", [1, 100, 4096, 8191, 8192, 12288, -200_000])
 def test_a_truncated_file_is_damage_before_anything_reads_it(copy, length):
     os.truncate(copy, length % copy.stat().st_size)
     for readonly in (True, False):
         with pytest.raises(DamagedStoreError, match="doctor"):
             LmdbStore.open(str(copy.parent), readonly=readonly)
+
+
+def test_a_file_that_lacks_free_pages_only_answers_in_full_and_check_names_it(copy):
+    os.truncate(copy, copy.stat().st_size - 1)
+    copy.chmod(0o600)
+    before = scanned(copy.parent)
+    store = LmdbStore.open(str(copy.parent))
+    assert [finding.code for finding in store.check()] == ["store-truncated"]
+    store.update(lambda txn: [txn.put(b"n%05d" % number, b"x" * 500) for number in range(3000)])
+    assert store.view(lambda s: sum(1 for _ in s.scan())) == before + 3000
+    assert list(store.check()) == []
+    store.close()
 
 
 @pytest.mark.parametrize("content", [b"x", b"not a store" * 5000, bytes(20_000), b"SQLite format 3\0" * 900])
@@ -147,9 +159,13 @@ def leaf_of(copy: Path, key: bytes) -> int:
     pages = [
         number
         for number, start in enumerate(range(0, copy.stat().st_size, 4096))
-        if key in copy.read_bytes()[start : start + 4096] and reads_from(copy, number, key)
+        if is_leaf_with(copy.read_bytes()[start : start + 4096], key) and reads_from(copy, number, key)
     ]
     return pages[0]
+
+
+def is_leaf_with(page: bytes, key: bytes) -> bool:
+    return struct.unpack_from("=H", page, 10) == (2,) and key in page
 
 
 def reads_from(copy: Path, page: int, key: bytes) -> bool:
