@@ -17,10 +17,13 @@ _QUANTIZATION = re.compile(
 )
 _ONE_SPELLING = {"FP16": "F16", "FP32": "F32"}
 _EXPLICIT_VERSION = re.compile(r"(?i)(?<![A-Za-z0-9])v(\d{1,2}(?:[.-]\d{1,3}){0,2})(?![A-Za-z0-9.])")
-# A number that stands alone or is joined to the family's word: `Llama-3.2`, `Qwen2.5`, `phi-2`.
+# A number that stands alone (`Llama-3.2`, `phi-2`), or one that is joined to the family's word and has one
+# digit or a dot (`Qwen2.5`, `llama3`; not `base64`, not `patch32`). A leading zero begins a date.
 _FAMILY_VERSION = re.compile(
-    r"(?i)(?:(?<=[-_ ])|(?<![A-Za-z0-9])(?!(?:i?q|fp?|bf|int|tq|nf|w|a|x|l|t|patch)\d)[A-Za-z]+?)"
-    r"(\d{1,2}(?:\.\d{1,3}){0,2})(?![A-Za-z0-9.])"
+    r"(?i)(?:"
+    r"(?<=[-_ ])([1-9]\d?(?:\.\d{1,3}){0,2}|0(?:\.\d{1,3}){1,2})|"
+    r"(?<![A-Za-z0-9])(?!(?:i?q|fp?|bf|int|tq|nf|w|a|x|l|t)\d)[A-Za-z]+?([1-9]|\d{1,2}(?:\.\d{1,3}){1,2})"
+    r")(?![A-Za-z0-9.])"
 )
 _SHARD = re.compile(r"[-_]\d{1,6}-of-\d{1,6}$")
 _ENDING = re.compile(
@@ -87,10 +90,11 @@ def parse_name(name: str) -> NameFacts:
         return NameFacts()
     size, quantization = _SIZE.search(stem), _last(_QUANTIZATION.findall(stem))
     bare = _QUANTIZATION.sub(" ", _SIZE.sub(" ", stem))
-    version = _EXPLICIT_VERSION.search(bare) or _FAMILY_VERSION.search(bare)
+    found = _EXPLICIT_VERSION.search(bare) or _FAMILY_VERSION.search(bare)
+    version = next((one for one in found.groups() if one), None) if found else None
     words = re.split(r"[^a-z]+", stem.lower())
     return NameFacts(
-        version=None if version is None else _three_parts(version[1]),
+        version=None if version is None else _three_parts(version),
         parameter_count=None if size is None else size[1].upper().replace("X", "x"),
         quantization=quantization,
         tags=tuple(dict.fromkeys(_TUNED[word] for word in words if word in _TUNED)),

@@ -110,6 +110,7 @@ class DataFile:
         size = os.fstat(self._descriptor).st_size
         if size < meta.frontier and (meta.revision, size) != self._short:
             self._check_tree(meta, meta.main)
+            self._check_tree(meta, meta.free)
             self._short = (meta.revision, size)
 
     def check(self, meta: Meta, prefix: bytes = b"") -> None:

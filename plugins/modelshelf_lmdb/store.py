@@ -124,7 +124,7 @@ class LmdbStore:
                 yield Finding(
                     code="store-truncated",
                     severity=Severity.WARNING,
-                    message=f"{self._folder}: the store's file ends early, though no record is missing; {REPAIR}",
+                    message=f"{self._folder}: the store's file ends early, though no record is gone; {REPAIR}",
                 )
             problems = _verify(environment)
         except StoreError as error:

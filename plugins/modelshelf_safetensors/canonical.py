@@ -1,7 +1,7 @@
 """The header's text as the reference writer makes it, read column by column.
 
-The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first; Python's `json` emits
-the same with a space after each comma and colon. Cut at each quote such a text is a table of ten columns, six
+The writer emits compact JSON, tensors in the order of their data, ``__metadata__`` first; Python's `json`
+emits the same with a space after each comma and colon. Cut at each quote such a text is a table of ten columns, six
 of which are constant. Everything is checked by whole columns, and the last, the offsets, by writing out what
 the shapes ask for and comparing: text that passes has exactly one reading, the one that `from_json` gives.
 Anything else, if only an escape, is left to that reader.
@@ -87,7 +87,7 @@ class _Columns:
 
     def __attrs_post_init__(self) -> None:
         gap = self.gap
-        # "a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: column 10 holds the offsets.
+        # "a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}, cut at its quotes: offsets are column 10.
         self.constant = (
             (2, f":{gap}{{"),
             (3, "dtype"),

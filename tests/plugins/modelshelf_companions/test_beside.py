@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import os
+
+import attrs
+import pytest
+
+from modelshelf.model import Depth, Origin, Severity, merge_metadata
+from modelshelf.reader import ArtifactReader
+from modelshelf_companions import modelshelf_extract_metadata, modelshelf_probe_health
+from tests.support import artifact_of
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Writes a weight file and companions, and gives merged metadata and findings by file."""
+
+    def build(folder="plain", file="model.safetensors", model_id=None, **companions):
+        home = tmp_path / folder
+        home.mkdir(parents=True)
+        weights = home / file
+        weights.write_bytes(b"weights")
+        beside = []
+        for name, content in companions.items():
+            path = home / {"card": "README.md", "template": "chat_template.jinja"}.get(name, f"{name}.json")
+            path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+            beside.append(path)
+        artifact = attrs.evolve(artifact_of(weights, companions=tuple(beside)), model_id=model_id)
+        with ArtifactReader(artifact) as reader:
+            partials = list(modelshelf_extract_metadata(reader))
+            findings = list(modelshelf_probe_health(reader, Depth.HEADER))
+        return merge_metadata(partials), {finding.file: finding for finding in findings}
+
+    return build
+
+
+def test_config_card_and_names_are_ranked_in_this_order(model):
+    told, findings = model(
+        folder="Llama-3.2-1B-Instruct",
+        config={"model_type": "llama", "max_position_embeddings": 131072},
+        card=b"---\nlicense: llama3.2\nmodel_name: Llama\ntags: [chat]\n---\n",
+    )
+    assert findings == {}
+    assert (told.architecture, told.context_length, told.license) == ("llama", 131072, "llama3.2")
+    assert (told.title, told.tags, told.parameter_count) == ("Llama", ("chat",), "1B")
+    assert told.details["name_version"] == "3.2.0"
+    assert told.provenance["architecture"].origin is Origin.CONFIG
+    assert told.provenance["title"].origin is Origin.CARD
+    assert told.provenance["parameter_count"].origin is Origin.FILENAME
+    assert told.provenance["parameter_count"].detail == "Llama-3.2-1B-Instruct"
+
+
+@pytest.mark.parametrize(
+    "name", ["config", "tokenizer_config", "adapter_config", "generation_config", "model_index"]
+)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a":' + b"1" * 5000])
+def test_broken_json_is_a_warning_and_the_rest_is_told(model, name, content):
+    told, findings = model(folder="phi-2", card=b"---\nlicense: mit\n---\n", **{name: content})
+    finding = findings[f"{name}.json"]
+    assert (finding.code, finding.severity) == ("malformed-config", Severity.WARNING)
+    assert told.license == "mit"
+    assert told.details["name_version"] == "2.0.0"
+
+
+@pytest.mark.parametrize("content", [b"---\na: [", b"---\n\xff\n---\n", b"---\na: &a [*a]\n---\n"])
+def test_a_broken_card_is_an_info(model, content):
+    told, findings = model(card=content, config={"model_type": "bert"})
+    assert (findings["README.md"].code, findings["README.md"].severity) == ("malformed-card", Severity.INFO)
+    assert told.architecture == "bert"
+
+
+def test_a_config_of_a_hundred_megabytes_is_not_read(tmp_path):
+    weights, config = tmp_path / "model.bin", tmp_path / "config.json"
+    weights.write_bytes(b"weights")
+    config.touch()
+    os.truncate(config, 100 << 20)
+    with ArtifactReader(artifact_of(weights, companions=(config,))) as reader:
+        (finding,) = modelshelf_probe_health(reader, Depth.HEADER)
+        assert finding.code == "malformed-config"
+        assert reader.bytes_read == 0
+
+
+def test_of_a_long_card_only_the_beginning_is_read(tmp_path):
+    weights, card = tmp_path / "model.bin", tmp_path / "README.md"
+    weights.write_bytes(b"weights")
+    card.write_bytes(b"---\nlicense: mit\n---\n" + b"x" * (10 << 20))
+    with ArtifactReader(artifact_of(weights, companions=(card,))) as reader:
+        assert merge_metadata(modelshelf_extract_metadata(reader)).license == "mit"
+        assert reader.bytes_read <= 64 << 10
+
+
+def test_a_companion_that_vanished_is_a_finding(tmp_path):
+    weights, config = tmp_path / "model.bin", tmp_path / "config.json"
+    weights.write_bytes(b"weights")
+    config.write_text("{}")
+    artifact = artifact_of(weights, companions=(config,))
+    config.unlink()
+    with ArtifactReader(artifact) as reader:
+        (finding,) = modelshelf_probe_health(reader, Depth.HEADER)
+    assert (finding.code, finding.severity, finding.file) == ("unreadable", Severity.WARNING, "config.json")
+
+
+def test_infinity_in_a_config_is_an_info_and_the_config_is_told(model):
+    told, findings = model(config=b'{"model_type": "mamba2", "time_step_limit": [0.0, Infinity]}')
+    assert told.architecture == "mamba2"
+    finding = findings["config.json"]
+    assert (finding.code, finding.severity) == ("config-not-strict-json", Severity.INFO)
+
+
+def test_a_config_value_of_the_wrong_type_is_an_info(model):
+    told, findings = model(config={"model_type": "bert", "hidden_size": "big"})
+    assert (findings["config.json"].code, findings["config.json"].severity) == (
+        "config-value-ignored",
+        Severity.INFO,
+    )
+    assert (told.architecture, told.embedding_length) == ("bert", None)
+
+
+@pytest.mark.parametrize(
+    ("companions", "present"),
+    [
+        ({}, None),
+        ({"tokenizer_config": {}}, False),
+        ({"tokenizer_config": {"chat_template": "x"}}, True),
+        ({"tokenizer_config": {}, "template": b"{{ x }}"}, True),
+        ({"chat_template": {"chat_template": "x"}}, True),
+        ({"tokenizer_config": b"{"}, None),
+    ],
+)
+def test_a_chat_template_is_present_absent_or_unknown(model, companions, present):
+    assert model(**companions)[0].chat_template is present
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "model_id", "version", "title"),
+    [
+        ("Llama-3.2-1B", "model.safetensors", None, "3.2.0", "Llama-3.2-1B"),
+        ("Llama-3.2-1B", "model.safetensors", "Llama-3.2-1B", "3.2.0", "Llama-3.2-1B"),
+        (
+            "0e9e39f249a16976918f6564b8830bc894c89659",
+            "model.safetensors",
+            "openai/whisper-v3",
+            "3.0.0",
+            "whisper-v3",
+        ),
+        ("Qwen2.5-0.5B-GGUF", "qwen2.5-0.5b-q4_0.gguf", None, "2.5.0", "Qwen2.5-0.5B-GGUF"),
+        ("downloads-2", "phi-3.gguf", None, "3.0.0", "phi-3"),
+        ("gguf", "ggml-vocab-gpt-2.gguf", "gguf:ggml-vocab-gpt-2", "2.0.0", "ggml-vocab-gpt-2"),
+        ("models-v7", "lpips-v0.1-alex.pth", "models-v7:lpips-v0.1-alex", "0.1.0", "lpips-v0.1-alex"),
+        ("plain", "model.safetensors", None, None, "plain"),
+        ("sdxl-base-1.0/unet", "diffusion_pytorch_model.safetensors", "unet", "1.0.0", "sdxl-base-1.0"),
+    ],
+)
+def test_a_folder_tells_version_and_title_where_it_names_this_model(
+    model, folder, file, model_id, version, title
+):
+    told, _ = model(folder=folder, file=file, model_id=model_id)
+    assert told.details.get("name_version") == version
+    assert told.title == title
+
+
+def test_the_files_own_name_tells_the_quantization_before_the_folders(model):
+    told, _ = model(folder="Qwen2.5-0.5B-FP16", file="qwen2.5-0.5b-q8_0.gguf")
+    assert told.quantization == "Q8_0"
+
+
+def test_quick_depth_opens_nothing(tmp_path):
+    weights, config = tmp_path / "model.bin", tmp_path / "config.json"
+    weights.write_bytes(b"weights")
+    config.write_bytes(b"{")
+    with ArtifactReader(artifact_of(weights, companions=(config,))) as reader:
+        assert list(modelshelf_probe_health(reader, Depth.QUICK)) == []
+        assert reader.budget.opened == 0
