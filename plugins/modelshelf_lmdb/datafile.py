@@ -16,6 +16,7 @@ from modelshelf_lmdb.pages import META_BYTES, TXNID_OFFSET, Meta, Tree, check_tr
 
 NAME = "data.mdb"
 _LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
+_MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
 # A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -101,13 +102,15 @@ class DataFile:
     def ensure_whole(self, meta: Meta) -> None:
         """Make sure that reading this state cannot run past the end of the file.
 
-        LMDB does not write pages that one transaction both takes and gives back, so a sound file may
-        end before its last page: then every page in use is looked at.
+        LMDB does not write pages that one transaction both takes and gives back, so a sound file often
+        ends before its last page: then every page in use is looked at.
 
         Raises:
             DamagedStoreError: The file was truncated.
         """
         size = os.fstat(self._descriptor).st_size
+        if meta.frontier - size > _MOST_UNWRITTEN * meta.page_size:
+            raise damaged(self.folder, f"its file was truncated, or its last page {meta.last_page} is a lie")
         if size < meta.frontier and (meta.revision, size) != self._short:
             self._check_tree(meta, meta.main)
             self._check_tree(meta, meta.free)
@@ -154,10 +157,6 @@ class DataFile:
             raise StoreUnavailableError(
                 f"{self.folder}: the store was removed or replaced while it was open; open it again"
             )
-
-    def ends_early(self) -> bool:
-        """Whether the file ends before the last page that was ever used."""
-        return os.fstat(self._descriptor).st_size < self.newest().frontier
 
     def open_to_others(self) -> bool:
         """Whether accounts beside the owner's may read or write the file."""

@@ -120,12 +120,6 @@ class LmdbStore:
                     severity=Severity.WARNING,
                     message=f"{self._folder}: other accounts can read or change it; `chmod 600` its files",
                 )
-            if environment.file.ends_early():
-                yield Finding(
-                    code="store-truncated",
-                    severity=Severity.WARNING,
-                    message=f"{self._folder}: the store's file ends early, though no record is gone; {REPAIR}",
-                )
             problems = _verify(environment)
         except StoreError as error:
             code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DEPTH = 4  # encodings within encodings that are undone
 _ATTEMPTS = 256  # places in one string where a stream is tried
 _PIECE = 1024 * 1024
+_OVERLAP = 4096
 _LONGEST_BLOB = 64 * 1024 * 1024  # bytes of one long string that are searched
 _LIMITS = Limits(structure=1 << 20, objects=100_000, depth=1000)
 
@@ -30,6 +31,9 @@ _NAMED = re.compile(rb"[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
 _FOLDED = re.compile(rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])")
+_WORTH = re.compile(
+    rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}"
+)  # most strings are names: one search rules them out
 _CODE = re.compile(
     rb"""(?x) (?: ^ | [;\n\s=(,'"] )
     (?: os\.(?:system|popen|exec[lv]\w*|spawn\w+) | subprocess\.\w+ | pty\.spawn | commands\.getoutput
@@ -152,6 +156,8 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
             yield from _search_blob(value, reader)
             continue
         data = _bytes_of(value)
+        if not _WORTH.search(data):
+            continue
         yield from (_issue(hidden, place) for hidden in hidden_in(data))
         found = code_in(data) if code else None
         if found is not None:
@@ -161,11 +167,13 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
 
 
 def _search_blob(blob: Blob, reader: FileReader) -> Iterator[Issue]:
-    yield from (_issue(hidden, blob.offset) for hidden in hidden_in(blob.head))
+    """Search a long string piece by piece; the pieces overlap, so that a pickle of some size is whole in one."""
     end = blob.offset + min(blob.length, _LONGEST_BLOB)
-    for place in range(blob.offset + len(blob.head), end, _PIECE):
-        piece = reader.read_up_to(place, min(_PIECE + 4096, end - place))
-        yield from (_issue(hidden, place) for hidden in _raw(piece, whole=False))
+    for place in range(blob.offset, end, _PIECE):
+        piece = reader.read_up_to(place, min(_PIECE + _OVERLAP, end - place))
+        if blob.text:
+            piece = piece.decode("utf-8", "ignore").encode("latin-1", "ignore")
+        yield from (_issue(hidden, place) for hidden in hidden_in(piece, whole=place == blob.offset))
 
 
 def _issue(hidden: Hidden, place: int) -> Issue:

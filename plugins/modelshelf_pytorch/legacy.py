@@ -37,7 +37,8 @@ def read(reader: FileReader) -> Inspection:
     if first.stopped and first.value == MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
     streams, issues = interpret(reader, 0, reader.size)
-    if not any(stream.stopped for stream in streams) and not any(stream.globals for stream in streams):
+    told = any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams)
+    if not told:
         issues = [_no_pickle(streams[0])]
     message = "a plain pickle names a storage that is not in it; it was cut out of a checkpoint"
     issues += [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_ISSUES = 64
 _MOST_GLOBALS = 10_000
 _SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
-SHORTEST_TEXT = 16  # characters of a text from which on it could be a pickle, encoded or of protocol 0
+SHORTEST_TEXT = 8  # characters of a text from which on it could be a pickle, or code
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
 
 

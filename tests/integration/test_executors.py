@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from modelshelf import ModelRegistry
+from modelshelf.plain import plain
+from tests.distributions import write_distribution
+
+COUNT = 150
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough different models that a scan spreads them over processes."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(COUNT):
+        place = folder / f"m{number:03}"
+        place.mkdir()
+        save_file({"w": np.full((2, 2), number, np.float32)}, place / "model.safetensors")
+    (folder / "m000" / "model.safetensors").write_bytes(b"broken")
+    return folder
+
+
+def records(models: Path, store: Path, **options: Any) -> list[dict[str, Any]]:
+    """What a scan with these options records, without the times of the scan itself."""
+    with ModelRegistry(models, store) as registry:
+        stats = registry.discover_models(**options)
+        assert (stats.models_added, stats.errors) == (COUNT, 0)
+        told = [plain(model) for model in registry]
+    for one in told:
+        for name in ("added_at", "updated_at", "checked_at"):
+            del one[name]
+    return told
+
+
+def test_processes_threads_and_this_process_record_the_same(many: Path, tmp_path: Path) -> None:
+    here = records(many, tmp_path / "here", workers=1)
+    assert here[0]["health_status"] == "unhealthy"
+    assert records(many, tmp_path / "workers", workers=2) == here
+    executors: dict[str, Executor] = {
+        "threads": ThreadPoolExecutor(2),
+        "spawned": ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
+    }
+    for name, executor in executors.items():
+        with executor:
+            assert records(many, tmp_path / name, executor=executor) == here
+
+
+def test_a_hook_that_never_returns_is_ended_and_costs_its_own_model_only(
+    many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import time
+
+        def modelshelf_extract_metadata(artifact):
+            if artifact.folder.endswith("m007"):
+                time.sleep(3600)
+        """
+    write_distribution(site, "slow-shelf", source)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 5.0)
+    with ModelRegistry(many, tmp_path / "store") as registry:
+        stats = registry.discover_models(workers=2)
+        assert stats.models_added == COUNT - 1
+        (problem,) = [one for one in stats.problems if one.code == "examination-failed"]
+        assert problem.path == str(many / "m007" / "model.safetensors")
+        assert "ran past" in problem.message
+        assert "m007" not in registry
