@@ -1,63 +1,79 @@
-"""What file and folder names tell: size, quantization, version. Pure; ranks below everything else."""
+"""What file and folder names tell: size, quantization, version. Pure; ranks below everything else.
+
+There is no specification: these are the customs of Hugging Face repositories, llama.cpp's file names
+(``Model-Size-Tune-v1.0-Q4_K_M.gguf``) and Ollama's tags. Only what a name says in so many words is taken.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 
 from attrs import frozen
 
-# `7B`, `1.1B`, `0.5b`, `350M`, and experts `8x7B`; not `16k` (a context or a sampling rate).
-_SIZE = re.compile(r"(?i)(?<![A-Za-z0-9.])((?:\d{1,3}x)?\d{1,4}(?:\.\d{1,3})?[BMT])(?![A-Za-z0-9])")
-_QUANTIZATION = re.compile(
-    r"(?i)(?<![A-Za-z0-9])("
-    r"IQ[1-4]_(?:XXS|XS|S|M|NL)|Q[2-8]_K(?:_(?:XL|L|M|S))?|Q[1-8]_[01](?:_\d+_\d+)?|TQ[12]_0|"
-    r"BF16|F16|F32|FP16|FP32|FP8|INT8|INT4|MXFP4|NVFP4|AWQ|GPTQ|EXL2|NF4"
-    r")(?![A-Za-z0-9])"
-)
-_ONE_SPELLING = {"FP16": "F16", "FP32": "F32"}
-_EXPLICIT_VERSION = re.compile(r"(?i)(?<![A-Za-z0-9])v(\d{1,2}(?:[.-]\d{1,3}){0,2})(?![A-Za-z0-9.])")
-# A number that stands alone (`Llama-3.2`, `phi-2`), or one that is joined to the family's word and has one
-# digit or a dot (`Qwen2.5`, `llama3`; not `base64`, not `patch32`). A leading zero begins a date.
-_FAMILY_VERSION = re.compile(
-    r"(?i)(?:"
-    r"(?<=[-_ ])([1-9]\d?(?:\.\d{1,3}){0,2}|0(?:\.\d{1,3}){1,2})|"
-    r"(?<![A-Za-z0-9])(?!(?:i?q|fp?|bf|int|tq|nf|w|a|x|l|t)\d)[A-Za-z]+?([1-9]|\d{1,2}(?:\.\d{1,3}){1,2})"
-    r")(?![A-Za-z0-9.])"
-)
-_SHARD = re.compile(r"[-_]\d{1,6}-of-\d{1,6}$")
+LONGEST_NAME = 512
+"""Characters of a name that are looked at."""
+
 _ENDING = re.compile(
-    r"\.(?:gguf|safetensors|sft|pt2?|pth|bin|ckpt|jit|ptl|pkl|pickle|joblib|np[yz]|json)$", re.IGNORECASE
+    r"\.(?:gguf|ggml|safetensors|sft|pt2?|pth|bin|ckpt|jit|ptl|pkl|pickle|joblib|np[yz]|onnx|h5|index\.json|json)$",
+    re.IGNORECASE,
 )
+_SHARD = re.compile(r"[-_.]\d{1,6}-of-\d{1,6}$")
+
+# Letters and digits end a word, all else may stand beside it.
+_BEFORE, _AFTER = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+
+# `7B`, `1.1B`, `0.5b`, `350M`, experts `8x7B`, and as some write a point `1b7` or, after a hyphen, `1_6b`;
+# not the 1B of 1.1B, nor `16k` (a context or a sampling rate).
+_SIZE = re.compile(
+    rf"{_BEFORE}(?<!\d\.)(?:(?P<experts>\d{{1,3}})x)?"
+    rf"(?:(?P<number>\d{{1,4}}(?:\.\d{{1,3}})?)(?P<unit>[BM]|(?-i:T))"
+    rf"|(?P<whole>\d{{1,3}})(?P<inner>[BM])(?P<tenths>\d)"
+    rf"|(?<=-)(?P<left>\d)_(?P<right>\d)B){_AFTER}",
+    re.IGNORECASE,
+)
+
+_GGML = re.compile(
+    rf"{_BEFORE}(?:IQ[1-4]_(?:XXS|XS|NL|XL|S|M)|Q[1-8]_K(?:_(?:XXS|XS|XL|S|M|L|P))?|Q[1-8]_[01](?:_[48]_[48])?"
+    rf"|TQ[12]_0){_AFTER}",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(
+    rf"{_BEFORE}(?:GPTQ|AWQ|EXL[23]|HQQ|AQLM|MLX|BNB|MXFP[48]|NVFP4|NF4|W\d{{1,2}}A\d{{1,2}}){_AFTER}",
+    re.IGNORECASE,
+)
+_BITS = re.compile(rf"{_BEFORE}(?:int([2-8])|([2-8])[-_]?bits?){_AFTER}", re.IGNORECASE)
+_FLOAT = re.compile(
+    rf"{_BEFORE}(?:bf16|fp?16|fp?32|fp?64|fp8(?:_?e[45]m[23](?:fn)?)?){_AFTER}", re.IGNORECASE
+)
+_SHORT = re.compile(rf"{_BEFORE}Q[2-8]{_AFTER}", re.IGNORECASE)
+_QUANTIZATIONS = (_GGML, _SCHEME, _BITS, _FLOAT, _SHORT)
+_WITH_BITS = frozenset({"GPTQ", "AWQ", "HQQ", "AQLM", "MLX", "BNB"})
+
+_EXPLICIT = re.compile(
+    rf"{_BEFORE}v(\d{{1,2}}(?:\.\d{{1,3}}){{1,2}}|\d{{1,2}}-\d(?=$|[-_.])|\d{{1,2}}){_AFTER}(?!\.\d)",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"[-_ :/,()\[\]]+")
+_NUMBER = re.compile(r"\d{1,2}(?:\.\d{1,3}){0,2}")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
+# Joined to a word of two letters or more, a number has one digit or a dot: not `base64`, not `patch32`, not `R1`.
+_JOINED = re.compile(r"([A-Za-z][A-Za-z0-9]*[A-Za-z])\.?([1-9]|\d{1,2}(?:\.\d{1,3}){1,2})")
+# Words whose number counts something else: parts, training steps, layers, pixels.
+_COUNTED = re.compile(
+    "bits?|block|checkpoint|chunk|ckpt|convnext|densenet|epoch|iter|layers?|of|part|patch|rank|resnet|resnext"
+    "|seed|shard|stage|steps?|top|vgg|vit",
+    re.IGNORECASE,
+)
+
 _TUNED = {"instruct": "instruct", "it": "instruct", "chat": "chat"}
-_GENERIC = frozenset(
-    {
-        "adapter",
-        "adapter_model",
-        "blobs",
-        "checkpoint",
-        "checkpoints",
-        "consolidated",
-        "data",
-        "diffusion_pytorch_model",
-        "download",
-        "downloads",
-        "files",
-        "gguf",
-        "main",
-        "model",
-        "models",
-        "output",
-        "outputs",
-        "pytorch_model",
-        "safetensors",
-        "snapshots",
-        "test",
-        "tmp",
-        "torch",
-        "weights",
-    }
+_GENERIC = re.compile(
+    r"(?:open_clip_)?(?:diffusion_)?(?:pytorch_|tf_|flax_|ggml-)?model|adapter(?:_model)?|consolidated"
+    r"|(?:pytorch_lora_)?weights|checkpoints?|ckpt|lora|unet|vae|vae_decoder|transformer|controlnet"
+    r"|(?:text|image)_encoder|safety_checker|snapshots|blobs|data|downloads?|files|gguf|main|models?|outputs?"
+    r"|safetensors|test|tmp|torch|latest|best|last|final",
+    re.IGNORECASE,
 )
+_HASH = re.compile(r"(?:sha256[-:])?[0-9a-f]{32,64}")
 
 
 @frozen(kw_only=True)
@@ -67,7 +83,7 @@ class NameFacts:
     Attributes:
         version: ``MAJOR.MINOR.PATCH``, or None.
         parameter_count: Parameters as the name writes them: ``7B``, ``8x7B``; or None.
-        quantization: ``Q4_K_M``, ``F16``, …; or None.
+        quantization: ``Q4_K_M``, ``GPTQ-4bit``, ``F16``, …; or None.
         tags: ``instruct``, ``chat``.
         title: The name without ending, shard number and quantization, where it tells a version or a size.
     """
@@ -80,7 +96,7 @@ class NameFacts:
 
 
 def parse_name(name: str) -> NameFacts:
-    """Everything that a file's or folder's name tells.
+    """Everything that a file's or folder's name, or an id as ``org/name`` or ``name:tag``, tells.
 
     The version is an explicit ``v0.3``, else a number at the family's word: ``Llama-3.2-1B`` is 3.2.0 and
     ``phi-2`` is 2.0.0. A size (``1B``), a quantization (``Q4_K_M``) and a date (``2407``) are no versions.
@@ -88,40 +104,90 @@ def parse_name(name: str) -> NameFacts:
     stem = stem_of(name)
     if is_generic(stem):
         return NameFacts()
-    size, quantization = _SIZE.search(stem), _last(_QUANTIZATION.findall(stem))
-    bare = _QUANTIZATION.sub(" ", _SIZE.sub(" ", stem))
-    found = _EXPLICIT_VERSION.search(bare) or _FAMILY_VERSION.search(bare)
-    version = next((one for one in found.groups() if one), None) if found else None
+    version, size = _version(stem), _parameter_count(stem)
     words = re.split(r"[^a-z]+", stem.lower())
     return NameFacts(
-        version=None if version is None else _three_parts(version),
-        parameter_count=None if size is None else size[1].upper().replace("X", "x"),
-        quantization=quantization,
+        version=version,
+        parameter_count=size,
+        quantization=_quantization(stem),
         tags=tuple(dict.fromkeys(_TUNED[word] for word in words if word in _TUNED)),
-        title=_title(stem) if version or size else None,
+        title=_without(_QUANTIZATIONS, stem, "").rstrip("-_. ") or None if version or size else None,
     )
 
 
 def stem_of(name: str) -> str:
-    """A name without its folder, a model file's ending and a shard's number."""
-    return _SHARD.sub("", _ENDING.sub("", os.path.basename(name)))
+    """A name without its folder or organisation, a model file's ending and a shard's number."""
+    return _SHARD.sub("", _ENDING.sub("", name.rsplit("/", 1)[-1][:LONGEST_NAME]))
 
 
 def is_generic(name: str) -> bool:
     """Whether a name, without its ending, says nothing of the model: ``model``, ``snapshots``, a hash."""
-    stem = stem_of(name).lower()
-    return stem in _GENERIC or re.fullmatch(r"(?:sha256[-:])?[0-9a-f]{32,64}", stem) is not None
+    stem = re.sub(r"(?:[-_.]\d+)+$", "", stem_of(name))
+    return _GENERIC.fullmatch(stem) is not None or _HASH.fullmatch(stem) is not None
 
 
-def _last(found: list[str]) -> str | None:
-    written = found[-1].upper() if found else None
-    return _ONE_SPELLING.get(written, written) if written else None
+def _parameter_count(stem: str) -> str | None:
+    match = _SIZE.search(stem)
+    if match is None:
+        return None
+    told = match.groupdict()
+    number = told["number"] or f"{told['whole'] or told['left']}.{told['tenths'] or told['right']}"
+    unit = (told["unit"] or told["inner"] or "B").upper()
+    return (f"{told['experts']}x" if told["experts"] else "") + number + unit
 
 
-def _three_parts(text: str) -> str:
-    parts = [str(int(part)) for part in re.split(r"[.-]", text)]
+def _quantization(stem: str) -> str | None:
+    if match := _GGML.search(stem):
+        return match[0].upper()
+    bits = _BITS.search(stem)
+    if match := _SCHEME.search(stem):
+        scheme = match[0].upper()
+        return f"{scheme}-{bits[1] or bits[2]}bit" if bits and scheme in _WITH_BITS else scheme
+    if match := _FLOAT.search(stem):
+        text = match[0].upper()
+        return "FP8" if text.startswith("FP8") else text.replace("FP", "F")
+    if bits:
+        return f"INT{bits[1]}" if bits[1] else f"{bits[2]}bit"
+    match = _SHORT.search(stem)
+    return match[0].upper() if match else None
+
+
+def _version(stem: str) -> str | None:
+    for match in _EXPLICIT.finditer(stem):
+        if (version := _three_parts(match[1].replace("-", "."))) is not None:
+            return version
+    # A size or a quantization is no version: it is taken out, and a mark that is no word left in its place.
+    return _version_by_family(_SEPARATOR.split(_without((_SIZE, *_QUANTIZATIONS), stem, "#")))
+
+
+def _without(patterns: tuple[re.Pattern[str], ...], stem: str, mark: str) -> str:
+    for pattern in patterns:
+        stem = pattern.sub(mark, stem)
+    return stem
+
+
+def _version_by_family(words: list[str]) -> str | None:
+    """The first number that follows a word or is joined to one; ``2`` and then ``1`` are 2.1."""
+    for at, word in enumerate(words):
+        following = words[at + 1 : at + 3]
+        if match := _JOINED.fullmatch(word):
+            family, number, rest = match[1], match[2], following
+        elif _WORD.fullmatch(word) and following and _NUMBER.fullmatch(following[0]):
+            family, number, rest = word, following[0], words[at + 2 : at + 3]
+        else:
+            continue
+        if _COUNTED.fullmatch(family):
+            continue
+        minor = rest[0] if rest and "." not in number and re.fullmatch(r"\d", rest[0]) else None
+        version = _three_parts(number if minor is None else f"{number}.{minor}")
+        if version is not None:
+            return version
+    return None
+
+
+def _three_parts(number: str) -> str | None:
+    """``3.2`` as ``3.2.0``; None for a number with a leading zero, which is a date's or a counter's."""
+    parts = number.split(".")
+    if any(len(part) > 1 and part.startswith("0") for part in parts):
+        return None
     return ".".join([*parts, "0", "0"][:3])
-
-
-def _title(stem: str) -> str:
-    return re.sub(r"[-_. ]+$", "", _QUANTIZATION.sub("", stem)).strip()

@@ -10,6 +10,7 @@ import lmdb
 from modelshelf.errors import DamagedStoreError, StoreError, StoreFullError, StoreUnavailableError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LITTLE_ROOM = 64 * 1024  # bytes
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _DAMAGED = (
     lmdb.CorruptedError,
@@ -33,7 +34,7 @@ def translated(error: Exception, location: str, doing: str) -> StoreError:
     if isinstance(error, _DAMAGED):
         return damaged(location, error)
     code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
-    if code in _FULL:
+    if code in _FULL or (code == errno.EIO and _out_of_room(location)):
         return StoreFullError(
             f"{location}: no room left for {doing} ({_system(code)}); what was saved before stands: "
             "free some space and try again"
@@ -54,6 +55,24 @@ def _reason(error: Exception, code: int) -> str:
     if code == errno.ENOMEM:
         return "not enough memory or address space for the store's map"
     return f"{_system(code)}; what was saved before stands" if code > 0 else str(error)
+
+
+def _out_of_room(folder: str) -> bool:
+    """Whether the disk is full, or the file as large as this process may make one.
+
+    LMDB tells of a write that was cut short as an input/output error, whatever the cause.
+    """
+    try:
+        disk = os.statvfs(folder)
+        size = os.stat(os.path.join(folder, "data.mdb")).st_size
+    except (AttributeError, OSError):
+        return False
+    if disk.f_bavail * disk.f_frsize < _LITTLE_ROOM:
+        return True
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return limit != resource.RLIM_INFINITY and size + _LITTLE_ROOM > limit
 
 
 def _system(code: int) -> str:

@@ -236,8 +236,8 @@ class _Look:
         last = first + count - 1
         if first < _METAS or last > self.meta.last_page or (last + 1) * page_size > self.file_size:
             raise DamagedStoreError(f"a large record of page {number} reaches past the end of the file")
-        header = _LARGE.unpack(self.fetch(first * page_size, _LARGE.size))
-        if header != (first, 0, _OVERFLOW, count):
+        pgno, _, flags, pages = _LARGE.unpack(self.fetch(first * page_size, _LARGE.size))
+        if (pgno, flags, pages) != (first, _OVERFLOW, count):
             raise DamagedStoreError(f"page {first} is not the large record that it should be")
 
     def over(self, start: bytes, stop: bytes | None) -> int:

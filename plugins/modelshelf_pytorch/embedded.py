@@ -167,7 +167,7 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
 
 
 def _search_blob(blob: Blob, reader: FileReader) -> Iterator[Issue]:
-    """Search a long string piece by piece; the pieces overlap, so that a pickle of some size is whole in one."""
+    """Search a long string by pieces that overlap, so that a pickle of some size is whole in one."""
     end = blob.offset + min(blob.length, _LONGEST_BLOB)
     for place in range(blob.offset, end, _PIECE):
         piece = reader.read_up_to(place, min(_PIECE + _OVERLAP, end - place))

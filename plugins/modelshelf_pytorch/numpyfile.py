@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?"
     r"|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))\s*"
 )
-_SCALAR = re.compile(r"[<>|=]?([biufcSUVmMO])([0-9]{0,9})")
+_SCALAR = re.compile(r"[<>|=]?([biufcSUVmMO])([0-9]{0,9})(?:\[[0-9A-Za-z/]{1,16}\])?")
 _NAMES = {
     "b1": "BOOL", "f2": "F16", "f4": "F32", "f8": "F64", "f16": "F128", "c8": "C64", "c16": "C128",
     **{f"{sign}{size}": f"{sign.upper()}{size * 8}" for sign in "iu" for size in (1, 2, 4, 8)},

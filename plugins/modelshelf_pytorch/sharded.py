@@ -107,7 +107,8 @@ def index_issues(artifact: Artifact, index: Index, shards: dict[str, Inspection]
             )
             found.append((name, suspicious("misplaced-tensor", message)))
     total = sum(stored_bytes(shard.contents.tensors) for shard in shards.values())
-    if index.total_size is not None and len(shards) == len(artifact.weights) and total < index.total_size:
+    complete = len(shards) == len(artifact.weights) and not artifact.missing
+    if complete and index.total_size is not None and total < index.total_size:
         message = f"the index tells of {index.total_size} bytes of tensors and the shards hold {total}"
         found.append((file, suspicious("total-size-mismatch", message)))
     return found[:_MOST_NAMED] if len(found) > _MOST_NAMED else found

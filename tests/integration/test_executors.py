@@ -53,7 +53,7 @@ def test_processes_threads_and_this_process_record_the_same(many: Path, tmp_path
             assert records(many, tmp_path / name, executor=executor) == here
 
 
-def test_a_hook_that_never_returns_is_ended_and_costs_its_own_model_only(
+def test_a_hook_that_never_returns_is_ended_and_costs_its_own_contribution_only(
     many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = """
@@ -61,14 +61,42 @@ def test_a_hook_that_never_returns_is_ended_and_costs_its_own_model_only(
 
         def modelshelf_extract_metadata(artifact):
             if artifact.folder.endswith("m007"):
-                time.sleep(3600)
+                try:
+                    time.sleep(3600)
+                except Exception:
+                    time.sleep(3600)
         """
     write_distribution(site, "slow-shelf", source)
-    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 5.0)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 2.0)
+    with ModelRegistry(many, tmp_path / "store") as registry:
+        stats = registry.discover_models(workers=2)
+        assert stats.models_added == COUNT
+        (problem,) = [one for one in stats.problems if one.code == "plugin-failed"]
+        assert problem.plugin == "slow-shelf[slow-shelf]"
+        assert "ran past its 2 s" in problem.message
+        model = registry.get("m007")
+        assert model is not None
+        assert model.metadata.parameters == 4
+        assert [one.plugin for one in registry.scan_failures()] == ["slow-shelf[slow-shelf]"]
+
+
+def test_a_worker_that_is_stuck_beyond_the_interpreter_is_ended_and_its_model_named(
+    many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import signal
+        import time
+
+        def modelshelf_extract_metadata(artifact):
+            if artifact.folder.endswith("m007"):
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+                time.sleep(3600)
+        """
+    write_distribution(site, "stuck-shelf", source)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 1.5)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=2)
         assert stats.models_added == COUNT - 1
         (problem,) = [one for one in stats.problems if one.code == "examination-failed"]
         assert problem.path == str(many / "m007" / "model.safetensors")
         assert "ran past" in problem.message
-        assert "m007" not in registry

@@ -22,6 +22,9 @@ BATCH = 32
 
 _WORTH_A_POOL = 4 * BATCH  # changed artifacts; fewer are read before a second interpreter has started
 
+_CALLS_IN_A_LIMIT = 4
+"""Hooks that may run to their own time limit before the whole worker is taken for stuck and ended."""
+
 Examined = list[tuple[Artifact, Examination]]
 
 
@@ -83,22 +86,22 @@ def _failed(artifact: Artifact, error: Exception) -> Examination:
 def _packed(batch: list[Artifact], depth: Depth, blocked: frozenset[str]) -> bytes:
     from modelshelf.discovery.wire import pack_artifacts
 
-    return pack_artifacts(batch, depth, blocked)
+    return pack_artifacts(batch, depth, blocked, HOOK_SECONDS)
 
 
 @lru_cache(maxsize=1)
-def _worker_examiner(blocked: frozenset[str]) -> Examiner:
+def _worker_examiner(blocked: frozenset[str], hook_seconds: float) -> Examiner:
     from modelshelf.plugin.call import PluginSet
 
-    return Examiner(PluginSet.discover(blocked=blocked))
+    return Examiner(PluginSet.discover(blocked=blocked, hook_seconds=hook_seconds))
 
 
 def examine_batch(payload: bytes) -> bytes:
     """Examine packed artifacts with this process's own plugins; runs on any executor."""
     from modelshelf.discovery.wire import pack_examinations, unpack_artifacts
 
-    artifacts, depth, blocked = unpack_artifacts(payload)
-    examiner = _worker_examiner(blocked)
+    artifacts, depth, blocked, hook_seconds = unpack_artifacts(payload)
+    examiner = _worker_examiner(blocked, hook_seconds)
     return pack_examinations([examiner.examine(one, depth) for one in artifacts])
 
 
@@ -132,7 +135,7 @@ def fan_out(
     else:
         yield from examined_here(examiner, iter(first), depth)
         return
-    pool = WorkerPool(count, HOOK_SECONDS)
+    pool = WorkerPool(count, _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
         yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.blocked)

@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 
 
 def pack_artifacts(
-    artifacts: Sequence[Artifact], depth: Depth, blocked: frozenset[str] = frozenset()
+    artifacts: Sequence[Artifact], depth: Depth, blocked: frozenset[str], hook_seconds: float
 ) -> bytes:
-    """Artifacts on their way to another process, with the names of the plugins that it must not load."""
-    return pack([depth.value, sorted(blocked), converter().unstructure(list(artifacts), list[Artifact])])
+    """Artifacts on their way to another process, with what it must know of the plugins.
+
+    Args:
+        blocked: Names of the plugins that it must not load.
+        hook_seconds: Time after which it ends a hook.
+    """
+    return pack(
+        [depth.value, sorted(blocked), hook_seconds, converter().unstructure(list(artifacts), list[Artifact])]
+    )
 
 
-def unpack_artifacts(data: bytes) -> tuple[list[Artifact], Depth, frozenset[str]]:
+def unpack_artifacts(data: bytes) -> tuple[list[Artifact], Depth, frozenset[str], float]:
     """What `pack_artifacts` packed."""
-    depth, blocked, artifacts = unpack(data)
-    return converter().structure(artifacts, list[Artifact]), Depth(depth), frozenset(blocked)
+    depth, blocked, hook_seconds, artifacts = unpack(data)
+    return converter().structure(artifacts, list[Artifact]), Depth(depth), frozenset(blocked), hook_seconds
 
 
 def pack_examinations(examinations: Sequence[Examination]) -> bytes:

@@ -17,6 +17,7 @@ from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
 from modelshelf.plugin.fit import misfit
+from modelshelf.plugin.limit import interrupted_after
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 from modelshelf.serializer import SerializerType
@@ -68,8 +69,14 @@ class PluginSet:
         blocked: Names of the plugins that were not to be loaded.
     """
 
-    def __init__(self, loaded: LoadedPlugins, blocked: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        loaded: LoadedPlugins,
+        blocked: frozenset[str] = frozenset(),
+        hook_seconds: float | None = None,
+    ) -> None:
         self._loaded = loaded
+        self._hook_seconds = hook_seconds
         self.blocked = blocked
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
         self.load_failures = tuple(self.failures)
@@ -77,10 +84,16 @@ class PluginSet:
             _log_failure(failure)
 
     @classmethod
-    def discover(cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = ()) -> PluginSet:
-        """Load every installed plugin, and those passed in; blocked ones are named but not imported."""
+    def discover(
+        cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = (), hook_seconds: float | None = None
+    ) -> PluginSet:
+        """Load every installed plugin, and those passed in; blocked ones are named but not imported.
+
+        Args:
+            hook_seconds: Time after which a hook is ended, see `limit`; None lets each run.
+        """
         named = frozenset(blocked) | blocked_names()
-        return cls(load([*find(), *given(extra)], named), named)
+        return cls(load([*find(), *given(extra)], named), named, hook_seconds)
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
@@ -103,22 +116,11 @@ class PluginSet:
         return [result for outcome in self.call(hook) for result in outcome.results]
 
     def _call_one(self, one: HookImplementation, path: str | None, arguments: dict[str, Any]) -> Outcome:
-        kind, several = _RESULTS[one.hook]
         kept: list[Any] = []
         read_error: ReadError | None = None
         try:
-            value = one.function(**{name: arguments[name] for name in one.arguments})
-            wrong: set[str] = set()
-            for number, result in enumerate(_results(value, kind, several)):
-                if number >= _MOST_RESULTS:
-                    self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
-                    break
-                reason = _unfit(result, kind)
-                if reason is None:
-                    kept.append(result)
-                elif reason not in wrong:  # a long list of them is one failure
-                    wrong.add(reason)
-                    self._fail(one, reason, path)
+            with interrupted_after(self._hook_seconds):
+                self._gather(one, path, arguments, kept)
         except ReadError as error:
             read_error = error
         except KeyboardInterrupt:
@@ -126,6 +128,24 @@ class PluginSet:
         except BaseException as error:  # noqa: BLE001 - SystemExit, a panic of native code: recorded, not hidden
             self._fail(one, describe(error), path)
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
+
+    def _gather(
+        self, one: HookImplementation, path: str | None, arguments: dict[str, Any], kept: list[Any]
+    ) -> None:
+        """Call the implementation and keep its results, those too that came before it failed."""
+        kind, several = _RESULTS[one.hook]
+        value = one.function(**{name: arguments[name] for name in one.arguments})
+        wrong: set[str] = set()
+        for number, result in enumerate(_results(value, kind, several)):
+            if number >= _MOST_RESULTS:
+                self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
+                break
+            reason = _unfit(result, kind)
+            if reason is None:
+                kept.append(result)
+            elif reason not in wrong:  # a long list of them is one failure
+                wrong.add(reason)
+                self._fail(one, reason, path)
 
     def _fail(self, one: HookImplementation, reason: str, path: str | None) -> None:
         failure = one.report.record(one.hook, reason, path)

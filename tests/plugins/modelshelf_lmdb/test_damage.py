@@ -80,10 +80,15 @@ def test_a_sound_file_that_ends_before_its_last_page_is_no_damage(tmp_path):
     chance = random.Random(3)  # noqa: S311 - data, no secrets
 
     def churn(txn):
-        for number in range(300):
-            txn.put(b"%05d" % number, chance.randbytes(chance.choice((10, 800, 20_000))))
-        for number in range(chance.randrange(300)):
-            txn.delete(b"%05d" % number)
+        for _ in range(chance.choice((3, 40, 400))):
+            key = b"%05d" % chance.randrange(800)
+            if chance.random() < 0.5:
+                txn.put(key, chance.randbytes(chance.choice((10, 800, 5000, 40_000))))
+            else:
+                txn.delete(key)
+        if chance.random() < 0.4:
+            for key, _ in list(txn.scan()):
+                txn.delete(key)
 
     short = 0
     for _ in range(20):

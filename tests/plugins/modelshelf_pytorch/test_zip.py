@@ -57,7 +57,7 @@ def test_a_forged_archive_without_forgery_is_healthy(tmp_path):
 
 def test_entries_without_a_checksum_are_healthy(tmp_path):
     before = torch.serialization.get_crc32_options()
-    torch.serialization.set_crc32_options(False)  # noqa: FBT003  # its only parameter
+    torch.serialization.set_crc32_options(False)  # its only parameter
     try:
         data = saved({"a": torch.ones(3)})
     finally:
