@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modelshelf.model import Finding, ModelMetadata
+    from modelshelf.model import Depth, Finding, ModelMetadata
     from modelshelf.reader import ArtifactReader
 
 
@@ -18,8 +18,10 @@ def modelshelf_extract_metadata(reader: ArtifactReader) -> Iterator[ModelMetadat
     yield from read_beside(reader).partials
 
 
-def modelshelf_probe_health(reader: ArtifactReader) -> Iterator[Finding]:
-    """Name the companions that cannot be read."""
+def modelshelf_probe_health(reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+    """Name the companions that cannot be read; at quick depth none is opened."""
+    from modelshelf.model import Depth as Depths
     from modelshelf_companions.beside import read_beside
 
-    yield from read_beside(reader).findings
+    if depth is not Depths.QUICK:
+        yield from read_beside(reader).findings

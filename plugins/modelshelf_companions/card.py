@@ -1,4 +1,4 @@
-"""The YAML front matter of a model card (``README.md``).
+"""What a model card says: the YAML between the two ``---`` lines that ``README.md`` begins with.
 
 Source of the keys: the Hugging Face Hub's model card metadata specification.
 """
@@ -9,73 +9,99 @@ import re
 from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
+from modelshelf_companions.json_text import text, texts
 
-_FRONT_MATTER = re.compile(rb"\A(?:\xef\xbb\xbf)?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 MOST_BYTES = 256 * 1024
 """Bytes of a card that are looked at; the largest front matter in use is below 100 kB."""
 
-_MOST_WORDS = 500
-_LONGEST_WORD = 200
+_DEEPEST = 16
+_OPENING = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n")
+_CLOSING = re.compile(rb"^---[ \t]*\r?$", re.MULTILINE)
+_NO_VALUE = frozenset({"null", "~", "none", "unknown"})
 
 
-def parse_card(content: bytes) -> dict[Any, Any]:
-    """The front matter at the beginning of a card; empty where it has none.
+def parse_card(head: bytes) -> dict[str, Any]:
+    """Read the front matter of a card from its first `MOST_BYTES` bytes; empty where the card has none.
+
+    Every scalar comes as text: ``no`` is Norwegian here and no boolean, ``1.0`` keeps its zero.
 
     Raises:
-        ValueError: The front matter is not UTF-8, not YAML, uses aliases, does not end, or is no mapping.
+        ValueError: It does not end, is no YAML mapping, holds aliases (a few bytes of which can stand for
+            gigabytes) or nests too deep.
     """
+    opening = _OPENING.match(head)
+    if opening is None:
+        return {}
+    closing = _CLOSING.search(head, opening.end())
+    if closing is None:
+        raise ValueError(f"its front matter does not end within {MOST_BYTES} bytes")
+    try:
+        front = head[opening.end() : closing.start()].decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its front matter is not UTF-8 at byte {opening.end() + error.start}") from None
+    return _mapping(front)
+
+
+def _mapping(front: str) -> dict[str, Any]:
     import yaml
 
-    match = _FRONT_MATTER.match(content)
-    if match is None:
-        return {}
+    # Builds text, lists and mappings only: less than the safe loader, whose constructors of dates and numbers
+    # raise what they please on hostile scalars.
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        decoded = match[1].decode("utf-8")
-        # A few lines of aliases unfold to billions of values; no card needs one.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(decoded, Loader=yaml.SafeLoader)):
-            raise ValueError("its front matter uses YAML aliases")
-        told = yaml.safe_load(decoded)
-    except (yaml.YAMLError, RecursionError, TypeError, OverflowError, UnicodeDecodeError) as error:
+        _check_events(yaml.parse(front, Loader=loader))
+        told = yaml.load(front, Loader=loader)  # noqa: S506 - the base loader, see above
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"its front matter is no YAML: {' '.join(str(error).split())}") from None
-    if told is None:
+    if told is None or told in ("", *_NO_VALUE):
         return {}
     if not isinstance(told, dict):
         raise ValueError("its front matter is no mapping")  # noqa: TRY004 - the card's fault, no caller's
     return told
 
 
-def from_card(told: dict[Any, Any], name: str) -> ModelMetadata:
+def _check_events(events: Any) -> None:
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("its front matter uses YAML aliases")  # noqa: TRY004 - the card's fault again
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise ValueError("its front matter nests too deep")
+
+
+def from_card(told: dict[str, Any], name: str) -> ModelMetadata:
     """What a card's front matter tells; values of another type than the Hub's are left out."""
-    licence = _word(told.get("license"))
-    if licence == "other":
-        licence = _word(told.get("license_name")) or licence
     library = _word(told.get("library_name"))
     return ModelMetadata.told(
         Origin.CARD,
         name,
-        license=licence,
-        tags=_words(told.get("tags")),
-        base_model=_words(told.get("base_model")),
-        languages=_words(told.get("language")),
+        license=_license(told),
+        tags=texts(told.get("tags")),
+        base_model=texts(told.get("base_model")),
+        languages=texts(told.get("language")),
         pipeline_tag=_word(told.get("pipeline_tag")),
-        title=_word(told.get("model_name")),
-        details={"library_name": library} if library else {},
+        title=_word(told.get("model_name")) or _name_of_results(told.get("model-index")),
+        details={} if library is None else {"library_name": library},
     )
 
 
 def _word(value: object) -> str | None:
-    # YAML 1.1 reads the language code `no` as a boolean, and a version as a number.
-    if value is False:
-        return "no"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    text = str(value).strip()
-    return text if 0 < len(text) <= _LONGEST_WORD else None
+    word = text(value)
+    return None if word is None or word.lower() in _NO_VALUE else word
 
 
-def _words(value: object) -> tuple[str, ...] | None:
-    values = value if isinstance(value, list) else [value]
-    words = tuple(
-        word for one in values[:_MOST_WORDS] if (word := _word(one)) is not None and one is not None
-    )
-    return words or None
+def _license(told: dict[str, Any]) -> str | None:
+    licence = _word(", ".join(texts(told.get("license")) or ()))
+    named = _word(told.get("license_name"))
+    return named if named is not None and licence in {None, "other"} else licence
+
+
+def _name_of_results(index: object) -> str | None:
+    first = index[0] if isinstance(index, list) and index else None
+    return _word(first.get("name")) if isinstance(first, dict) else None

@@ -14,7 +14,7 @@ LONGEST_NAME = 512
 """Characters of a name that are looked at."""
 
 _ENDING = re.compile(
-    r"\.(?:gguf|ggml|safetensors|sft|pt2?|pth|bin|ckpt|jit|ptl|pkl|pickle|joblib|np[yz]|onnx|h5|index\.json|json)$",
+    r"\.(?:gguf|ggml|safetensors|sft|pt2?|pth|bin|ckpt|jit|ptl|pkl|pickle|joblib|np[yz]|onnx|h5)(?:\.index\.json)?$",
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"[-_.]\d{1,6}-of-\d{1,6}$")
@@ -56,7 +56,7 @@ _EXPLICIT = re.compile(
 _SEPARATOR = re.compile(r"[-_ :/,()\[\]]+")
 _NUMBER = re.compile(r"\d{1,2}(?:\.\d{1,3}){0,2}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
-# Joined to a word of two letters or more, a number has one digit or a dot: not `base64`, not `patch32`, not `R1`.
+# Joined to a word of two letters or more, a number has one digit or a dot: not `base64`, not `R1`.
 _JOINED = re.compile(r"([A-Za-z][A-Za-z0-9]*[A-Za-z])\.?([1-9]|\d{1,2}(?:\.\d{1,3}){1,2})")
 # Words whose number counts something else: parts, training steps, layers, pixels.
 _COUNTED = re.compile(

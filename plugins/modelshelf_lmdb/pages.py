@@ -233,11 +233,11 @@ class _Look:
         """Check the header of a large value's own pages, and that they lie in the file."""
         page_size = self.meta.page_size
         count = (_HEADER.size - 1 + size) // page_size + 1
-        last = first + count - 1
-        if first < _METAS or last > self.meta.last_page or (last + 1) * page_size > self.file_size:
+        if first < _METAS or (first + count) * page_size > self.file_size:
             raise DamagedStoreError(f"a large record of page {number} reaches past the end of the file")
         pgno, _, flags, pages = _LARGE.unpack(self.fetch(first * page_size, _LARGE.size))
-        if (pgno, flags, pages) != (first, _OVERFLOW, count):
+        # A value that was replaced by a shorter one keeps the pages that it had.
+        if pgno != first or flags != _OVERFLOW or not count <= pages <= self.meta.last_page - first + 1:
             raise DamagedStoreError(f"page {first} is not the large record that it should be")
 
     def over(self, start: bytes, stop: bytes | None) -> int:

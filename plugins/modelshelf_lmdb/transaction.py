@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelshelf_lmdb.pages import Meta
 
 _LONGEST_VALUE = 2**31 - 1
+_SURELY_SMALL = 1000  # bytes; LMDB gives pages of its own to what is longer than about half a page
 
 
 class LmdbSnapshot:
@@ -105,12 +106,13 @@ class LmdbTransaction(LmdbSnapshot):
         outgrown: Whether the map had no room for a change, so that the work has to run again on a larger one.
     """
 
-    __slots__ = ("_changes", "outgrown")
+    __slots__ = ("_changes", "_large", "outgrown")
 
     def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
         super().__init__(environment, txn, meta)
         self.outgrown = False
         self._changes = 0
+        self._large: set[bytes] = set()
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value at `key`.
@@ -129,6 +131,12 @@ class LmdbTransaction(LmdbSnapshot):
             raise self._bad_key(key)
         self._changes += 1
         try:
+            if key in self._large:
+                # Replaced in place, a large value may keep pages that it no longer needs, which `lmdb.verify`
+                # takes for damage.
+                txn.delete(key)
+            if len(key) + len(value) > _SURELY_SMALL:
+                self._large.add(key)
             txn.put(key, value)
         except lmdb.MapFullError:
             self.outgrown = True

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from modelshelf_pytorch import calls, rebuild
 from modelshelf_pytorch.allowlist import ALLOWED, DATA, NUMPY, TORCHSCRIPT, modern
 from modelshelf_pytorch.outcome import Dialect, Outcome
-from modelshelf_pytorch.pickle_opcodes import KEEP, Window, decoded
+from modelshelf_pytorch.pickle_opcodes import KEEP, decoded
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Made, Mapping, Tensor
 from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.window import Window
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader

@@ -100,7 +100,11 @@ def local_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
     if len(head) < LOCAL.size or head[:4] != b"PK\x03\x04":
         raise broken(reader, f"no local header for the member {member.name!r}", member.header)
     _, _, flags, method, _, _, crc, packed, size, name_length, _ = LOCAL.unpack_from(head)
-    if name_length != len(member.raw_name) or head[LOCAL.size :] != member.raw_name:
+    same_name = name_length == len(member.raw_name) and head[LOCAL.size :] == member.raw_name
+    told = (member.flags, member.method, member.crc, member.packed, member.size)
+    if same_name and told == (flags, method, crc, packed, size):
+        return  # as most writers leave it
+    if not same_name:
         shown = reader.read_up_to(member.header + LOCAL.size, name_length).decode("utf-8", "replace")
         message = f"the directory calls a member {member.name!r}, its own header {shown!r}: readers differ"
         yield dangerous("zip-name-mismatch", message, member.header)

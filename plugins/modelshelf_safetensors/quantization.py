@@ -18,6 +18,7 @@ from modelshelf_safetensors.layout import Layout
 
 Tensors = Mapping[str, Layout]
 
+_UNPACKED = frozenset({"F64", "F32", "F16", "BF16"})  # no scheme stores its weights in these
 _WORD_BITS = 32
 _MOST_BITS = 8
 _MATRIX = 2  # dimensions
@@ -70,7 +71,8 @@ class Counted:
 
 def count_parameters(tensors: Tensors, hints: Hints) -> Counted:
     """Count parameters, packed ones as what they stand for."""
-    packed = list(_recognised(tensors, hints))
+    dtypes = {layout.dtype for layout in tensors.values()}
+    packed = [] if dtypes <= _UNPACKED else list(_recognised(tensors, hints))
     apart = {name for one in packed for name in (one.weight, *one.beside)}
     by_dtype: Counter[str] = Counter()
     for name, layout in tensors.items():

@@ -74,24 +74,24 @@ def quantized(draw: random.Random) -> torch.Tensor:
         return torch.quantize_per_channel(values, scales, zeros, 0, dtype)
 
 
+def parameter(draw: random.Random) -> torch.Tensor:
+    """A parameter, sometimes with state of its own, or a buffer."""
+    made = torch.nn.Parameter(torch.ones(_shape(draw), dtype=draw.choice(FLOATS)))
+    if draw.random() < 0.2:
+        made.note = "kept"
+    return torch.nn.Buffer(torch.ones(2)) if draw.random() < 0.1 else made
+
+
+def meta(draw: random.Random) -> torch.Tensor:
+    """A tensor without data."""
+    return torch.empty(_shape(draw), device="meta", dtype=draw.choice(FLOATS))
+
+
 def any_tensor(draw: random.Random) -> torch.Tensor:
     """A tensor of any kind."""
-    kind = draw.random()
-    if kind < 0.07:
-        return sparse(draw)
-    if kind < 0.14:
-        return quantized(draw)
-    if kind < 0.24:
-        return torch.nn.Parameter(torch.ones(_shape(draw), dtype=draw.choice(FLOATS)))
-    if kind < 0.27:
-        parameter = torch.nn.Parameter(torch.ones(2, 3))
-        parameter.note = "kept"  # a parameter with state of its own
-        return parameter
-    if kind < 0.30:
-        return torch.empty(_shape(draw), device="meta", dtype=draw.choice(FLOATS))
-    if kind < 0.32:
-        return torch.nn.Buffer(torch.ones(2))
-    return strided(draw)
+    makers = (strided, sparse, quantized, parameter, meta)
+    (maker,) = draw.choices(makers, weights=(68, 7, 7, 15, 3))
+    return maker(draw)
 
 
 def state_dict(draw: random.Random) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from modelshelf.model import Depth, Origin, Severity, merge_metadata
 from modelshelf.reader import ArtifactReader
 from modelshelf_companions import modelshelf_extract_metadata, modelshelf_probe_health
+from modelshelf_companions.card import MOST_BYTES
 from tests.support import artifact_of
 
 
@@ -87,7 +88,7 @@ def test_of_a_long_card_only_the_beginning_is_read(tmp_path):
     card.write_bytes(b"---\nlicense: mit\n---\n" + b"x" * (10 << 20))
     with ArtifactReader(artifact_of(weights, companions=(card,))) as reader:
         assert merge_metadata(modelshelf_extract_metadata(reader)).license == "mit"
-        assert reader.bytes_read <= 64 << 10
+        assert reader.bytes_read <= MOST_BYTES
 
 
 def test_a_companion_that_vanished_is_a_finding(tmp_path):
@@ -148,7 +149,7 @@ def test_a_chat_template_is_present_absent_or_unknown(model, companions, present
         ("downloads-2", "phi-3.gguf", None, "3.0.0", "phi-3"),
         ("gguf", "ggml-vocab-gpt-2.gguf", "gguf:ggml-vocab-gpt-2", "2.0.0", "ggml-vocab-gpt-2"),
         ("models-v7", "lpips-v0.1-alex.pth", "models-v7:lpips-v0.1-alex", "0.1.0", "lpips-v0.1-alex"),
-        ("plain", "model.safetensors", None, None, "plain"),
+        ("plain", "model.safetensors", None, None, None),
         ("sdxl-base-1.0/unet", "diffusion_pytorch_model.safetensors", "unet", "1.0.0", "sdxl-base-1.0"),
     ],
 )

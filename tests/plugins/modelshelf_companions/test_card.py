@@ -106,6 +106,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
         ("\t- x", "no YAML"),
         ("? [a, b]\n: c", "no YAML"),
         ("a: \x01", "no YAML"),
+        ("[a, b]", "no mapping"),
         ("a: *nothing", "aliases"),
     ],
 )

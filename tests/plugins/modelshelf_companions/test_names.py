@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model.quantity import parse_parameters
-from modelshelf_companions.names import is_generic, parse_name, stem_of
+from modelshelf_companions.names import NameFacts, is_generic, parse_name, stem_of
 
 # Name, parameters, quantization, version, tags.
 REAL = [
@@ -16,15 +16,15 @@ REAL = [
     ("llama3.2:1b", "1B", None, "3.2.0", ()),
     ("Qwen2.5-0.5B", "0.5B", None, "2.5.0", ()),
     ("Qwen2.5-0.5B-Instruct-GPTQ-Int4", "0.5B", "GPTQ-4bit", "2.5.0", ("instruct",)),
-    ("Qwen2-VL-7B-Instruct", "7B", None, "2.0.0", ("vision-language", "instruct")),
+    ("Qwen2-VL-7B-Instruct", "7B", None, "2.0.0", ("instruct",)),
     ("Qwen3-30B-A3B-Instruct-2507", "30B", None, "3.0.0", ("instruct",)),
-    ("Qwen3-Coder-480B-A35B-UD-Q4_K_XL-00001-of-00006.gguf", "480B", "Q4_K_XL", "3.0.0", ("coder",)),
+    ("Qwen3-Coder-480B-A35B-UD-Q4_K_XL-00001-of-00006.gguf", "480B", "Q4_K_XL", "3.0.0", ()),
     ("phi-2", None, None, "2.0.0", ()),
     ("Phi-3-mini-4k-instruct-q4.gguf", None, "Q4", "3.0.0", ("instruct",)),
     ("Phi-3.5-mini-instruct", None, None, "3.5.0", ("instruct",)),
-    ("gemma-2-2b-it", "2B", None, "2.0.0", ()),
-    ("gemma-3n-E4B-it", None, None, None, ()),
-    ("gemma-3-1b-it-qat-q4_0", "1B", "Q4_0", "3.0.0", ()),
+    ("gemma-2-2b-it", "2B", None, "2.0.0", ("instruct",)),
+    ("gemma-3n-E4B-it", None, None, None, ("instruct",)),
+    ("gemma-3-1b-it-qat-q4_0", "1B", "Q4_0", "3.0.0", ("instruct",)),
     ("TinyLlama-1.1B-Chat-v1.0", "1.1B", None, "1.0.0", ("chat",)),
     ("tinyllama-1.1b-chat-v1.0.Q4_K_M.gguf", "1.1B", "Q4_K_M", "1.0.0", ("chat",)),
     ("Mixtral-8x7B-v0.1", "8x7B", None, "0.1.0", ()),
@@ -34,14 +34,14 @@ REAL = [
     ("Mistral-Small-24B-Instruct-2501", "24B", None, None, ("instruct",)),
     ("whisper-large-v3", None, None, "3.0.0", ()),
     ("ggml-tiny.en.bin", None, None, None, ()),
-    ("stable-diffusion-xl-base-1.0", None, None, "1.0.0", ("base",)),
+    ("stable-diffusion-xl-base-1.0", None, None, "1.0.0", ()),
     ("stable-diffusion-v1-5", None, None, "1.5.0", ()),
     ("stable-diffusion-2-1", None, None, "2.1.0", ()),
-    ("sd_xl_base_1.0.safetensors", None, None, "1.0.0", ("base",)),
+    ("sd_xl_base_1.0.safetensors", None, None, "1.0.0", ()),
     ("v1-5-pruned-emaonly.safetensors", None, None, "1.5.0", ()),
     ("FLUX.1-dev", None, None, "1.0.0", ()),
     ("flux1-dev-fp8.safetensors", None, "FP8", "1.0.0", ()),
-    ("DeepSeek-R1-Distill-Qwen-1.5B", "1.5B", None, None, ("distill",)),
+    ("DeepSeek-R1-Distill-Qwen-1.5B", "1.5B", None, None, ()),
     ("DeepSeek-V3-0324", None, None, "3.0.0", ()),
     ("DeepSeek-V2.5", None, None, "2.5.0", ()),
     ("gpt-oss-20b-mxfp4", "20B", "MXFP4", None, ()),
@@ -57,11 +57,11 @@ REAL = [
     ("command-r-plus-08-2024", None, None, None, ()),
     ("all-MiniLM-L6-v2", None, None, "2.0.0", ()),
     ("bge-small-en-v1.5", None, None, "1.5.0", ()),
-    ("nomic-embed-text-v1.5.f32.gguf", None, "F32", "1.5.0", ("embedding",)),
-    ("bert-base-uncased", None, None, None, ("base",)),
+    ("nomic-embed-text-v1.5.f32.gguf", None, "F32", "1.5.0", ()),
+    ("bert-base-uncased", None, None, None, ()),
     ("clip-vit-large-patch14", None, None, None, ()),
     ("resnet50", None, None, None, ()),
-    ("wav2vec2-base-960h", None, None, "2.0.0", ("base",)),
+    ("wav2vec2-base-960h", None, None, "2.0.0", ()),
     ("glm-4-9b-chat-1m", "9B", None, "4.0.0", ("chat",)),
     ("Yi-1.5-9B-Chat-16K", "9B", None, "1.5.0", ("chat",)),
     ("vicuna-13b-v1.5-16k", "13B", None, "1.5.0", ()),
@@ -83,6 +83,12 @@ REAL = [
     ("model-00001-of-00003.safetensors", None, None, None, ()),
     ("sha256-74701a8c35f6c8d9a4b91f3f3497643001d63e0c7a84e085bed452548fa88d45", None, None, None, ()),
     ("x-9999999999b", None, None, None, ()),
+    ("qwen2.5-coder-7b-instruct-q8_0.gguf", "7B", "Q8_0", "2.5.0", ("instruct",)),
+    ("Mistral-7B-Instruct-v0.3-IQ2_XXS", "7B", "IQ2_XXS", "0.3.0", ("instruct",)),
+    ("yi-34b-200k", "34B", None, None, ()),
+    ("t5-11b", "11B", None, None, ()),
+    ("base64", None, None, None, ()),
+    ("big-00001-of-00003.gguf", None, None, None, ()),
 ]
 
 
@@ -112,26 +118,41 @@ def test_a_stem_has_neither_folder_nor_ending_nor_shard(name, stem):
 
 
 @pytest.mark.parametrize(
-    "stem",
+    "name",
     [
-        "model",
-        "pytorch_model",
-        "diffusion_pytorch_model.fp16",
-        "consolidated.00",
-        "adapter_model",
+        "model.safetensors",
+        "pytorch_model.bin",
+        "model-00001-of-00003.safetensors",
+        "consolidated.00.pth",
+        "adapter_model.safetensors",
+        "snapshots",
         "unet",
-        "main",
-    ]
-    + ["ggml-model-q4_0", "model-f16", "text_encoder_2", "7", "best"],
+        "text_encoder_2",
+        "sha256-" + "a1" * 32,
+        "0e9e39f249a16976918f6564b8830bc894c89659",
+    ],
 )
-def test_a_generic_name_is_no_title(stem):
-    assert is_generic(stem)
-    assert parse_name(stem).title is None
+def test_generic_names_tell_nothing(name):
+    assert is_generic(name)
+    assert parse_name(name) == NameFacts()
 
 
-@pytest.mark.parametrize("stem", ["phi-2", "unet-medical", "modelling", "my-model", "gpt2"])
-def test_a_name_of_its_own_is_a_title(stem):
-    assert parse_name(stem).title == stem
+@pytest.mark.parametrize("name", ["phi-2", "unet-medical", "modelling", "my-model", "gpt2"])
+def test_a_name_of_its_own_is_not_generic(name):
+    assert not is_generic(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("Llama-3.2-1B-Q4_K_M.gguf", "Llama-3.2-1B"),
+        ("org/Mistral-7B-Instruct-v0.2-AWQ", "Mistral-7B-Instruct-v0.2"),
+        ("phi-2", "phi-2"),
+        ("mistral-large-2407", None),
+    ],
+)
+def test_a_title_is_a_name_that_tells_a_version_or_size_without_its_quantization(name, title):
+    assert parse_name(name).title == title
 
 
 @given(st.text(max_size=80) | st.text("0123456789.-_vVbBqQkKmMxXfp", max_size=60))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelshelf.model import Finding, ModelMetadata, Origin, Severity, merge_metadata
+from modelshelf.model import Depth, Finding, ModelMetadata, Origin, Severity, merge_metadata
 from modelshelf_companions import modelshelf_extract_metadata, modelshelf_probe_health
 from tests.support import reader_of
 
@@ -47,7 +47,9 @@ def told(folder: Path, **files: Any) -> tuple[ModelMetadata, list[Finding]]:
             path.write_text(content if isinstance(content, str) else json.dumps(content))
         companions.append(path)
     with reader_of(weights, companions=tuple(companions)) as reader:
-        return merge_metadata(modelshelf_extract_metadata(reader)), list(modelshelf_probe_health(reader))
+        return merge_metadata(modelshelf_extract_metadata(reader)), list(
+            modelshelf_probe_health(reader, Depth.HEADER)
+        )
 
 
 def test_a_configuration_tells_the_architecture_and_its_numbers(tmp_path: Path) -> None:

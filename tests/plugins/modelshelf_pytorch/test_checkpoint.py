@@ -66,13 +66,13 @@ def test_every_variant_of_torch_save_is_healthy_and_read_as_torch_reads_it(tmp_p
 
 def mutants(count: int):
     """Checkpoints without checksums, with one to three bytes of their headers changed."""
-    draw = random.Random(5)
+    draw = random.Random(5)  # noqa: S311  # reproducible, not secret
     before = torch.serialization.get_crc32_options()
     torch.serialization.set_crc32_options(False)  # its only parameter
     bases = []
     try:
         for number in range(20):
-            content = checkpoints.state_dict(random.Random(number))
+            content = checkpoints.state_dict(random.Random(number))  # noqa: S311  # likewise
             data = saved(content)
             start = data.index(b"\x80\x02")
             middle, directory = data.index(b"PK\x03\x04", start), data.index(b"PK\x01\x02")
@@ -116,7 +116,7 @@ def test_whatever_is_healthy_torch_loads():
 
 @pytest.mark.parametrize("old", [False, True])
 def test_parameters_are_the_models_and_not_the_optimizers(tmp_path, old):
-    module, optimizer = checkpoints.trained(random.Random(1))
+    module, optimizer = checkpoints.trained(random.Random(1))  # noqa: S311  # likewise
     content = {"state_dict": module.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     told = look_at(tmp_path, saved(content, _use_new_zipfile_serialization=not old))
     assert told.metadata.parameters == sum(one.numel() for one in module.state_dict().values())

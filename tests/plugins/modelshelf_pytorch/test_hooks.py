@@ -152,7 +152,10 @@ def test_a_quick_probe_looks_at_no_member(tmp_path):
 
 WATCH = """
 import sys
-FORBIDDEN = ("pickle.find_class", "exec", "compile", "marshal.loads", "subprocess.", "socket.", "ctypes.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "import")
+FORBIDDEN = (
+    "pickle.find_class", "exec", "compile", "marshal.loads", "subprocess.", "socket.", "ctypes.", "os.system",
+    "os.exec", "os.posix_spawn", "os.fork", "import",
+)
 from pathlib import Path
 import modelshelf_pytorch
 from modelshelf.model import Depth
@@ -169,7 +172,7 @@ paths = [Path(one) for one in sys.argv[1:]]
 for path in paths:
     look(path)  # loads the plugin's own modules, which compiles and executes them
 seen = []
-sys.addaudithook(lambda event, arguments: seen.append((event, arguments)) if event.startswith(FORBIDDEN) else None)
+sys.addaudithook(lambda event, given: seen.append((event, given)) if event.startswith(FORBIDDEN) else None)
 found = sum(len(look(path)) for path in paths)
 print(found, seen)
 sys.exit(bool(seen) or not found)

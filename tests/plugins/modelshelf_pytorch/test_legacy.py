@@ -105,3 +105,29 @@ def test_something_else_under_our_name_is_unhealthy_and_not_called_an_attack(tmp
 @pytest.mark.parametrize("size", [0, 1, 7])
 def test_an_empty_or_tiny_file_is_unhealthy(tmp_path, size):
     assert look_at(tmp_path, bytes(size), "a.pt").status is HealthStatus.UNHEALTHY
+
+
+def test_a_magic_number_that_is_computed_is_named(tmp_path):
+    magic = b"\x80\x02c__builtin__\neval\nX\x16\x00\x00\x000x1950A86A20F9469CFC6C\x85R."
+    data = magic + legacy()[legacy().index(b".") + 1 :]
+    told = look_at(tmp_path, data)
+    assert "builtins.eval" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "a.pt", "a.ckpt", "a.txt", "a"])
+def test_an_attack_is_named_whatever_its_file_is_called(tmp_path, name):
+    """CVE-2025-10155: the suffix decides nothing."""
+    told = look_at(tmp_path, EVIL_4, name)
+    assert "posix.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("suffix", [b"", b"\xff\xfe", b"\x00" * 9])
+def test_a_short_lie_costs_no_more_than_its_bytes(tmp_path, suffix):
+    for data in (
+        b"\x80\x04\x8e" + b"\xff" * 8,
+        b"\x80\x02B\xff\xff\xff\xff",
+        b"\x80\x02\x8b\xff\xff\xff\x7f",
+    ):
+        assert look_at(tmp_path, data + suffix, "lie.pkl").status is HealthStatus.UNHEALTHY

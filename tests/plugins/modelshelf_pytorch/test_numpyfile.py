@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 
 import numpy as np
@@ -110,7 +111,5 @@ def test_a_mutated_array_raises_nothing_but_a_read_error(place, byte, tail):
     data = bytearray(npy(np.zeros(2, dtype=STRUCTURE)) + tail)
     data[place] = byte
     for one in (bytes(data), b"\x93NUMPY" + tail):
-        try:
+        with contextlib.suppress(ReadError):
             read(BytesFile(one))
-        except ReadError as error:
-            assert error.code

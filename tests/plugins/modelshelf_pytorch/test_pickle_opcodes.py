@@ -8,13 +8,23 @@ from torch import _weights_only_unpickler
 
 from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.pickle_opcodes import KEEP, OPCODES, WEIGHTS_ONLY, Window
+from modelshelf_pytorch.pickle_opcodes import KEEP, OPCODES, WEIGHTS_ONLY
 from modelshelf_pytorch.symbols import Blob
+from modelshelf_pytorch.window import Window
 
 SAMPLE = {
-    "text": "é" * 300, "bytes": b"\x00" * 300, "int": -5, "large": 1 << 200, "float": 1.5, "true": True,
-    "none": None, "list": [1, 70000, 1 << 31], "set": {1}, "frozen": frozenset({2}), "array": bytearray(b"ab"),
-}  # fmt: skip
+    "text": "é" * 300,
+    "bytes": b"\x00" * 300,
+    "int": -5,
+    "large": 1 << 200,
+    "float": 1.5,
+    "true": True,
+    "none": None,
+    "list": [1, 70000, 1 << 31],
+    "set": {1},
+    "frozen": frozenset({2}),
+    "array": bytearray(b"ab"),
+}
 
 
 def test_the_table_is_that_of_pickletools():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zipfile
@@ -76,61 +77,112 @@ EVIL_PICKLE = EVIL_4
 
 TRICKS = {
     "another name in the local header (CVE-2025-1944)": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, local_name=b"archive/datap.kl")), "zip-name-mismatch"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, local_name=b"archive/datap.kl")),
+        "zip-name-mismatch",
+    ),
     "flag 0x1 on data that is not encrypted (CVE-2025-1945)": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x1)), "zip-odd-flags"),
-    "flag 0x20 (CVE-2025-1945)": (checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x20)), "zip-odd-flags"),
-    "flag 0x40 (CVE-2025-1945)": (checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x40)), "zip-odd-flags"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x1)),
+        "zip-odd-flags",
+    ),
+    "flag 0x20 (CVE-2025-1945)": (
+        checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x20)),
+        "zip-odd-flags",
+    ),
+    "flag 0x40 (CVE-2025-1945)": (
+        checkpoint(first=Entry(name=FIRST, content=MAIN, flags=0x40)),
+        "zip-odd-flags",
+    ),
     "flags that differ": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, local_flags=0x1)), "zip-header-mismatch"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, local_flags=0x1)),
+        "zip-header-mismatch",
+    ),
     "a wrong checksum (CVE-2025-10156)": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, crc=1)), "crc-mismatch"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, crc=1)),
+        "crc-mismatch",
+    ),
     "two checksums": (checkpoint(first=Entry(name=FIRST, content=MAIN, local_crc=1)), "zip-header-mismatch"),
     "two sizes": (checkpoint(first=Entry(name=FIRST, content=MAIN, local_size=3)), "zip-header-mismatch"),
     "a pickle under another name (CVE-2025-1889)": (
-        checkpoint(Entry(name=b"archive/config.p", content=EVIL_PICKLE)), "unsafe-global"),
-    "a pickle in a text member": (checkpoint(Entry(name=b"archive/readme.txt", content=EVIL)), "unsafe-global"),
+        checkpoint(Entry(name=b"archive/config.p", content=EVIL_PICKLE)),
+        "unsafe-global",
+    ),
+    "a pickle in a text member": (
+        checkpoint(Entry(name=b"archive/readme.txt", content=EVIL)),
+        "unsafe-global",
+    ),
     "a pickle behind text in a member": (
-        checkpoint(Entry(name=b"archive/readme.txt", content=b"hello " + EVIL_PICKLE)), "unsafe-global"),
+        checkpoint(Entry(name=b"archive/readme.txt", content=b"hello " + EVIL_PICKLE)),
+        "unsafe-global",
+    ),
     "a pickle in a storage that nothing names": (
-        checkpoint(Entry(name=b"archive/data/9", content=EVIL_PICKLE)), "unsafe-global"),
+        checkpoint(Entry(name=b"archive/data/9", content=EVIL_PICKLE)),
+        "unsafe-global",
+    ),
     "a checkpoint within the checkpoint": (
-        checkpoint(Entry(name=b"archive/inner.pt", content=checkpoint(pickle=EVIL_PICKLE))), "unsafe-global"),
-    "a deflated pickle": (checkpoint(first=Entry(name=FIRST, content=EVIL_PICKLE, method=8)), "unsafe-global"),
+        checkpoint(Entry(name=b"archive/inner.pt", content=checkpoint(pickle=EVIL_PICKLE))),
+        "unsafe-global",
+    ),
+    "a deflated pickle": (
+        checkpoint(first=Entry(name=FIRST, content=EVIL_PICKLE, method=8)),
+        "unsafe-global",
+    ),
     "two entries of one name": (checkpoint(Entry(name=FIRST, content=EVIL_PICKLE)), "zip-duplicate-name"),
     "two entries of one name but for the case": (
-        checkpoint(Entry(name=b"archive/DATA.pkl", content=EVIL_PICKLE)), "zip-duplicate-name"),
+        checkpoint(Entry(name=b"archive/DATA.pkl", content=EVIL_PICKLE)),
+        "zip-duplicate-name",
+    ),
     "two entries over the same bytes (CVE-2024-0450)": (
-        checkpoint(Entry(name=b"archive/more", content=b"ab", header=0)), "zip-overlap"),
+        checkpoint(Entry(name=b"archive/more", content=b"ab", header=0)),
+        "zip-overlap",
+    ),
     "a size that the stored data has not": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, size=1 << 30)), "zip-forged-size"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, size=1 << 30)),
+        "zip-forged-size",
+    ),
     "forty gigabytes of deflated zeros": (
-        checkpoint(Entry(name=b"archive/zeros", content=bytes(99), method=8, size=4_000_000_000)), "zip-forged-size"),
+        checkpoint(Entry(name=b"archive/zeros", content=bytes(99), method=8, size=4_000_000_000)),
+        "zip-forged-size",
+    ),
     "a member outside": (checkpoint(Entry(name=b"archive/../../evil", content=b"ab")), "zip-unsafe-path"),
     "an absolute member": (checkpoint(Entry(name=b"/etc/passwd", content=b"ab")), "zip-unsafe-path"),
     "a member of a drive": (checkpoint(Entry(name=b"C:\\evil", content=b"ab")), "zip-unsafe-path"),
     "a symbolic link": (
-        checkpoint(Entry(name=b"archive/link", content=b"/etc", attributes=0o120777 << 16)), "zip-unsafe-path"),
+        checkpoint(Entry(name=b"archive/link", content=b"/etc", attributes=0o120777 << 16)),
+        "zip-unsafe-path",
+    ),
     "a folder that holds data": (
-        checkpoint(first=Entry(name=FIRST, content=MAIN, attributes=0x10)), "zip-odd-flags"),
+        checkpoint(first=Entry(name=FIRST, content=MAIN, attributes=0x10)),
+        "zip-odd-flags",
+    ),
     "bytes behind the archive": (
-        archive(Entry(name=FIRST, content=MAIN), suffix=b"more"), "zip-trailing-data"),
+        archive(Entry(name=FIRST, content=MAIN), suffix=b"more"),
+        "zip-trailing-data",
+    ),
     "bytes before the first member": (
-        archive(Entry(name=FIRST, content=MAIN), prefix=b"PK\x03\x04" + bytes(40)), "zip-prefix"),
+        archive(Entry(name=FIRST, content=MAIN), prefix=b"PK\x03\x04" + bytes(40)),
+        "zip-prefix",
+    ),
     "a method that nobody knows": (
-        checkpoint(Entry(name=b"archive/odd.pkl", content=b"ab", method=99)), "archive-encrypted"),
+        checkpoint(Entry(name=b"archive/odd.pkl", content=b"ab", method=99)),
+        "archive-encrypted",
+    ),
     "data that does not inflate": (
-        checkpoint(Entry(name=b"archive/odd.pkl", content=b"ab" * 9, method=8, data=b"\xff" * 9)), "zip-malformed"),
+        checkpoint(Entry(name=b"archive/odd.pkl", content=b"ab" * 9, method=8, data=b"\xff" * 9)),
+        "zip-malformed",
+    ),
     "a storage that is missing": (archive(Entry(name=FIRST, content=MAIN)), "storage-size-mismatch"),
     "a storage that is too short": (
         archive(Entry(name=FIRST, content=MAIN), Entry(name=b"archive/data/0", content=bytes(12))),
-        "storage-size-mismatch"),
+        "storage-size-mismatch",
+    ),
     "no version": (
-        archive(Entry(name=FIRST, content=MAIN), Entry(name=b"archive/data/0", content=bytes(16))), "bad-record"),
+        archive(Entry(name=FIRST, content=MAIN), Entry(name=b"archive/data/0", content=bytes(16))),
+        "bad-record",
+    ),
     "an unknown byte order": (checkpoint(Entry(name=b"archive/byteorder", content=b"middle")), "bad-record"),
     "bytes behind the pickle": (checkpoint(pickle=MAIN + b"junk"), "trailing-data"),
     "a pickle behind the pickle": (checkpoint(pickle=MAIN + EVIL_PICKLE), "unsafe-global"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", TRICKS)
@@ -179,19 +231,19 @@ def test_a_mutated_archive_raises_nothing_but_a_read_error(place, byte, other, m
     data = bytearray(checkpoint(Entry(name=b"archive/x.pkl", content=EVIL_4, method=8)))
     data[place % len(data)] = byte
     data[other % len(data)] = more
-    try:
+    with contextlib.suppress(ReadError):
         issues_of(BytesFile(bytes(data)), Depth.FULL)
-    except ReadError as error:
-        assert error.code
 
 
 def test_a_wrong_checksum_of_a_storage_is_found_at_full_depth(tmp_path):
     path = tmp_path / "model.pt"
-    path.write_bytes(archive(
-        Entry(name=FIRST, content=MAIN),
-        Entry(name=b"archive/data/0", content=bytes(16), crc=5),
-        Entry(name=b"archive/version", content=b"3\n"),
-    ))  # fmt: skip
+    path.write_bytes(
+        archive(
+            Entry(name=FIRST, content=MAIN),
+            Entry(name=b"archive/data/0", content=bytes(16), crc=5),
+            Entry(name=b"archive/version", content=b"3\n"),
+        )
+    )
     assert look(path).findings == ()
     assert look(path, Depth.FULL).codes == ["crc-mismatch"]
 
