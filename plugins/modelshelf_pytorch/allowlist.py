@@ -148,6 +148,15 @@ ALLOWED: frozenset[tuple[str, str]] = (
 )
 """Every (module, name) that ``weights_only`` loading accepts."""
 
+CLASSES: frozenset[tuple[str, str]] = TENSOR_CLASSES | {
+    ("collections", "OrderedDict"),
+    ("collections", "Counter"),
+    ("torch.nn.parameter", "Parameter"),
+    ("torch", "Size"),
+    ("builtins", "set"),
+}
+"""Those of them that NEWOBJ may make an instance of."""
+
 DATA: frozenset[tuple[str, str]] = frozenset({("builtins", "bytes"), ("builtins", "frozenset")})
 """What the pickler names for plain data in protocols below 4; torch refuses it, and it runs nothing."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from modelshelf_pytorch.allowlist import ALLOWED, CLASSES
 from modelshelf_pytorch.outcome import Dialect
 from modelshelf_pytorch.pickle_state import Broken, State, Stopped, described
 from modelshelf_pytorch.symbols import GlobalUse, Group, Made, Mapping
@@ -180,6 +181,8 @@ def _on_reduce(state: State, _: None) -> None:
 def _on_newobj(state: State, _: None) -> None:
     arguments = state.stack.pop()
     kind = state.stack.pop()
+    if type(kind) is GlobalUse and kind.path in ALLOWED and kind.path not in CLASSES:
+        state.note_arguments(kind, "to NEWOBJ although it is no class of a checkpoint")
     state.push(state.call(kind, arguments))
 
 

@@ -144,7 +144,7 @@ def _tensor_v2(arguments: Any) -> Tensor:
 def _tensor_v3(arguments: Any) -> Tensor:
     storage, start, shape, stride, grad, hooks, dtype, *rest = arity(arguments, 7, 8)
     tensor = view(storage, dtype_of(dtype), start, shape, stride)
-    _grad(grad, tensor.dtype)
+    needs(grad is False, "elements of a newer type that require gradients, which torch cannot read back")
     _hooks(hooks)
     _metadata(tuple(rest))
     return tensor

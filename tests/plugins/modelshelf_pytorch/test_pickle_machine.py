@@ -133,6 +133,7 @@ class Refusing(pickle.Unpickler):
         (b"]p268435455\n.", "memory-bomb"),
         (b"cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.", "bad-arguments"),
         (b"ctorch\nFloatTensor\nJ\xff\xff\xff\x7f\x85R.", "bad-arguments"),
+        (b"ctorch._utils\n_rebuild_tensor\n)\x81.", "bad-arguments"),  # NEWOBJ of a function
         (b"ctorch\nSize\n)\x81}(K\x01K\x01ub.", "bad-target"),
         (b"U\x02\xff\xfe.", "python2-bytes"),
         (b"]].", "left-on-stack"),
