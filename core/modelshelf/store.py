@@ -7,7 +7,9 @@ promises about them:
 - `view` sees one committed state from its first read to its last, whatever others commit meanwhile.
 - `revision` changes with every commit of any process, and costs next to nothing to ask.
 - Keys are 1 to 511 bytes and come back in bytewise order. Values are up to 2**31 - 1 bytes.
-- A call in a forked child works on that child's own handle and leaves the parent's alone.
+- A call in a forked child works on that child's own handle and leaves the parent's alone; a fork from
+  within `view` or `update` leaves the child without the store.
+- `update` within a `view` or `update` of the same thread is refused with a `StoreError`.
 - Every failure is a `StoreError` that says what, where and what to do; damage is a `DamagedStoreError`.
 """
 

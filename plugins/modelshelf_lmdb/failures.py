@@ -19,7 +19,7 @@ _DAMAGED = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
-REPAIR = "`modelshelf doctor` tells what is left, `modelshelf doctor --repair` saves it"
+REPAIR = "move the folder away and scan again; what is still readable there can be exported first"
 
 
 def damaged(location: str, reason: object) -> DamagedStoreError:
