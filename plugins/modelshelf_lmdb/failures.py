@@ -19,7 +19,7 @@ _DAMAGED = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
-REPAIR = "move the folder away and scan again; what is still readable there can be exported first"
+REPAIR = "move the folder away and scan again"
 
 
 def damaged(location: str, reason: object) -> DamagedStoreError:
