@@ -202,6 +202,8 @@ class Records(RecordReader):
         key = _version_key(config.id, config.version)
         self._changing.put(key, seal(key, config))
         for place in config.locations:
+            if place.missing and self._is_anothers(place.path, config):
+                continue  # other bytes lie there by now, and the path is their record's
             seen = [place.fingerprint, config.id, str(config.version), place.missing, path_bytes(place.path)]
             self._put(_path_key(b"l", place.path), seen)
             self._changing.delete(_path_key(b"x", place.path))
@@ -209,6 +211,10 @@ class Records(RecordReader):
             self._put(b"c\0" + config.content_digest, [config.id, str(config.version)])
         for alias in config.aliases:
             self._put(_id_key(b"a", alias), config.id)
+
+    def _is_anothers(self, path: str, config: ModelConfig) -> bool:
+        seen = self.location(path)
+        return seen is not None and (seen.model_id, seen.version) != (config.id, config.version)
 
     def delete(self, config: ModelConfig) -> None:
         """Remove a record and whatever points to it."""

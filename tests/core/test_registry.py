@@ -340,6 +340,32 @@ def test_an_edit_outlives_a_rescan_and_a_new_version(shelf: Shelf) -> None:
     assert old.metadata.context_length == 1
 
 
+def test_changing_an_old_version_leaves_the_path_to_the_new_one(shelf: Shelf) -> None:
+    path = write_toy(shelf.models / "m/m.toy", context_length=1)
+    shelf.registry.discover_models()
+    write_toy(path, context_length=2)
+    shelf.registry.discover_models()
+    shelf.registry.update("m", version="1.0.0", tags=["old"])
+    looked = len(shelf.format.looked_at)
+    assert shelf.registry.discover_models().models_unchanged == 1
+    assert len(shelf.format.looked_at) == looked
+
+
+def test_bytes_that_come_back_are_the_old_version_again(shelf: Shelf) -> None:
+    path = write_toy(shelf.models / "m/m.toy", context_length=1)
+    shelf.registry.discover_models()
+    write_toy(path, context_length=2)
+    shelf.registry.discover_models()
+    write_toy(path, context_length=1)
+    shelf.registry.discover_models()
+    current = shelf.registry.get("m")
+    assert current is not None
+    assert (str(current.version), current.missing) == ("1.0.0", False)
+    assert shelf.registry.get_by_version("m", "1.0.1").missing  # type: ignore[union-attr]
+    assert len(shelf.registry.get_versions("m")) == 2
+    assert shelf.registry.discover_models().models_unchanged == 1
+
+
 def test_the_first_version_is_the_headers(shelf: Shelf) -> None:
     write_toy(shelf.models / "m/m.toy", model_version="v3.2")
     shelf.registry.discover_models()
