@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -90,7 +92,19 @@ def test_a_root_that_is_a_file_gives_its_folder_with_the_file_named(tmp_path: Pa
     assert [one.name for one in folder.files] == ["a.gguf", "b.gguf", "c.txt"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
-def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0)
-    assert walked(tmp_path)[1] == {"closed": "unreadable-folder"}
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that holds one without permission, seen as nobody sees it: root may list every folder."""
+    with TemporaryDirectory() as made:  # everybody may enter it, which pytest's own folders do not allow
+        folder = Path(made)
+        folder.chmod(0o755)
+        (folder / "closed").mkdir(mode=0)
+        mine = os.geteuid()
+        if mine == 0:
+            os.seteuid(65534)
+        yield folder
+        os.seteuid(mine)
+
+
+def test_a_folder_without_permission_is_named(closed: Path) -> None:
+    assert walked(closed) == ({".": []}, {"closed": "unreadable-folder"})
