@@ -542,6 +542,20 @@ def test_observers_are_told_after_the_commit_and_one_that_fails_stops_nothing(sh
     assert seen == [("registered", True), ("default changed", True), ("health changed", True)]
 
 
+def test_a_slow_hook_is_reported_by_its_own_name(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        def modelshelf_probe_health(self) -> None:
+            time.sleep(0.3)
+
+    monkeypatch.setattr("modelshelf.plugin.call.HOOK_SECONDS", 0.2)
+    write_toy(shelf.models / "m/m.toy")
+    with shelf.open(Slow()) as registry:
+        stats = registry.discover_models()
+    assert stats.models_added == 1
+    (problem,) = stats.problems
+    assert (problem.code, problem.plugin) == ("plugin-failed", "given[Slow-1]")
+
+
 def test_every_change_is_one_structured_log_record(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "modelshelf")
     path = write_toy(shelf.models / "m/m.toy")

@@ -100,3 +100,23 @@ def test_a_worker_that_is_stuck_beyond_the_interpreter_is_ended_and_its_model_na
         (problem,) = [one for one in stats.problems if one.code == "examination-failed"]
         assert problem.path == str(many / "m007" / "model.safetensors")
         assert "ran past" in problem.message
+
+
+def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
+    many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import time
+
+        def modelshelf_probe_health(artifact, depth):
+            if artifact.folder.endswith("m007"):
+                time.sleep(2.5)
+        """
+    write_distribution(site, "thorough-shelf", source)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 0.5)
+    with ModelRegistry(many, tmp_path / "store") as registry:
+        stats = registry.discover_models(workers=2, depth="full")
+        assert (stats.models_added, stats.errors) == (COUNT, 0)
+    with ModelRegistry(many, tmp_path / "other") as registry:
+        stats = registry.discover_models(workers=2)
+        assert [one.plugin for one in stats.problems] == ["thorough-shelf[thorough-shelf]"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 _HEAD = 512
 _FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
-HOOK_SECONDS = 60.0
-"""Time that the hooks may take over one artifact before it is reported, or ended in a worker process."""
 
 
 @frozen(kw_only=True)
@@ -91,18 +88,13 @@ class Examiner:
     def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
         """Look into an artifact; never raises for what a file or a plugin does."""
         failed_before = len(self._plugins.failures)
-        started = time.monotonic()
         source = self.sources.get(artifact.source)
         opener: Opener = open_local if source is None else source.open
         budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
         with ArtifactReader(artifact, opener, budget) as reader:
             examination = self._look(artifact, reader, depth)
             examination = attrs.evolve(examination, bytes_read=reader.bytes_read)
-        failures = list(self._plugins.failures[failed_before:])
-        seconds = time.monotonic() - started
-        if seconds > HOOK_SECONDS and depth is not Depth.FULL:
-            failures.append(_slow(examination, artifact, seconds))
-        return attrs.evolve(examination, failures=failures)
+        return attrs.evolve(examination, failures=self._plugins.failures[failed_before:])
 
     def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Examination:
         name = artifact.weights[0].name
@@ -218,12 +210,6 @@ def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError]) -> Prob
         else "it has no ending and no known content"
     )
     return _problem(artifact, "no-format", f"{artifact.path}: no plugin recognises it: {told}")
-
-
-def _slow(examination: Examination, artifact: Artifact, seconds: float) -> PluginFailure:
-    plugin = examination.votes[0].plugin if examination.votes else "hooks"
-    reason = f"took {seconds:.0f} s over one model, the budget is {HOOK_SECONDS:.0f} s"
-    return PluginFailure(plugin=plugin, version=None, hook="probe", reason=reason, path=artifact.path)
 
 
 def restat(artifact: Artifact, roles: frozenset[Role] = frozenset(Role)) -> Artifact:

@@ -7,10 +7,11 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from modelshelf.discovery.examine import HOOK_SECONDS, Examination, Examiner
+from modelshelf.discovery.examine import Examination, Examiner
 from modelshelf.discovery.workers import WorkerPool
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
+from modelshelf.plugin.limit import HOOK_SECONDS
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def fan_out(
     else:
         yield from examined_here(examiner, iter(first), depth)
         return
-    pool = WorkerPool(count, _CALLS_IN_A_LIMIT * HOOK_SECONDS)
+    pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
         yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.blocked)

@@ -41,10 +41,10 @@ class WorkerPool(Executor):
 
     Args:
         workers: Number of processes; each starts with its first call.
-        timeout: Seconds that one call may take before its worker is ended.
+        timeout: Seconds that one call may take before its worker is ended; None sets no limit.
     """
 
-    def __init__(self, workers: int, timeout: float) -> None:
+    def __init__(self, workers: int, timeout: float | None) -> None:
         self._timeout = timeout
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -120,19 +120,19 @@ class WorkerPool(Executor):
         encoded = name.encode()
         child.stdin.write(_FRAME.pack(len(encoded), len(payload)) + encoded + payload)
         child.stdin.flush()
-        deadline = time.monotonic() + self._timeout
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
         status, length = _FRAME.unpack(self._receive(child.stdout, _FRAME.size, deadline))
         answer = self._receive(child.stdout, length, deadline)
         if status == _RAISED:
             raise _RaisedInWorkerError(answer.decode("utf-8", "replace"))
         return answer
 
-    def _receive(self, pipe: IO[bytes], length: int, deadline: float) -> bytes:
+    def _receive(self, pipe: IO[bytes], length: int, deadline: float | None) -> bytes:
         received = b""
         while len(received) < length:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                raise PluginTimeoutError("worker", f"ran past its {self._timeout:.0f} s and was ended")
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            if not select.select([pipe], [], [], left)[0]:
+                raise PluginTimeoutError("worker", f"ran past its {self._timeout:g} s and was ended")
             part = os.read(pipe.fileno(), length - len(received))
             if not part:
                 raise WorkerFailedError("the worker process ended without an answer")

@@ -8,6 +8,7 @@ handed to the caller beside the results.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from attrs import frozen
 
 from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
-from modelshelf.model import Detection, Finding, FormatType, ModelMetadata
+from modelshelf.model import Depth, Detection, Finding, FormatType, ModelMetadata
 from modelshelf.plugin.fit import misfit
-from modelshelf.plugin.limit import interrupted_after
+from modelshelf.plugin.limit import HOOK_SECONDS, interrupted_after
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 from modelshelf.serializer import SerializerType
@@ -118,9 +119,15 @@ class PluginSet:
     def _call_one(self, one: HookImplementation, path: str | None, arguments: dict[str, Any]) -> Outcome:
         kept: list[Any] = []
         read_error: ReadError | None = None
+        # Reading every byte takes as long as the disk does.
+        limited = arguments.get("depth") is not Depth.FULL
+        started = time.monotonic()
         try:
-            with interrupted_after(self._hook_seconds):
+            with interrupted_after(self._hook_seconds if limited else None):
                 self._gather(one, path, arguments, kept)
+            seconds = time.monotonic() - started
+            if limited and seconds > HOOK_SECONDS:
+                self._fail(one, f"took {seconds:.0f} s; a hook has {HOOK_SECONDS:g} s", path)
         except ReadError as error:
             read_error = error
         except KeyboardInterrupt:

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+HOOK_SECONDS = 60.0
+"""Time that a hook has for one artifact. A worker process ends it then; elsewhere it is reported."""
+
 
 class HookTimeout(BaseException):  # no error that a plugin's `except Exception` should catch
     """Raised within a hook when its time is over."""
