@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from modelshelf import selection
 from modelshelf.errors import InvalidValueError, RegistryClosedError
@@ -12,10 +12,12 @@ from modelshelf.model import HealthStatus, ModelConfig, ModelVersion, Query
 from modelshelf.records import RecordReader, current_version, pin_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from modelshelf.sealed import Summary
     from modelshelf.store import Store
+
+T = TypeVar("T")
 
 
 class ModelLookup:
@@ -44,7 +46,7 @@ class ModelLookup:
         try:
             return self._models[model_id]
         except KeyError:
-            found = self.store.view(lambda state: RecordReader(state).current(model_id))
+            found = self._read(lambda records: records.current(model_id))
             self._models[model_id] = found
             return found
 
@@ -80,7 +82,7 @@ class ModelLookup:
             return self.store.view(lambda state: list(RecordReader(state).summaries()))
         self._forget_if_changed()
         if self._summaries is None:
-            self._summaries = self.store.view(lambda state: _current(RecordReader(state)))
+            self._summaries = self._read(_current)
         return self._summaries
 
     def find(self, query: Query) -> list[ModelConfig]:
@@ -151,11 +153,23 @@ class ModelLookup:
                 yield model
 
     def _forget_if_changed(self) -> None:
-        revision = self.store.revision()
+        self._forget_unless(self.store.revision())
+
+    def _forget_unless(self, revision: int) -> None:
         if revision != self._revision:
             self._models.clear()
             self._summaries = None
             self._revision = revision
+
+    def _read(self, look: Callable[[RecordReader], T]) -> T:
+        """Read what will be remembered.
+
+        The store may tell of a revision a moment before views see it: what is remembered goes by the
+        revision that was read, or an old state would pass for the newest one.
+        """
+        revision, found = self.store.view(lambda state: (state.revision, look(RecordReader(state))))
+        self._forget_unless(revision)
+        return found
 
 
 def _current(records: RecordReader) -> list[Summary]:

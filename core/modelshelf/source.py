@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from attrs import field, frozen
 
 from modelshelf.model.artifact import Artifact, ArtifactFile
-from modelshelf.model.stats import Problem, UnfinishedDownload
+from modelshelf.model.stats import Orphan, Problem, UnfinishedDownload
 
 if TYPE_CHECKING:
     from modelshelf.reader import Budget, FileReader
@@ -55,8 +55,8 @@ class Folder:
     named: str | None = None
 
 
-Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Problem
-"""What a source yields: folders to group, ready artifacts, unfinished downloads, and whatever it left out."""
+Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Orphan | Problem
+"""What a source yields: folders to group, ready artifacts, unfinished downloads, orphans, problems."""
 
 Walk: TypeAlias = Callable[[str], Iterator[Listing]]
 """The core's walker: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""

@@ -5,7 +5,8 @@ promises about them:
 
 - `update` is atomic, isolated from every other writer in any process, and durable when it returns.
 - `view` sees one committed state from its first read to its last, whatever others commit meanwhile.
-- `revision` changes with every commit of any process, and costs next to nothing to ask.
+- `revision` changes with every commit of any process, and costs next to nothing to ask. It may tell of a
+  commit a moment before views see it, never after: what is remembered of a view goes by the view's own.
 - Keys are 1 to 511 bytes and come back in bytewise order. Values are up to 2**31 - 1 bytes.
 - A call in a forked child works on that child's own handle and leaves the parent's alone; a fork from
   within `view` or `update` leaves the child without the store.
@@ -30,6 +31,11 @@ LONGEST_KEY = 511
 
 class Snapshot(Protocol):
     """One committed state, for reading."""
+
+    @property
+    def revision(self) -> int:
+        """What `Store.revision` gives as long as this state is the newest."""
+        ...
 
     def get(self, key: bytes) -> bytes | None:
         """The value at `key`, or None."""

@@ -34,6 +34,11 @@ class LmdbSnapshot:
         self._get: Callable[[bytes], bytes | None] = txn.get
         self.meta = meta
 
+    @property
+    def revision(self) -> int:
+        """The id of the transaction that committed this state."""
+        return self.meta.revision
+
     def get(self, key: bytes) -> bytes | None:
         """The value at `key`, or None.
 

@@ -21,6 +21,7 @@ from modelshelf.model import (
     Depth,
     DiscoveryStats,
     ModelEvent,
+    Orphan,
     Problem,
     UnfinishedDownload,
 )
@@ -68,6 +69,7 @@ class _Tally:
     bytes_read: int = 0
     problems: list[Problem] = field(factory=list)
     unfinished: list[UnfinishedDownload] = field(factory=list)
+    orphans: list[Orphan] = field(factory=list)
 
 
 class Scan:
@@ -140,6 +142,7 @@ class Scan:
             seconds=time.perf_counter() - started,
             problems=tally.problems,
             unfinished=tally.unfinished,
+            orphans=tally.orphans,
         )
 
     def _scan_place(
@@ -209,6 +212,8 @@ class Scan:
                 yield one
             elif isinstance(one, UnfinishedDownload):
                 self._tally.unfinished.append(one)
+            elif isinstance(one, Orphan):
+                self._tally.orphans.append(one)
             else:
                 self._tally.problems.append(one)
                 if one.code in {"absent", "unreadable-folder", "unreadable"} and one.path:

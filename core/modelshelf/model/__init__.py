@@ -15,7 +15,7 @@ from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import Depth, Finding, HealthReport, HealthStatus, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
 from modelshelf.model.query import Query
-from modelshelf.model.stats import DiscoveryStats, Problem, UnfinishedDownload
+from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
 from modelshelf.model.version import ModelVersion
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "ModelMetadata",
     "ModelVersion",
     "Origin",
+    "Orphan",
     "PluginFailure",
     "Problem",
     "Provenance",

@@ -56,6 +56,8 @@ class ArtifactFile:
         inode: The inode, or 0 where there is none.
         role: What the file is to the artifact.
         etag: A remote store's own tag for the content, or None.
+        sha256: 64 hex digits of the whole content where the place's own names tell them (an Ollama blob, a
+            Hub LFS blob), or None. A claim: nothing was hashed.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ArtifactFile:
     inode: int = 0
     role: Role = Role.WEIGHTS
     etag: str | None = None
+    sha256: str | None = None
 
 
 @frozen(kw_only=True)
@@ -100,7 +103,9 @@ class Artifact:
         files: Every file; weights in shard order first, then the index, then companions by name.
         source: Name of the source that found it.
         model_id: The id that the source gives (``org/name``, ``name:tag``), or None to take the folder's.
-        facts: What the source itself knows (commit, tag, kind), for metadata of origin source.
+        aliases: Other ids that the source gives to the same files (further tags of one blob).
+        facts: What the source itself knows (commit, tag, kind), for metadata of origin source: a key that is
+            a field of `ModelMetadata` becomes that field, any other a detail.
         missing: Names of shards that the index or the numbering promises and the folder lacks.
         named_directly: A person named this very file, so it is looked into whatever its suffix is.
     """
@@ -110,6 +115,7 @@ class Artifact:
     files: tuple[ArtifactFile, ...]
     source: str = "local"
     model_id: str | None = None
+    aliases: tuple[str, ...] = ()
     facts: dict[str, Any] = field(factory=dict)
     missing: tuple[str, ...] = ()
     named_directly: bool = False

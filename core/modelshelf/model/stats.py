@@ -40,6 +40,21 @@ class UnfinishedDownload:
 
 
 @frozen(kw_only=True)
+class Orphan:
+    """A file that a tool keeps and that none of its models uses: listed so that it can be found and cleaned.
+
+    Attributes:
+        path: The file.
+        size: Bytes it takes up.
+        reason: Why nothing uses it.
+    """
+
+    path: str
+    size: int
+    reason: str
+
+
+@frozen(kw_only=True)
 class DiscoveryStats:
     """Counters of one scan.
 
@@ -56,6 +71,7 @@ class DiscoveryStats:
         seconds: Wall-clock time.
         problems: What failed or was left out, and why.
         unfinished: The unfinished downloads.
+        orphans: Files that a tool keeps although none of its models uses them.
     """
 
     total_scanned: int = 0
@@ -70,3 +86,4 @@ class DiscoveryStats:
     seconds: float = 0.0
     problems: tuple[Problem, ...] = field(default=(), converter=as_tuple)
     unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=as_tuple)
+    orphans: tuple[Orphan, ...] = field(default=(), converter=as_tuple)
