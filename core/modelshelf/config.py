@@ -180,12 +180,22 @@ def _count(value: Any, where: str, _folder: Path) -> int:
     return value
 
 
-def _tables(value: Any, where: str, _folder: Path) -> tuple[dict[str, Any], ...]:
+def _tables(value: Any, where: str, folder: Path) -> tuple[dict[str, Any], ...]:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise ConfigurationError(f"{where}: must be tables, each begun with [[sources]]")
     for number, one in enumerate(value):
         _text(one.get("name"), f"{where}[{number}].name")
-    return tuple(value)
+    return tuple(_table(one, f"{where}[{number}]", folder) for number, one in enumerate(value))
+
+
+def _table(table: dict[str, Any], where: str, folder: Path) -> dict[str, Any]:
+    """One source's settings; its ``root`` and ``paths`` are places like every other in the file."""
+    found = dict(table)
+    if "root" in found:
+        found["root"] = _place(found["root"], f"{where}.root", folder)
+    if "paths" in found:
+        found["paths"] = list(_places(found["paths"], f"{where}.paths", folder))
+    return found
 
 
 _KEYS: dict[str, Callable[[Any, str, Path], Any]] = {

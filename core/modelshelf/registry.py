@@ -14,7 +14,7 @@ from modelshelf.opening import open_store
 from modelshelf.records import RecordReader, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Executor
 
     from modelshelf.discovery.pipeline import ScanProgress
@@ -41,6 +41,8 @@ class ModelRegistry(ModelLookup):
         plugins: Plugins beside the installed ones: modules, or objects whose methods are hooks. A scan with
             such plugins runs in this process alone.
         blocked: Names of plugins that are not to be loaded.
+        sources: Settings of sources, each with the ``name`` of the source that reads the rest of it, as the
+            ``[[sources]]`` tables of the configuration.
         readonly: Whether nothing may be written, not even the store's folder.
 
     Raises:
@@ -54,11 +56,13 @@ class ModelRegistry(ModelLookup):
         *,
         plugins: Iterable[object] = (),
         blocked: Iterable[str] = (),
+        sources: Iterable[Mapping[str, Any]] = (),
         readonly: bool = False,
     ) -> None:
         self.model_base_path = os.fspath(model_base_path)
         self._extra = tuple(plugins)
         self._blocked = frozenset(blocked)
+        self._sources = tuple(sources)
         self._loaded: PluginSet | None = None
         super().__init__(open_store(os.fspath(metadata_path), self._extra, self._blocked, readonly=readonly))
 
@@ -155,7 +159,7 @@ class ModelRegistry(ModelLookup):
 
     def discover_models(
         self,
-        paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
+        paths: Iterable[str | os.PathLike[str] | Place] | str | os.PathLike[str] | Place | None = None,
         *,
         depth: Depth | str = "header",
         executor: Executor | None = None,
@@ -169,7 +173,8 @@ class ModelRegistry(ModelLookup):
         result, never the scan's end; ending it early (Ctrl-C) leaves what was committed.
 
         Args:
-            paths: What to scan; None means `model_base_path`.
+            paths: What to scan: folders, files, or places as `places` gives them; None means
+                `model_base_path`.
             depth: How deep a probe looks at what is new or changed.
             executor: Where to examine; None decides between this process and worker processes. A registry
                 with plugins of its own examines in this process whatever is given here.
@@ -178,15 +183,17 @@ class ModelRegistry(ModelLookup):
             progress: Called now and then, in this thread.
         """
         from modelshelf.discovery.operations import discover
+        from modelshelf.source import Place
 
         if paths is None:
             paths = [self.model_base_path]
-        elif isinstance(paths, str | os.PathLike):
+        elif isinstance(paths, str | os.PathLike | Place):
             paths = [paths]
         return discover(
             self.store,
             self.plugins,
-            [os.fspath(path) for path in paths],
+            [path if isinstance(path, Place) else os.fspath(path) for path in paths],
+            tables=self._sources,
             depth=_depth(depth),
             executor=None if self._extra else executor,
             workers=1 if self._extra else workers,
@@ -221,7 +228,8 @@ class ModelRegistry(ModelLookup):
         """Every place that the sources would look into on this machine, present or not."""
         from modelshelf.discovery.examine import make_sources
 
-        return [place for source in make_sources(self.plugins).values() for place in source.places()]
+        made = make_sources(self.plugins, self._sources)
+        return list({(one.source, one.root): one for source in made for one in source.places()}.values())
 
     def serializer(self, name: str) -> SerializerType:
         """The serializer of that name.

@@ -58,6 +58,7 @@ class Summary(NamedTuple):
     last_used: int | None
     use_count: int
     added_at: int
+    offline: bool = False
 
 
 def pack(content: Any) -> bytes:
@@ -157,7 +158,7 @@ def unseal_summary(key: bytes, value: bytes) -> Summary:
     schema, packed, _ = open_up(key, value)
     summary = _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[0]
     try:
-        return Summary._make(summary[: len(Summary._fields)])
+        return Summary(*summary[: len(Summary._fields)])
     except TypeError:
         raise _damaged(key, "holds no summary") from None
 

@@ -91,21 +91,29 @@ def _version_back(content: Any) -> ModelVersion:
 
 
 def _file_out(one: ArtifactFile) -> list[Any]:
-    return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag]
+    return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
 
 
 def _file_back(content: Any) -> ArtifactFile:
-    name, size, mtime_ns, inode, role, etag, *_ = content
-    return ArtifactFile(name=name, size=size, mtime_ns=mtime_ns, inode=inode, role=_ROLES[role], etag=etag)
+    name, size, mtime_ns, inode, role, etag, *added = content
+    return ArtifactFile(
+        name=name,
+        size=size,
+        mtime_ns=mtime_ns,
+        inode=inode,
+        role=_ROLES[role],
+        etag=etag,
+        sha256=added[0] if added else None,
+    )
 
 
 def _location_out(place: Location) -> list[Any]:
     files = [_file_out(one) for one in place.files]
-    return [place.path, place.folder, place.source, files, place.fingerprint, place.missing]
+    return [place.path, place.folder, place.source, files, place.fingerprint, place.missing, place.offline]
 
 
 def _location_back(content: Any) -> Location:
-    path, folder, source, files, fingerprint, missing, *_ = content
+    path, folder, source, files, fingerprint, missing, *added = content
     return Location(
         path=path,
         folder=folder,
@@ -113,6 +121,7 @@ def _location_back(content: Any) -> Location:
         files=tuple([_file_back(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
+        offline=bool(added and added[0]),
     )
 
 
@@ -240,4 +249,5 @@ def summary_of(config: ModelConfig) -> Summary:
         last_used=config.last_used,
         use_count=config.use_count,
         added_at=config.added_at,
+        offline=config.offline,
     )

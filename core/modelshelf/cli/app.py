@@ -74,6 +74,7 @@ class App:
             settings.paths[0] if settings.paths else MODELS_FOLDER,
             settings.store,
             blocked=settings.disable_plugins,
+            sources=settings.sources,
             readonly=readonly,
         )
 

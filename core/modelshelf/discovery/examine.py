@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import field, frozen
@@ -11,7 +11,7 @@ from modelshelf.discovery.arbitrate import Vote, winner
 from modelshelf.discovery.content import content_digest
 from modelshelf.discovery.health import finding_of, shard_findings
 from modelshelf.discovery.names import FormatTable, suffix_of
-from modelshelf.errors import FileChangedError, ReadError
+from modelshelf.errors import ConfigurationError, FileChangedError, ReadError
 from modelshelf.model import (
     Artifact,
     Candidate,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.source import Source
+    from modelshelf.source import Source, SourceType
 
 _HEAD = 512
 _FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
@@ -75,21 +75,21 @@ class Examiner:
 
     Attributes:
         formats: What the format plugins want to see.
-        sources: The sources by name, each of which opens its own artifacts' files.
+        sources: The sources, each of which opens its own artifacts' files.
         blocked: Names of the plugins that are not to be loaded, here or in a worker process.
     """
 
-    def __init__(self, plugins: PluginSet, sources: Mapping[str, Source] | None = None) -> None:
+    def __init__(self, plugins: PluginSet, sources: Iterable[Source] | None = None) -> None:
         self._plugins = plugins
         self.blocked = plugins.blocked
         self.formats = FormatTable.of(plugins.collect("modelshelf_formats"))
-        self.sources = make_sources(plugins) if sources is None else sources
+        self.sources = tuple(make_sources(plugins) if sources is None else sources)
+        self._openers = {one.name: one.open for one in reversed(self.sources)}
 
     def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
         """Look into an artifact; never raises for what a file or a plugin does."""
         failed_before = len(self._plugins.failures)
-        source = self.sources.get(artifact.source)
-        opener: Opener = open_local if source is None else source.open
+        opener: Opener = self._openers.get(artifact.source, open_local)
         budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
         with ArtifactReader(artifact, opener, budget) as reader:
             examination = self._look(artifact, reader, depth)
@@ -176,13 +176,35 @@ class Examiner:
                 yield finding_of(outcome.read_error)
 
 
-def make_sources(plugins: PluginSet) -> dict[str, Source]:
-    """Every plugin's source with its default settings, by name; the first that gives a name keeps it."""
-    made: dict[str, Source] = {}
+def make_sources(plugins: PluginSet, tables: Iterable[Mapping[str, Any]] = ()) -> list[Source]:
+    """The sources that plugins offer: each with its defaults, and once more for every table that names it.
+
+    Of two plugins that give one name the first keeps it.
+
+    Args:
+        plugins: The plugins.
+        tables: Settings, each with the ``name`` of the source that reads the rest of it. ``defaults = false``
+            leaves out the source that looks at the default places.
+
+    Raises:
+        ConfigurationError: No source has that name, or it cannot use its settings.
+    """
+    kinds: dict[str, SourceType] = {}
     for kind in plugins.collect("modelshelf_sources"):
-        if kind.name not in made:
-            made[kind.name] = kind.make({})
-    return made
+        kinds.setdefault(kind.name, kind)
+    made, replaced = [], set()
+    for table in tables:
+        settings = dict(table)
+        name, defaults = settings.pop("name", ""), settings.pop("defaults", True)
+        if name not in kinds:
+            raise ConfigurationError(
+                f"sources: there is no source named {name!r}; there are {', '.join(sorted(kinds)) or 'none'}"
+            )
+        if not defaults:
+            replaced.add(name)
+        if settings:
+            made.append(kinds[name].make(settings))
+    return [*(kind.make({}) for name, kind in kinds.items() if name not in replaced), *made]
 
 
 def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from modelshelf.discovery.admit import health_event
-from modelshelf.discovery.examine import Examiner, restat
+from modelshelf.discovery.examine import Examiner, make_sources, restat
 from modelshelf.discovery.pipeline import Scan, ScanProgress, choose_source
 from modelshelf.errors import UnknownModelError
 from modelshelf.model import (
@@ -31,16 +31,18 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from modelshelf.plugin.call import PluginSet
+    from modelshelf.source import Source
     from modelshelf.store import Store, Transaction
 
 Emit = Callable[[Iterable[ModelEvent]], None]
 
 
-def discover(
+def discover(  # noqa: PLR0913 - what the façade is given, and what it holds
     store: Store,
     plugins: PluginSet,
-    paths: Sequence[str],
+    paths: Sequence[str | Place],
     *,
+    tables: Sequence[Mapping[str, Any]],
     depth: Depth,
     executor: Executor | None,
     workers: int | None,
@@ -50,16 +52,23 @@ def discover(
 ) -> DiscoveryStats:
     """Scan paths; see `ModelRegistry.discover_models`."""
     before = len(plugins.failures)
-    examiner = Examiner(plugins)
+    examiner = Examiner(plugins, make_sources(plugins, tables))
     failures = (*plugins.load_failures, *plugins.failures[before:])
-    places = []
-    for path in dict.fromkeys(os.path.abspath(path) for path in paths):
-        source = choose_source(dict(examiner.sources), path)
-        places.append(
-            (source, Place(source=source.name, root=path, reason="named", present=os.path.exists(path)))
-        )
+    places = [_place(examiner.sources, one) for one in dict.fromkeys(paths)]
     scan = Scan(store, examiner, emit=emit, depth=depth, force=force, progress=progress)
     return scan.run(places, executor=executor, workers=workers, failures=failures)
+
+
+def _place(sources: Sequence[Source], named: str | Place) -> tuple[Source, Place]:
+    """The source that lists a path or place that was asked for, and the place."""
+    if isinstance(named, Place):
+        for source in sources:
+            if source.name == named.source and any(one.root == named.root for one in source.places()):
+                return source, named
+        named = named.root
+    path = os.path.abspath(named)
+    source = choose_source(sources, path)
+    return source, Place(source=source.name, root=path, reason="named", present=os.path.exists(path))
 
 
 def check(

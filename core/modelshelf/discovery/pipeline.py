@@ -326,17 +326,16 @@ def _plugin_problem(failure: PluginFailure) -> Problem:
     return Problem(code="plugin-failed", path=failure.path, message=str(failure), plugin=failure.plugin)
 
 
-def choose_source(sources: dict[str, Source], root: str) -> Source:
+def choose_source(sources: Sequence[Source], root: str) -> Source:
     """The source that lists a place which a person named: the one that claims it, else plain folders.
 
     Raises:
         SourceError: No plugin offers plain folders.
     """
-    for name in sorted(sources):
-        if name != "local" and os.path.isdir(root) and sources[name].claims(root):
-            return sources[name]
-    if "local" not in sources:
-        raise SourceError(
-            "no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled"
-        )
-    return sources["local"]
+    for source in sorted(sources, key=lambda one: one.name):
+        if source.name != "local" and os.path.isdir(root) and source.claims(root):
+            return source
+    for source in sources:
+        if source.name == "local":
+            return source
+    raise SourceError("no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled")

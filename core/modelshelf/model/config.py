@@ -29,6 +29,7 @@ class Location:
         files: The files as they were when they were read.
         fingerprint: Digest of the files' stat data; an equal one means nothing to read again.
         missing: Whether a scan found the place without them.
+        offline: Whether it is missing because the volume that holds it is not there.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Location:
     files: tuple[ArtifactFile, ...] = ()
     fingerprint: bytes = b""
     missing: bool = False
+    offline: bool = False
 
 
 def _at_least(lowest: float, *, optional: bool = True) -> Any:
@@ -146,6 +148,11 @@ class ModelConfig:
     def missing(self) -> bool:
         """Whether every place that once held it is without it."""
         return self.missing_since is not None
+
+    @property
+    def offline(self) -> bool:
+        """Whether it is missing, and one of its places is on a volume that is not there."""
+        return self.missing and any(one.offline for one in self.locations)
 
     def mark_used(self, at: int | None = None) -> ModelConfig:
         """The same model with one more use, at this moment or at Unix time `at` in seconds."""
