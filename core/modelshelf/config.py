@@ -11,6 +11,7 @@ The file is ``modelshelf.toml`` in the user's configuration folder, or the one t
     [[sources]]                             # settings of one source, which reads the rest of the table
     name = "ollama"
     root = "/srv/ollama"
+    defaults = false                        # and do not look where Ollama keeps its models by default
 
 Relative paths in the file are relative to its folder.
 """
@@ -73,9 +74,8 @@ def load(
         ConfigurationError: A setting cannot be used; the message names its file or variable and its key.
     """
     environ = os.environ if environ is None else environ
-    named = config or environ.get("MODELSHELF_CONFIG")
-    file = Path(os.path.expanduser(named)) if named else _user_file()
-    in_file = _read(file, must_exist=bool(named))
+    file = settings_file(config, environ)
+    in_file = _read(file, must_exist=bool(config or environ.get("MODELSHELF_CONFIG")))
     in_environment = _from_environment(environ)
     told = {**in_file, **in_environment}
     none: frozenset[str] = frozenset()
@@ -89,7 +89,16 @@ def load(
     )
 
 
-def _user_file() -> Path:
+def settings_file(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file that would be read, whether it is there or not.
+
+    Args:
+        named: The one that the command line names.
+        environ: The environment.
+    """
+    told = named or environ.get("MODELSHELF_CONFIG")
+    if told:
+        return Path(os.path.expanduser(told))
     import platformdirs
 
     return Path(platformdirs.user_config_dir("modelshelf", appauthor=False)) / FILE_NAME

@@ -63,6 +63,13 @@ class ModelLookup:
         """Every version of a model, newest first; empty for an unknown id."""
         return self.store.view(lambda state: RecordReader(state).versions(model_id))
 
+    def every_version(self) -> Iterator[ModelConfig]:
+        """Every version of every model, one record in memory at a time."""
+        for one in self.summaries(all_versions=True):
+            model = self.get_by_version(one.id, one.version)
+            if model is not None:
+                yield model
+
     def default(self) -> ModelConfig | None:
         """The default model, or None where there is none."""
         model_id = self.store.view(lambda state: RecordReader(state).default())

@@ -231,6 +231,17 @@ class ModelRegistry(ModelLookup):
         made = make_sources(self.plugins, self._sources)
         return list({(one.source, one.root): one for source in made for one in source.places()}.values())
 
+    def place(self, path: str | os.PathLike[str]) -> Place:
+        """The place at a path: of the source that knows a folder of its kind, else a plain folder.
+
+        Raises:
+            SourceError: No plugin offers plain folders.
+        """
+        from modelshelf.discovery.examine import make_sources
+        from modelshelf.discovery.operations import place_of
+
+        return place_of(make_sources(self.plugins, self._sources), os.fspath(path))[1]
+
     def serializer(self, name: str) -> SerializerType:
         """The serializer of that name.
 

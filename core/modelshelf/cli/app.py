@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from modelshelf.config import Settings
     from modelshelf.model import ModelConfig
@@ -25,11 +25,12 @@ class App:
 
     Attributes:
         screen: Standard output, for people.
+        settings_path: The configuration file that the command line names, or None.
     """
 
     def __init__(self, *, store: str | None = None, config: str | None = None) -> None:
         self._store = store
-        self._config = config
+        self.settings_path = config
         self.screen = Screen()
 
     @cached_property
@@ -41,15 +42,16 @@ class App:
         """
         from modelshelf.config import load
 
-        return load(store=self._store, config=self._config)
+        return load(store=self._store, config=self.settings_path)
 
     @contextmanager
-    def registry(self, *, readonly: bool = False) -> Iterator[ModelRegistry]:
+    def registry(self, *, readonly: bool = False, plugins: Sequence[object] = ()) -> Iterator[ModelRegistry]:
         """The registry, open.
 
         Args:
             readonly: Whether the command only looks. A store that is not there yet is made all the same, so
                 that looking at a new registry shows an empty one instead of failing.
+            plugins: Plugins of the command's own, beside the installed ones.
 
         Raises:
             ModelshelfError: It cannot be opened.
@@ -57,15 +59,15 @@ class App:
         from modelshelf.errors import StoreUnavailableError
 
         try:
-            registry = self._open(readonly=readonly)
+            registry = self._open(plugins, readonly=readonly)
         except StoreUnavailableError:
             if not readonly:
                 raise
-            registry = self._open(readonly=False)
+            registry = self._open(plugins, readonly=False)
         with registry:
             yield registry
 
-    def _open(self, *, readonly: bool) -> ModelRegistry:
+    def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
         from modelshelf.config import MODELS_FOLDER
         from modelshelf.registry import ModelRegistry
 
@@ -73,6 +75,7 @@ class App:
         return ModelRegistry(
             settings.paths[0] if settings.paths else MODELS_FOLDER,
             settings.store,
+            plugins=plugins,
             blocked=settings.disable_plugins,
             sources=settings.sources,
             readonly=readonly,

@@ -26,6 +26,10 @@ SUMMARIES = {
     "set": "Change settings of a model; they outlive every scan.",
     "rm": "Remove a model's record; its files stay.",
     "export": "Write all records.",
+    "du": "Show where the space goes: by store, family and quantization.",
+    "dupes": "Show models that take up space more than once.",
+    "sources": "List, add and remove places where models lie.",
+    "watch": "Keep the records up to date while files come and go.",
     "plugins": "List the plugins and what became of them.",
     "completion": "Print the completion script of a shell.",
 }

@@ -65,7 +65,7 @@ def _row(model: Summary, default_id: str | None) -> tuple[str | Cell, ...]:
 def _state(model: Summary) -> Cell:
     """Health; where the files are gone that alone, because the health is what it was before."""
     if model.missing:
-        return Cell("missing", "dim")
+        return Cell("offline" if model.offline else "missing", "dim")
     shown = health(model.health_status)
     return shown if model.enabled else Cell(f"{shown.text}, disabled", shown.style)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.model import DiscoveryStats, Problem
     from modelshelf.registry import ModelRegistry
     from modelshelf.sealed import Summary
+    from modelshelf.source import Place
     from modelshelf.store import Snapshot
 
 _MOST_ROWS = 200
@@ -44,20 +45,34 @@ def command(
     from modelshelf.cli.progress import progress
 
     with app.registry() as registry:
-        places = [*(paths or app.settings.paths or (one.root for one in registry.places() if one.present))]
-        if not places:
-            raise click.UsageError("no place is configured and no known tool keeps models here: name a PATH")
+        places = chosen_places(app, registry, paths)
         with progress() as show:
             stats = registry.discover_models(
                 places, workers=workers or app.settings.workers, progress=show, **options
             )
-        models = _found(registry, places)
+        models = _found(registry, [one.root for one in places])
         if as_json:
             records = [registry.get_by_version(one.id, one.version) for one in models]
             app.write_json({**asdict(stats), "models": app.as_json(registry, filter(None, records))})
         else:
             _report(app.screen, stats, models, registry)
     return int(stats.errors > 0 or any(one.health_status == "unhealthy" for one in models))
+
+
+def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> list[Place]:
+    """The places that a person named, else those of the settings and of every tool that is present.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    named = [registry.place(one) for one in paths]
+    if not named:
+        named = [registry.place(one) for one in app.settings.paths]
+        held = {one.root for one in named}
+        named += [one for one in registry.places() if one.present and one.root not in held]
+    if not named:
+        raise click.UsageError("no place is configured and no known tool keeps models here: name a PATH")
+    return named
 
 
 def _found(registry: ModelRegistry, places: Sequence[str]) -> list[Summary]:
@@ -84,8 +99,9 @@ def _report(
         _more(screen, len(models) - _MOST_ROWS, "modelshelf ls")
     _report_findings(screen, models, registry)
     _report_unfinished(screen, stats)
+    _report_orphans(screen, stats)
     _report_problems(screen, stats)
-    if models or stats.problems or stats.unfinished:
+    if models or stats.problems or stats.unfinished or stats.orphans:
         screen.line()
     screen.line(counters(stats))
     if not stats.models_found:
@@ -117,6 +133,18 @@ def _report_unfinished(screen: Screen, stats: DiscoveryStats) -> None:
     shown = stats.unfinished[:_MOST_PROBLEMS]
     screen.items([(Cell(format_bytes(one.size)), f"{one.path}: {one.reason}") for one in shown], right=True)
     _more(screen, len(stats.unfinished) - _MOST_PROBLEMS, "modelshelf scan --json")
+
+
+def _report_orphans(screen: Screen, stats: DiscoveryStats) -> None:
+    from modelshelf.display import Cell
+    from modelshelf.model.quantity import format_bytes
+
+    if not stats.orphans:
+        return
+    screen.heading(f"Files that no model uses: {format_bytes(sum(one.size for one in stats.orphans))}")
+    shown = stats.orphans[:_MOST_PROBLEMS]
+    screen.items([(Cell(format_bytes(one.size)), f"{one.path}: {one.reason}") for one in shown], right=True)
+    _more(screen, len(stats.orphans) - _MOST_PROBLEMS, "modelshelf scan --json")
 
 
 def _report_problems(screen: Screen, stats: DiscoveryStats) -> None:

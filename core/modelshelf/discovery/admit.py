@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from modelshelf.records import Records
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
+_PLAIN_FOLDERS = "local"
 # What the person set follows a model to its next version; counters and health start anew.
 _CARRIED = ("preload", "max_workers", "max_tokens", "temperature", "enabled", "aliases", "display_name")
 
@@ -68,22 +69,24 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
     known = records.location(artifact.path)
     old = records.model(known.model_id, known.version) if known and known.model_id and known.version else None
     if old is not None and old.content_digest == seen.content_digest:
-        return _refresh(records, old, place, seen, now)
-    twin = _twin(records, seen.content_digest)
+        return _refresh(records, old, place, seen, now, artifact.aliases)
+    twin = _twin(records, seen.content_digest, place)
     if old is not None:
         _leave(records, old, place.path, now)
     if twin is not None:
-        return _join(records, twin, place, seen, now)
+        return _join(records, twin, place, seen, now, artifact.aliases)
     if old is not None:
-        version = max(records.versions(old.id)).next_patch()
-        return _add(records, _fresh(old.id, version, place, seen, now, before=old))
+        return _succeed(records, old, place, seen, now, artifact.aliases)
     model_id = artifact.model_id or os.path.basename(artifact.folder)
     standing = records.current(model_id)
     if standing is not None and _is_by_hand(standing, place):
-        return _refresh(records, standing, place, seen, now)
+        return _refresh(records, standing, place, seen, now, artifact.aliases)
+    if standing is not None and _is_of_one_tool(standing, place):
+        return _succeed(records, standing, place, seen, now, artifact.aliases)
     if standing is not None or records.alias(model_id):
         model_id = _free_id(records, model_id, seen.content_digest or place.fingerprint)
-    return _add(records, _fresh(model_id, first_version(seen.metadata), place, seen, now))
+    config = _fresh(model_id, first_version(seen.metadata), place, seen, now)
+    return _add(records, _named(records, config, artifact.aliases))
 
 
 def first_version(metadata: ModelMetadata) -> ModelVersion:
@@ -96,17 +99,28 @@ def first_version(metadata: ModelMetadata) -> ModelVersion:
     return ModelVersion(major=1)
 
 
-def mark_missing(records: Records, paths: Iterable[str], now: int) -> list[ModelEvent]:
-    """Mark the locations at these paths as gone; a record without any other is missing from now on."""
+def mark_missing(
+    records: Records, paths: Iterable[str], now: int, *, offline: bool = False
+) -> list[ModelEvent]:
+    """Mark the locations at these paths as gone; a record without any other is missing from now on.
+
+    Args:
+        records: The registry's tables.
+        paths: Primary files that a scan did not find.
+        now: Unix time in seconds.
+        offline: Whether their whole volume is not there, so that they may well come back.
+    """
     events = []
     for path in paths:
         seen = records.location(path)
-        if seen is None or seen.missing or seen.model_id is None or seen.version is None:
+        if seen is None or seen.model_id is None or seen.version is None:
             continue
         config = records.model(seen.model_id, seen.version)
         if config is None:
             continue
-        changed = _without(config, path, now)
+        changed = _without(config, path, now, offline=offline)
+        if changed.locations == config.locations:
+            continue
         records.put(changed)
         if changed.missing and not config.missing:
             events.append(_event(EventKind.MISSING, changed, path=path))
@@ -120,9 +134,15 @@ def user_set(metadata: ModelMetadata) -> ModelMetadata:
     return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in mine})
 
 
-def _twin(records: Records, digest: bytes) -> ModelConfig | None:
+def _twin(records: Records, digest: bytes, place: Location) -> ModelConfig | None:
+    """The record of the same content, unless the sha256 of both is known and tells them apart."""
     found = records.by_content(digest) if digest else None
-    return records.model(*found) if found else None
+    twin = records.model(*found) if found else None
+    if twin is None:
+        return None
+    mine = place.content_names
+    theirs = {one.content_names for one in twin.locations} - {None}
+    return twin if mine is None or not theirs or mine in theirs else None
 
 
 def _is_by_hand(standing: ModelConfig, place: Location) -> bool:
@@ -132,7 +152,52 @@ def _is_by_hand(standing: ModelConfig, place: Location) -> bool:
     return os.path.abspath(standing.path) in (place.path, place.folder)
 
 
-def _refresh(records: Records, old: ModelConfig, place: Location, seen: Examination, now: int) -> Admission:
+def _is_of_one_tool(standing: ModelConfig, place: Location) -> bool:
+    """Whether a tool that names its models itself gave this id to other content: a newer pull, say."""
+    return (
+        place.source != _PLAIN_FOLDERS
+        and bool(standing.locations)
+        and all(one.source == place.source for one in standing.locations)
+    )
+
+
+def _succeed(
+    records: Records,
+    old: ModelConfig,
+    place: Location,
+    seen: Examination,
+    now: int,
+    aliases: tuple[str, ...],
+) -> Admission:
+    """Other content under a known id: its next patch version; the old record stays."""
+    version = max(records.versions(old.id)).next_patch()
+    config = _fresh(old.id, version, place, seen, now, before=old)
+    return _add(records, _named(records, config, aliases))
+
+
+def _named(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:
+    """The model with those further names of its source that are free; what a person named stays alone."""
+    if not aliases or "aliases" in config.set_by_user:
+        return config
+    free = [
+        one
+        for one in aliases
+        if one != config.id
+        and one not in config.aliases
+        and records.alias(one) in (None, config.id)
+        and not records.versions(one)
+    ]
+    return attrs.evolve(config, aliases=(*config.aliases, *free)) if free else config
+
+
+def _refresh(
+    records: Records,
+    old: ModelConfig,
+    place: Location,
+    seen: Examination,
+    now: int,
+    aliases: tuple[str, ...],
+) -> Admission:
     others = [one for one in old.locations if one.path != place.path]
     config = attrs.evolve(
         old,
@@ -146,7 +211,7 @@ def _refresh(records: Records, old: ModelConfig, place: Location, seen: Examinat
     )
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
-    return _write(records, old, config, now)
+    return _write(records, old, _named(records, config, aliases), now)
 
 
 def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **told: Any) -> Admission:
@@ -166,15 +231,23 @@ def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **
     return Admission(change=Change.UPDATED, events=tuple(events))
 
 
-def _join(records: Records, twin: ModelConfig, place: Location, seen: Examination, now: int) -> Admission:
+def _join(
+    records: Records,
+    twin: ModelConfig,
+    place: Location,
+    seen: Examination,
+    now: int,
+    aliases: tuple[str, ...],
+) -> Admission:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     others = [one for one in twin.locations if one.path != place.path]
-    gone = [one for one in others if one.missing or not os.path.lexists(one.path)]
-    kept = [one for one in others if one not in gone]
+    away = [one for one in others if one.offline]
+    gone = [one for one in others if one not in away and (one.missing or not os.path.lexists(one.path))]
+    kept = [one for one in others if one not in away and one not in gone]
     for one in gone:
         records.forget_location(one.path, twin.id, twin.version)
-    first = [*kept, place] if kept else [place]
-    config = attrs.evolve(twin, path=first[0].path, locations=tuple(first), missing_since=None)
+    places = (*kept, place, *away)
+    config = attrs.evolve(twin, path=places[0].path, locations=places, missing_since=None)
     if not kept:
         config = attrs.evolve(
             config,
@@ -182,6 +255,7 @@ def _join(records: Records, twin: ModelConfig, place: Location, seen: Examinatio
             health_status=status_of(seen.findings),
             findings=seen.findings,
         )
+    config = _named(records, config, aliases)
     if gone and not kept:
         return _write(records, twin, config, now, moved_from=gone[0].path, path=place.path)
     return _write(records, twin, config, now, path=place.path)
@@ -192,9 +266,10 @@ def _leave(records: Records, old: ModelConfig, path: str, now: int) -> None:
     records.put(_without(old, path, now))
 
 
-def _without(config: ModelConfig, path: str, now: int) -> ModelConfig:
+def _without(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
     locations = tuple(
-        attrs.evolve(one, missing=True) if one.path == path else one for one in config.locations
+        attrs.evolve(one, missing=True, offline=offline) if one.path == path else one
+        for one in config.locations
     )
     present = [one for one in locations if not one.missing]
     return attrs.evolve(

@@ -54,13 +54,17 @@ def discover(  # noqa: PLR0913 - what the façade is given, and what it holds
     before = len(plugins.failures)
     examiner = Examiner(plugins, make_sources(plugins, tables))
     failures = (*plugins.load_failures, *plugins.failures[before:])
-    places = [_place(examiner.sources, one) for one in dict.fromkeys(paths)]
+    places = [place_of(examiner.sources, one) for one in dict.fromkeys(paths)]
     scan = Scan(store, examiner, emit=emit, depth=depth, force=force, progress=progress)
     return scan.run(places, executor=executor, workers=workers, failures=failures)
 
 
-def _place(sources: Sequence[Source], named: str | Place) -> tuple[Source, Place]:
-    """The source that lists a path or place that was asked for, and the place."""
+def place_of(sources: Sequence[Source], named: str | Place) -> tuple[Source, Place]:
+    """The source that lists a path or place that was asked for, and the place.
+
+    Raises:
+        SourceError: No plugin offers plain folders.
+    """
     if isinstance(named, Place):
         for source in sources:
             if source.name == named.source and any(one.root == named.root for one in source.places()):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from modelshelf.store import Store, Transaction
 
 # Left out with a reason, and nobody's fault.
-_HARMLESS = frozenset({"no-format", "linked-folder", "link-leaves-root"})
+_HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root"})
 
 
 @frozen(kw_only=True)

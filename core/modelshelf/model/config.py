@@ -9,7 +9,7 @@ import attrs
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidModelError
-from modelshelf.model.artifact import ArtifactFile
+from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.converters import as_frozenset, as_tuple
 from modelshelf.model.health import Finding, HealthStatus
 from modelshelf.model.metadata import ModelMetadata
@@ -39,6 +39,13 @@ class Location:
     fingerprint: bytes = b""
     missing: bool = False
     offline: bool = False
+
+    @property
+    def content_names(self) -> tuple[str, ...] | None:
+        """The sha256 of every weight file, in shard order, or None where one is not known."""
+        told = [one.sha256 for one in self.files if one.role is Role.WEIGHTS]
+        known = tuple(one for one in told if one is not None)
+        return known if told and len(known) == len(told) else None
 
 
 def _at_least(lowest: float, *, optional: bool = True) -> Any:

@@ -1,0 +1,171 @@
+"""Where the space goes: bytes on disk by group, and copies that could be freed. Nothing is ever deleted here.
+
+Bytes are those that a file takes up on its disk, so that a sparse file counts as what it is, and every inode
+counts once, whatever number of hard and symbolic links leads to it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from modelshelf.model import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from modelshelf.model import Location, ModelConfig
+
+_BLOCK = 512  # bytes of `st_blocks`, by POSIX
+NO_NAME = "unknown"
+
+Inode = tuple[int, int]
+
+
+@frozen(kw_only=True)
+class Share:
+    """What one group takes up.
+
+    Attributes:
+        name: The group: a source, a family or a quantization.
+        models: Number of models with files in it.
+        bytes: Bytes on disk, no inode twice.
+    """
+
+    name: str
+    models: int
+    bytes: int
+
+
+@frozen(kw_only=True)
+class Copy:
+    """One place where a model's weights lie.
+
+    Attributes:
+        path: The file to load.
+        source: The source that found it.
+        bytes: Bytes on disk of its weights.
+        own: Bytes that no other copy of the model shares with it through links.
+    """
+
+    path: str
+    source: str
+    bytes: int
+    own: int
+
+
+@frozen(kw_only=True)
+class Duplicate:
+    """A model whose weights take up space more than once.
+
+    Attributes:
+        id: The model's id.
+        version: Its version.
+        copies: Its places, the first registered first.
+        freeable: Bytes that would be free if one copy were kept.
+        confirmed: Whether every copy's sha256 is known, and the same; otherwise sizes, headers and samples
+            of the content are equal.
+    """
+
+    id: str
+    version: str
+    copies: tuple[Copy, ...]
+    freeable: int
+    confirmed: bool
+
+
+GROUPINGS: dict[str, Callable[[ModelConfig, Location], str]] = {
+    "source": lambda _, place: place.source,
+    "family": lambda model, _: model.metadata.architecture or NO_NAME,
+    "quantization": lambda model, _: model.metadata.quantization or NO_NAME,
+}
+"""What `shares` can group by."""
+
+
+def shares(models: Iterable[ModelConfig], grouping: str) -> list[Share]:
+    """What each group takes up, the largest first.
+
+    An inode that several groups lead to counts for the one that comes first by name, so that the sum is what
+    the disk holds.
+
+    Args:
+        models: The models; companions beside their weights count with them.
+        grouping: One of `GROUPINGS`.
+    """
+    group_of = GROUPINGS[grouping]
+    held: dict[str, dict[Inode, int]] = {}
+    members: dict[str, set[tuple[str, str]]] = {}
+    for model in models:
+        for place in model.locations:
+            found = _inodes(place)
+            if found:
+                name = group_of(model, place)
+                held.setdefault(name, {}).update(found)
+                members.setdefault(name, set()).add((model.id, str(model.version)))
+    counted: set[Inode] = set()
+    told = []
+    for name in sorted(held):
+        fresh = {inode: size for inode, size in held[name].items() if inode not in counted}
+        counted.update(fresh)
+        told.append(Share(name=name, models=len(members[name]), bytes=sum(fresh.values())))
+    return sorted(told, key=lambda one: (-one.bytes, one.name))
+
+
+def duplicates(models: Iterable[ModelConfig]) -> list[Duplicate]:
+    """Models whose weights lie on disk more than once, those that would free the most first."""
+    found = [told for model in models if (told := _duplicate(model)) is not None]
+    return sorted(found, key=lambda one: (-one.freeable, one.id, one.version))
+
+
+def _duplicate(model: ModelConfig) -> Duplicate | None:
+    held = [(place, _inodes(place, Role.WEIGHTS)) for place in model.locations]
+    held = [(place, inodes) for place, inodes in held if inodes]
+    held = _alike(held)
+    everything = {inode: size for _, inodes in held for inode, size in inodes.items()}
+    largest = max((sum(inodes.values()) for _, inodes in held), default=0)
+    freeable = sum(everything.values()) - largest
+    if freeable <= 0:
+        return None
+    copies = tuple(
+        Copy(path=place.path, source=place.source, bytes=sum(inodes.values()), own=_own(place, held))
+        for place, inodes in held
+    )
+    names = {place.content_names for place, _ in held}
+    confirmed = len(names) == 1 and None not in names
+    return Duplicate(
+        id=model.id, version=str(model.version), copies=copies, freeable=freeable, confirmed=confirmed
+    )
+
+
+def _alike(held: list[tuple[Location, dict[Inode, int]]]) -> list[tuple[Location, dict[Inode, int]]]:
+    """Without the places whose sha256 is known to be another one than the first known."""
+    first = next((names for place, _ in held if (names := place.content_names) is not None), None)
+    return [(place, inodes) for place, inodes in held if place.content_names in (None, first)]
+
+
+def _own(place: Location, held: list[tuple[Location, dict[Inode, int]]]) -> int:
+    others = {inode for other, inodes in held if other is not place for inode in inodes}
+    return sum(
+        size for one, inodes in held if one is place for inode, size in inodes.items() if inode not in others
+    )
+
+
+def _inodes(place: Location, role: Role | None = None) -> dict[Inode, int]:
+    """Bytes on disk of every inode of a place's files that is there now."""
+    return dict(_stated(place, role))
+
+
+def _stated(place: Location, role: Role | None) -> Iterator[tuple[Inode, int]]:
+    if place.missing:
+        return
+    for one in place.files:
+        if role is not None and one.role is not role:
+            continue
+        try:
+            told = os.stat(os.path.join(place.folder, one.name))
+        except (OSError, ValueError):
+            continue
+        blocks = getattr(told, "st_blocks", None)  # Windows tells none
+        yield (told.st_dev, told.st_ino), told.st_size if blocks is None else blocks * _BLOCK
