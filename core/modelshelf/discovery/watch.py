@@ -64,27 +64,30 @@ class Watch:
         self._present: set[str] = set()
 
     def run(self, stop: threading.Event | None = None) -> Iterator[DiscoveryStats]:
-        """Scan every place once, then whatever changes, until `stop` is set; gives what each scan did.
+        """Scan every place, then whatever changes, until `stop` is set; gives what each scan did.
 
         Raises:
             ConfigurationError: The package ``watchfiles`` is not installed, or the system can watch no more.
         """
         stop = stop or threading.Event()
-        self._present = self._roots_present()
-        for root in self._places:
-            yield self._scan(self._places[root])
         while not stop.is_set():
+            self._present = self._roots_present()
+            listening = False
             for changed in self._news(stop):
+                if not listening:  # before that a change would have gone unnoticed
+                    listening = True
+                    for place in self._places.values():
+                        yield self._scan(place)
                 for path in changed:
                     self._note(path)
                 yield from self._scan_settled()
-                if self._roots_present() != self._present:
+                if self._roots_present() != self._present:  # a volume was plugged in or pulled out
                     break
-            yield from self._scan_turned()
 
     def _news(self, stop: threading.Event) -> Iterator[set[str]]:
         """Changed paths, or nothing every now and then; ends when it is told to stop."""
         if not self._present:
+            yield set()
             while not stop.wait(_LOOK / 1000):
                 yield set()
             return
@@ -155,13 +158,6 @@ class Watch:
     def _look(self, root: str, folder: str) -> _Looks:
         """The files of a folder as they are now. Other tools write under names that no scan admits."""
         return _looks(folder) if self._places[root].source == "local" else {}
-
-    def _scan_turned(self) -> Iterator[DiscoveryStats]:
-        """Scan the places that came or went, such as a volume that was plugged in or pulled out."""
-        present = self._roots_present()
-        for root in sorted(present ^ self._present):
-            yield self._scan(self._places[root])
-        self._present = present
 
     def _roots_present(self) -> set[str]:
         return {root for root in self._places if os.path.exists(root)}
