@@ -1,4 +1,4 @@
-"""Where models lie: plain folders of any depth."""
+"""Where models lie: plain folders of any depth, and the stores of other tools. Nothing in them is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,24 @@ if TYPE_CHECKING:
 
 
 def modelshelf_sources() -> Iterator[SourceType]:
-    """Offer plain folders."""
+    """Offer plain folders and every tool's store."""
+    from modelshelf_sources.comfyui import ComfyUISource
     from modelshelf_sources.folders import FolderSource
+    from modelshelf_sources.huggingface import HuggingFaceSource
+    from modelshelf_sources.invokeai import InvokeAISource
+    from modelshelf_sources.llamacpp import LlamaCppSource
+    from modelshelf_sources.lmstudio import LMStudioSource
+    from modelshelf_sources.ollama import OllamaSource
+    from modelshelf_sources.ramalama import RamaLamaSource
 
-    yield SourceType(name="local", make=FolderSource.make, summary="Plain folders of any depth.")
+    for made, summary in (
+        (FolderSource, "Plain folders of any depth."),
+        (HuggingFaceSource, "The Hugging Face Hub's cache: every revision of every model."),
+        (OllamaSource, "Ollama's models, by their manifests."),
+        (LMStudioSource, "LM Studio's models, virtual ones too."),
+        (ComfyUISource, "ComfyUI's models, by kind; its extra model paths too."),
+        (LlamaCppSource, "llama.cpp's own cache, both layouts."),
+        (InvokeAISource, "InvokeAI's models."),
+        (RamaLamaSource, "RamaLama's store."),
+    ):
+        yield SourceType(name=made.name, make=made.make, summary=summary)

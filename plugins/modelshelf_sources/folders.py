@@ -3,58 +3,58 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Iterator
 
-from modelshelf.errors import ConfigurationError
-from modelshelf.reader import Budget, FileReader, open_local
-from modelshelf.source import Listing, Place, Walk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from modelshelf.model import Artifact, ArtifactFile
+from modelshelf.source import Folder, Listing, Place, Walk
+from modelshelf_sources.local_download import annotated, has_notes, is_bookkeeping, is_local_download
+from modelshelf_sources.local_store import LocalStore, Root
 
 
-class FolderSource:
+class FolderSource(LocalStore):
     """Folders that a person or the settings name; the core's walker lists them.
 
-    Attributes:
-        name: ``local``.
+    What huggingface_hub noted of files that it downloaded into a folder is told with them.
     """
 
     name = "local"
 
-    def __init__(self, paths: Sequence[str] = ()) -> None:
-        self._paths = tuple(paths)
+    def told_roots(self) -> Iterable[Root]:
+        """None: plain folders are the settings' to name."""
+        return ()
 
-    @classmethod
-    def make(cls, settings: Mapping[str, Any]) -> Self:
-        """Build the source from its settings: ``paths``, a list of folders.
-
-        Raises:
-            ConfigurationError: ``paths`` is no list of text.
-        """
-        paths = settings.get("paths", [])
-        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise ConfigurationError(f"paths of the source 'local' must be a list of folders, not {paths!r}")
-        return cls(paths)
-
-    def places(self) -> Sequence[Place]:
-        """The folders of the settings."""
-        roots = [os.path.abspath(os.path.expanduser(path)) for path in self._paths]
-        return [
-            Place(source=self.name, root=root, reason="settings", present=os.path.exists(root))
-            for root in roots
-        ]
-
-    def claims(self, root: str) -> bool:  # noqa: ARG002 - the protocol's argument
+    def recognises(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
         """Nothing: plain folders are what is left when no other source claims a folder."""
+        return False
+
+    def claims(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
+        """Nothing, see `recognises`."""
         return False
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
         """Everything below the place's root."""
-        return walk(place.root)
+        downloads: dict[str, bool] = {}  # folders, and whether huggingface_hub downloaded into them
+        for listed in walk(place.root):
+            if not isinstance(listed, Folder):
+                yield listed
+                continue
+            downloads[listed.path] = is_local_download(listed)
+            root = _download_around(listed.path, place.root, downloads)
+            if root is None or is_bookkeeping(listed.path, root):
+                yield listed
+            else:
+                yield annotated(listed, root)
 
-    def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
-        """Open a file on this machine."""
-        return open_local(artifact, one, budget)
+
+def _download_around(path: str, root: str, downloads: dict[str, bool]) -> str | None:
+    """The nearest folder at or above a path, up to the root, that was downloaded into; None without one.
+
+    A walk may leave out folders that did not change: those above this one are then asked for.
+    """
+    while True:
+        if path not in downloads:
+            downloads[path] = has_notes(path)
+        if downloads[path]:
+            return path
+        if path == root or len(path) <= len(root):
+            return None
+        path = os.path.dirname(path)

@@ -1,0 +1,56 @@
+"""llama.cpp's own cache: the older flat folder, and the Hub's layout where ``LLAMA_CACHE`` names a folder.
+
+Without ``LLAMA_CACHE`` today's llama.cpp shares the Hub's cache, which `HuggingFaceSource` lists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from modelshelf.source import Folder, Listing, Place, Walk
+from modelshelf_sources.hub_cache import is_cache, list_cache
+from modelshelf_sources.hub_repository import PREFIX
+from modelshelf_sources.huggingface import hub_roots
+from modelshelf_sources.llama_cache import flat_roots, has_flat_files, list_flat
+from modelshelf_sources.local_store import LocalStore, Root
+from modelshelf_sources.model_ids import relative
+
+
+class LlamaCppSource(LocalStore):
+    """Models that llama.cpp downloaded into a cache of its own."""
+
+    name = "llamacpp"
+
+    def told_roots(self) -> Iterable[Root]:
+        """``LLAMA_CACHE``, the platform's flat cache, and the Hub's cache where flat files lie in it."""
+        hub = [os.path.abspath(root.path) for root in hub_roots(self.machine)]
+        told = self.machine.variable("LLAMA_CACHE")
+        if told is not None:
+            path = os.path.abspath(self.machine.expand(told))
+            if path not in hub or has_flat_files(path):
+                yield Root(path=path, reason="$LLAMA_CACHE")
+        for path in flat_roots(self.machine):
+            reason = "default" if told is None else "default, not in use: $LLAMA_CACHE is set"
+            yield Root(path=path, reason=reason, optional=told is not None)
+        for path in hub:
+            if has_flat_files(path):
+                yield Root(path=path, reason="the Hub's cache, with files of llama.cpp's flat cache")
+
+    def recognises(self, root: str) -> bool:
+        """Whether files of the flat cache lie there."""
+        return has_flat_files(root)
+
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+        """The flat files, then the repositories of the Hub's layout."""
+        hub = is_cache(place.root)
+        for listed in walk(place.root):
+            path = listed.path or ""
+            if hub and relative(path, place.root).startswith(PREFIX):
+                continue
+            if isinstance(listed, Folder) and listed.path == place.root:
+                yield from list_flat(listed)
+            else:
+                yield listed
+        if hub:
+            yield from list_cache(place.root, walk)

@@ -1,0 +1,153 @@
+"""What the sources of one machine's folders share: settings, places, opening."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from attrs import frozen
+
+from modelshelf.errors import ConfigurationError
+from modelshelf.model import Problem
+from modelshelf.reader import Budget, FileReader, open_local
+from modelshelf.source import Listing, Place, Walk
+from modelshelf_sources.machine import Machine
+
+if TYPE_CHECKING:
+    from modelshelf.model import Artifact, ArtifactFile
+
+_KEYS = ("name", "paths", "root")
+
+
+@frozen(kw_only=True)
+class Root:
+    """One folder that a tool is told, or known, to keep models in.
+
+    Attributes:
+        path: Absolute path.
+        reason: Who tells so, for people.
+        optional: Whether it is worth no word where it is not there.
+    """
+
+    path: str
+    reason: str
+    optional: bool = False
+
+
+class LocalStore(ABC):
+    """A tool's models on this machine.
+
+    Args:
+        roots: Where to look instead of where the tool itself would.
+        machine: The environment, home and platform that tell where the tool keeps its models.
+
+    Attributes:
+        name: The source's name.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, roots: Sequence[str] = (), machine: Machine | None = None) -> None:
+        self.machine = Machine.here() if machine is None else machine
+        self._configured = tuple(
+            Root(path=os.path.abspath(self.machine.expand(path)), reason="settings") for path in roots
+        )
+
+    @classmethod
+    def make(cls, settings: Mapping[str, Any]) -> Self:
+        """Build the source from its settings: ``root``, a folder, or ``paths``, a list of folders.
+
+        Raises:
+            ConfigurationError: There is another key, or a value of another type; the message names the key.
+        """
+        return cls(roots_in(cls.name, settings))
+
+    def places(self) -> Sequence[Place]:
+        """The folders of the settings, else every folder that the tool is told to use and its defaults."""
+        made: dict[str, Place] = {}
+        for root in self.roots():
+            path = os.path.abspath(root.path)
+            present = os.path.exists(path)
+            if path not in made and (present or not root.optional):
+                made[path] = Place(source=self.name, root=path, reason=root.reason, present=present)
+        return tuple(made.values())
+
+    def roots(self) -> Iterable[Root]:
+        """The folders of the settings, else `told_roots`."""
+        return self._configured or self.told_roots()
+
+    def claims(self, root: str) -> bool:
+        """Whether the folder is one of `places`, or looks like the tool's."""
+        path = os.path.abspath(root)
+        return any(os.path.abspath(one.path) == path for one in self.roots()) or self.recognises(path)
+
+    def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
+        """Open a file on this machine."""
+        return open_local(artifact, one, budget)
+
+    @abstractmethod
+    def told_roots(self) -> Iterable[Root]:
+        """Where the tool keeps its models, by environment, settings files and defaults; best first."""
+
+    @abstractmethod
+    def recognises(self, root: str) -> bool:
+        """Whether a folder looks like the tool's, wherever it lies."""
+
+    @abstractmethod
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+        """Everything in the place."""
+
+
+def roots_in(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The folders that the settings of a source name.
+
+    Raises:
+        ConfigurationError: There is another key than ``root`` and ``paths``, or a value of another type.
+    """
+    for key in settings:
+        if key not in _KEYS:
+            raise ConfigurationError(
+                f"{key} is no setting of the source {name!r}; its settings are root and paths"
+            )
+    paths = settings.get("paths", [])
+    if not isinstance(paths, list) or not all(map(_is_path, paths)):
+        raise ConfigurationError(f"paths of the source {name!r} must be a list of folders, not {paths!r}")
+    root = settings.get("root")
+    if root is None:
+        return tuple(paths)
+    if not _is_path(root):
+        raise ConfigurationError(f"root of the source {name!r} must be a folder, not {root!r}")
+    return (root, *paths)
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+
+
+def names_in(folder: str, faults: MutableSequence[Problem] | None = None) -> tuple[str, ...]:
+    """The names in a folder, sorted; none where it is absent or cannot be listed.
+
+    Args:
+        folder: The folder.
+        faults: Where the problem of a folder goes that is there and cannot be listed.
+    """
+    try:
+        return tuple(sorted(os.listdir(folder)))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with NUL is none that exists
+        return ()
+    except OSError as error:
+        if faults is not None:
+            faults.append(unlisted(folder, error))
+        return ()
+
+
+def absent(root: str) -> Problem:
+    """The problem of a place that is not there: nothing below it is taken for gone."""
+    return Problem(code="absent", path=root, message=f"{root}: is not there; nothing there was changed")
+
+
+def unlisted(folder: str, error: OSError) -> Problem:
+    """The problem of a folder that cannot be listed: nothing below it is taken for gone."""
+    return Problem(code="unreadable-folder", path=folder, message=f"{folder}: {error.strerror or error}")
