@@ -71,7 +71,12 @@ def _change(file: Path, change: Callable[[TOMLDocument], None]) -> None:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         document = tomlkit.parse(text)
         change(document)
-        _replace(file, tomlkit.dumps(document))
+        text = tomlkit.dumps(document)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{file}: a path that is not UTF-8 cannot stand in it") from None
+        _replace(file, text)
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file}: is not valid TOML: {error}") from error
     except OSError as error:

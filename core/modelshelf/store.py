@@ -16,8 +16,9 @@ promises about them:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from attrs import frozen
 
@@ -43,6 +44,31 @@ class Snapshot(Protocol):
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Every key that begins with `prefix`, with its value, in bytewise order of the keys."""
+        ...
+
+
+@runtime_checkable
+class Surrounded(Protocol):
+    """What a snapshot offers too where its engine does not check the keys that it reads.
+
+    A key with a flipped bit is missed where it belongs, and stands next to that place: whoever misses a
+    record can look at the neighbours' checksums.
+    """
+
+    def around(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """The last record before `start` and the first from `stop` on, those of other pages left out."""
+        ...
+
+
+class Watched(Protocol):
+    """What a store offers too where a commit of any process shows in memory that can be looked at."""
+
+    def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
+        """Memory, and the number that its first item is as long as no commit follows `revision`.
+
+        Looking at it costs less than asking `revision`. Where the store lets go of the memory, looking
+        raises a `ValueError`. None where it cannot be watched.
+        """
         ...
 
 
@@ -91,6 +117,32 @@ class Store(Protocol):
         ...
 
 
+class Standing(Enum):
+    """What is known of a record that was found in a damaged store."""
+
+    CURRENT = "current"
+    """It stands in the newest committed state."""
+    POSSIBLE = "possible"
+    """It may stand there, or be older, or have been deleted since."""
+    FORMER = "former"
+    """It does not stand there: it is older, or was deleted."""
+
+
+@frozen(kw_only=True)
+class Remnant:
+    """A record that was found in a damaged store. Neither its key nor its value can be trusted unchecked.
+
+    Attributes:
+        key: Its key; for a stretch of records that cannot be read, where that begins.
+        value: Its value, or None where it cannot be read.
+        standing: What is known of it.
+    """
+
+    key: bytes
+    value: bytes | None
+    standing: Standing
+
+
 @frozen(kw_only=True)
 class StoreType:
     """A kind of store, as a plugin's `modelshelf_stores` hook gives it.
@@ -100,8 +152,15 @@ class StoreType:
         open: Opens the store at a path or URL (without creating anything when ``readonly``), or raises a
             `StoreError`.
         summary: One line for `modelshelf plugins`.
+        salvage: Gives what can be read of a damaged store at a path or URL, without the engine that would
+            stumble over the damage; a key may come several times. Or None.
+        replace: Has a new store filled and puts it in the place of the one at a path or URL, at once and
+            durably, while no other process has that open; gives the place where the old one is kept. Ended
+            at any point, there is the old store or the new one. Or None.
     """
 
     scheme: str
     open: Callable[[str, bool], Store]
     summary: str = ""
+    salvage: Callable[[str], Iterator[Remnant]] | None = None
+    replace: Callable[[str, Callable[[Store], None]], str] | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from modelshelf.store import StoreType
 
 if TYPE_CHECKING:
-    from modelshelf.store import Store
+    from modelshelf.store import Remnant, Store
 
 
 def _open(path: str, readonly: bool) -> Store:
@@ -17,6 +17,26 @@ def _open(path: str, readonly: bool) -> Store:
     return LmdbStore.open(path, readonly=readonly)
 
 
+def _salvage(path: str) -> Iterator[Remnant]:
+    from modelshelf_lmdb.salvage import salvage
+    from modelshelf_lmdb.store import folder_of
+
+    return salvage(folder_of(path))
+
+
+def _replace(path: str, fill: Callable[[Store], None]) -> str:
+    from modelshelf_lmdb.replace import replace
+    from modelshelf_lmdb.store import folder_of
+
+    return replace(folder_of(path), fill)
+
+
 def modelshelf_stores() -> Iterable[StoreType]:
     """Offer the store behind ``lmdb:///folder`` and behind a plain path."""
-    yield StoreType(scheme="lmdb", open=_open, summary="records in an LMDB file in a folder (the default)")
+    yield StoreType(
+        scheme="lmdb",
+        open=_open,
+        summary="records in an LMDB file in a folder (the default)",
+        salvage=_salvage,
+        replace=_replace,
+    )

@@ -8,19 +8,63 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import struct
 from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf_lmdb.failures import damaged, translated
-from modelshelf_lmdb.pages import META_BYTES, TXNID_OFFSET, Meta, Tree, check_tree, parse_meta, read_metas
+from modelshelf_lmdb.pages import (
+    META_BYTES,
+    TXNID_OFFSET,
+    Branches,
+    Meta,
+    Tree,
+    check_tree,
+    neighbours,
+    parse_meta,
+    read_metas,
+)
 
 NAME = "data.mdb"
 _LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
+_TABLE = 2  # bytes that keys of one kind begin with, which are often looked over together
 _MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
 # A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 Identity = tuple[int, int]
+
+
+def open_regular(folder: str) -> int:
+    """A descriptor of the data file in a folder, for reading.
+
+    Raises:
+        StoreUnavailableError: It cannot be opened, or is no regular file.
+    """
+    path = Path(folder, NAME)
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except (OSError, ValueError) as error:
+        raise translated(error, folder, "opening") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
+    return descriptor
+
+
+class _Checked:
+    """What was looked over in one state.
+
+    Attributes:
+        revision: The state's transaction id.
+        prefixes: Beginnings of keys; every page that can hold such keys is sound.
+        branches: What is below the branch pages on the way to them.
+    """
+
+    def __init__(self, revision: int) -> None:
+        self.revision = revision
+        self.prefixes: set[bytes] = set()
+        self.branches: Branches = {}
 
 
 class DataFile:
@@ -38,17 +82,11 @@ class DataFile:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        path = Path(folder, NAME)
-        try:
-            self._descriptor = os.open(path, _OPEN_FLAGS)
-        except (OSError, ValueError) as error:
-            raise translated(error, folder, "opening") from error
+        self._descriptor = open_regular(folder)
         try:
             told = os.fstat(self._descriptor)
-            if not stat.S_ISREG(told.st_mode):
-                raise StoreUnavailableError(f"{path}: is not a regular file; move it away")  # noqa: TRY301 - the descriptor is closed below
             self.identity: Identity = (told.st_dev, told.st_ino)
-            self._checked: tuple[int, set[bytes]] = (-1, set())
+            self._checked = _Checked(-1)
             self._written = False
             self._short = (-1, -1)
             self.page_size = self._trusted().page_size
@@ -96,7 +134,8 @@ class DataFile:
         Raises:
             DamagedStoreError: The file was truncated while it was open.
         """
-        if os.fstat(self._descriptor).st_size < 2 * self.page_size:
+        # A seek tells the size in a quarter of a stat's time; every read here names its own offset.
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < 2 * self.page_size:
             raise damaged(self.folder, "its file was truncated while it was open")
 
     def ensure_whole(self, meta: Meta) -> None:
@@ -122,12 +161,39 @@ class DataFile:
         Raises:
             DamagedStoreError: One of them is damaged.
         """
-        revision, prefixes = self._checked
-        if revision != meta.revision:
-            prefixes = set()
-        if prefix not in prefixes and b"" not in prefixes:
-            self._check_tree(meta, meta.main, prefix)
-            self._checked = (meta.revision, prefixes | {prefix})
+        checked = self._checked_of(meta)
+        if checked.prefixes.isdisjoint((prefix, b"")):
+            self._check_tree(meta, meta.main, prefix, checked.branches)
+            checked.prefixes.add(prefix)
+
+    def around(self, meta: Meta, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """The last record before `start` and the first from `stop` on, as far as their pages hold them.
+
+        Raises:
+            DamagedStoreError: A page on the way to them is damaged.
+        """
+        self.check_path(meta, start)
+        size = os.fstat(self._descriptor).st_size
+        try:
+            return list(neighbours(self._fetch, meta, size, start, stop))
+        except (DamagedStoreError, struct.error, IndexError) as error:
+            raise damaged(self.folder, f"near a record that is looked for: {error}") from None
+
+    def check_path(self, meta: Meta, key: bytes) -> None:
+        """Look over the pages on the way to a key, unless they were looked over in this state.
+
+        Raises:
+            DamagedStoreError: One of them is damaged.
+        """
+        checked = self._checked_of(meta)
+        if checked.prefixes.isdisjoint((key, key[:_TABLE], b"")):
+            self._check_tree(meta, meta.main, key, checked.branches)
+
+    def _checked_of(self, meta: Meta) -> _Checked:
+        checked = self._checked
+        if checked.revision != meta.revision:
+            checked = self._checked = _Checked(meta.revision)
+        return checked
 
     def check_for_writing(self, meta: Meta) -> None:
         """Look over all pages once before the first write, and over the list of free pages before each.
@@ -158,10 +224,6 @@ class DataFile:
                 f"{self.folder}: the store was removed or replaced while it was open; open it again"
             )
 
-    def open_to_others(self) -> bool:
-        """Whether accounts beside the owner's may read or write the file."""
-        return bool(stat.S_IMODE(os.fstat(self._descriptor).st_mode) & 0o077)
-
     def close(self) -> None:
         """Let go of the file."""
         self._words.release()
@@ -177,9 +239,12 @@ class DataFile:
         self.ensure_whole(meta)
         return meta
 
-    def _check_tree(self, meta: Meta, tree: Tree, prefix: bytes = b"") -> None:
+    def _check_tree(
+        self, meta: Meta, tree: Tree, prefix: bytes = b"", branches: Branches | None = None
+    ) -> None:
+        size = os.fstat(self._descriptor).st_size
         try:
-            check_tree(self._fetch, meta, tree, os.fstat(self._descriptor).st_size, prefix)
+            check_tree(self._fetch, meta, tree, size, prefix, branches)
         except DamagedStoreError as error:
             raise self._named(error) from None
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +19,12 @@ from modelshelf.errors import StoreUnavailableError
 from modelshelf_lmdb.datafile import NAME, DataFile, Identity
 from modelshelf_lmdb.failures import translated
 from modelshelf_lmdb.gate import Gate
+from modelshelf_lmdb.lockfile import NAME as LOCK_NAME
+from modelshelf_lmdb.lockfile import LockFile
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.transaction import LmdbSnapshot
 
-_LOCK_NAME = "lock.mdb"
 _FIRST_MAP = 64 * 1024 * 1024
 _MOST_READERS = 512
 _FORK_PATIENCE = 1.0  # seconds that a fork waits for other threads' transactions
@@ -43,6 +46,7 @@ class Environment:
         writable: Whether it can be written.
         locked: Whether readers stand in the lock file. In a folder that cannot be written they do not, and
             nothing keeps a writer elsewhere from reusing the pages that a view still reads.
+        dead_readers: Number of readers that had ended without leaving, as they were cleared on opening.
     """
 
     def __init__(self, file: DataFile, *, writable: bool) -> None:
@@ -50,8 +54,11 @@ class Environment:
         self.file = file
         self.writable = writable
         self.locked = True
+        self.dead_readers = 0
         self._users = 0
         self._lmdb: lmdb.Environment | None = None
+        self._lock_file: LockFile | None = None
+        self._word: Sequence[int] | None = None
         self._inside: set[LmdbSnapshot] = set()
         self._orphaned = False
         self._renew_locks()
@@ -123,6 +130,30 @@ class Environment:
         with self.gate.alone():
             self._close_lmdb()
 
+    def revision(self) -> int:
+        """The id of the last committed transaction.
+
+        Raises:
+            DamagedStoreError: The file was truncated while it was open.
+        """
+        try:
+            return self._word[0]  # type: ignore[index]  # asked for on every look-up
+        except (TypeError, ValueError):  # there is none; or it was let go just now
+            self.file.ensure_metas()
+            return self.file.revision()
+
+    def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
+        """Memory whose first item is the number as long as no commit follows that revision, or None."""
+        word = self._word
+        return None if word is None else (word, revision)
+
+    def readers(self) -> list[tuple[int, int]]:
+        """Process id, and revision of the state that it reads, of every reader that is inside just now."""
+        told = self._opened().readers() if self.locked else ""
+        # A heading, then a line each: process, thread, revision or a hyphen for one that is outside.
+        rows = [line.split() for line in told.splitlines()]
+        return [(int(row[0]), int(row[-1])) for row in rows if row[0].isdigit() and row[-1].isdigit()]
+
     def share(self, *, writable: bool) -> None:
         """Count one more store; an environment that was only read becomes writable when it has to."""
         if writable and not self.writable:
@@ -159,7 +190,7 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         # LMDB writes the lock file even to read; a reader of a folder that it cannot write does without.
-        lock = Path(self.folder, _LOCK_NAME)
+        lock = Path(self.folder, LOCK_NAME)
         self.locked = self.writable or os.access(lock, os.R_OK | os.W_OK)
         try:
             opened = lmdb.open(
@@ -172,15 +203,38 @@ class Environment:
                 lock=self.locked,
             )
             if self.locked:
-                opened.reader_check()
+                self.dead_readers = opened.reader_check()
         except (lmdb.Error, OSError) as error:
             raise translated(error, self.folder, "opening") from error
+        try:
+            # Opening waits while a repair puts another file in place; the pages of that were not looked over.
+            self.file.ensure_in_place()
+        except StoreUnavailableError:
+            opened.close()
+            raise
+        if self.locked:
+            self._read_lock_file()
         return opened
+
+    def _read_lock_file(self) -> None:
+        """Take the last commit from the lock file, where that tells what the data file does."""
+        before = self.file.newest().revision
+        try:
+            self._lock_file = LockFile(self.folder)
+        except (OSError, ValueError):
+            return
+        word = self._lock_file.word
+        if word is not None and before <= word[0] <= self.file.newest().revision:
+            self._word = word
 
     def _close_lmdb(self) -> None:
         if self._lmdb is not None:
             self._lmdb.close()
             self._lmdb = None
+        self._word = None
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
 
     def _shut_when_unused(self) -> None:
         if not self._users and self.gate.idle and _OPEN.get(self.file.identity) is self:
@@ -219,6 +273,55 @@ def open_environment(folder: str, *, readonly: bool) -> Environment:
         return environment
 
 
+@contextmanager
+def shut_off(folder: str) -> Iterator[None]:
+    """Keep every process out of the store in a folder: whoever opens it meanwhile waits.
+
+    LMDB holds a shared lock on the lock file's first byte for as long as it has the file open; this takes
+    the exclusive one. Where the system has no such locks, it does not let go of a file in use either.
+
+    Raises:
+        StoreUnavailableError: A process, this one included, has it open.
+    """
+    busy = StoreUnavailableError(f"{folder}: a program has the store open; end it, then try again")
+    with _REGISTRY:
+        told = Path(folder, NAME).stat()
+        if (told.st_dev, told.st_ino) in _OPEN or any(one.folder == folder for one in _OPEN.values()):
+            raise busy
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
+        try:
+            lock = os.open(Path(folder, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise translated(error, folder, "locking") from error
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+        except OSError:
+            os.close(lock)
+            raise busy from None
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+
+def begin_lock_file(folder: str) -> None:
+    """Have LMDB write the lock file anew: it remembers the last commit of the file that was replaced.
+
+    For a caller that holds `shut_off`.
+
+    Raises:
+        StoreUnavailableError: The store cannot be opened.
+    """
+    try:
+        lmdb.open(os.fsencode(folder), create=False, mode=_FILES_MODE, max_readers=_MOST_READERS).close()
+    except lmdb.Error as error:
+        raise translated(error, folder, "opening") from error
+
+
 def _present(folder: str) -> bool:
     try:
         return Path(folder, NAME).stat().st_size > 0
@@ -239,12 +342,12 @@ def _create(folder: str) -> None:
         )
         made.close()
         for path in (Path(folder), Path(folder).parent):
-            _persist_entries(path)
+            persist_entries(path)
     except (lmdb.Error, OSError, ValueError) as error:
         raise translated(error, folder, "creating the store") from error
 
 
-def _persist_entries(folder: Path) -> None:
+def persist_entries(folder: Path) -> None:
     """Make a new file's directory entry durable; committed records would be lost with it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

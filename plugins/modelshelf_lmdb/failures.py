@@ -19,7 +19,7 @@ _DAMAGED = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
-REPAIR = "move the folder away and scan again"
+REPAIR = "`modelshelf doctor --repair` salvages what can be read"
 
 
 def damaged(location: str, reason: object) -> DamagedStoreError:

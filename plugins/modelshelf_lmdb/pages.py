@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,10 +42,16 @@ _EMPTY = (1 << 64) - 1  # the root of an empty tree
 _DEEPEST = 32  # CURSOR_STACK
 _METAS = 2  # pages 0 and 1
 _FEWEST_CHILDREN = 2
-_PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
+PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
 
 Fetch = Callable[[int, int], bytes]
 """Reads at a byte offset that many bytes, or fewer where the file ends."""
+
+Below = tuple[int, bytes, bytes | None]
+"""A page below a branch page, the first key that it may hold, and the first one beyond (None: no end)."""
+
+Branches = dict[Below, list[Below]]
+"""What is below each branch page, by the page and the bounds that the page above gave it."""
 
 
 class Tree(NamedTuple):
@@ -117,7 +124,7 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     if (
         pgno != slot
         or flags != _META_PAGE
-        or page_size not in _PAGE_SIZES
+        or page_size not in PAGE_SIZES
         or last < 1
         or (txnid and txnid & 1 != slot)
     ):
@@ -132,6 +139,14 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     return Meta(page_size=page_size, map_size=map_size, last_page=last, revision=txnid, free=free, main=main)
 
 
+def _is_meta(raw: bytes, slot: int) -> bool:
+    try:
+        parse_meta(raw, slot)
+    except (DamagedStoreError, StoreUnavailableError):
+        return False
+    return True
+
+
 def read_metas(fetch: Fetch) -> Meta:
     """Read both meta pages and give the newer state, as LMDB picks it.
 
@@ -139,18 +154,29 @@ def read_metas(fetch: Fetch) -> Meta:
         DamagedStoreError: One of them is damaged, or they do not belong together.
         StoreUnavailableError: The file is one of another LMDB file format.
     """
-    first = parse_meta(fetch(0, META_BYTES), 0)
-    second = parse_meta(fetch(first.page_size, META_BYTES), 1)
+    try:
+        first = parse_meta(fetch(0, META_BYTES), 0)
+    except StoreUnavailableError:
+        if any(_is_meta(fetch(page_size, META_BYTES), 1) for page_size in PAGE_SIZES):
+            raise DamagedStoreError("the two meta pages are of different formats") from None
+        raise
+    try:
+        second = parse_meta(fetch(first.page_size, META_BYTES), 1)
+    except StoreUnavailableError:
+        raise DamagedStoreError("the two meta pages are of different formats") from None
     # Commits take turns between the two pages, so their transaction ids are neighbours.
     if first.page_size != second.page_size or abs(first.revision - second.revision) > 1:
         raise DamagedStoreError("the two meta pages do not belong together")
     return max(first, second, key=lambda meta: meta.revision)
 
 
-class _Look:
-    """One look over a part of a tree."""
+class TreeLook:
+    """One look over a part of a tree; whatever is not as it has to be is a `DamagedStoreError`."""
 
-    def __init__(self, fetch: Fetch, meta: Meta, tree: Tree, file_size: int) -> None:
+    def __init__(
+        self, fetch: Fetch, meta: Meta, tree: Tree, file_size: int, branches: Branches | None = None
+    ) -> None:
+        self._branches: Branches = {} if branches is None else branches
         self.fetch = fetch
         self.meta = meta
         self.tree = tree
@@ -181,10 +207,15 @@ class _Look:
         """The key in a form whose bytewise order is the tree's."""
         return key[::-1] if self.tree.by_number and sys.byteorder == "little" else key
 
-    def children(
-        self, number: int, low: bytes, high: bytes | None
-    ) -> Iterator[tuple[int, bytes, bytes | None]]:
+    def children(self, number: int, low: bytes, high: bytes | None) -> list[Below]:
         """The pages below a branch page, each with the bounds of its keys."""
+        place = (number, low, high)  # two pages that lead to one are told apart, for one of them lies
+        known = self._branches.get(place)
+        if known is None:
+            known = self._branches[place] = list(self._children(*place))
+        return known
+
+    def _children(self, number: int, low: bytes, high: bytes | None) -> Iterator[Below]:
         raw, offsets, upper = self.page(number, _BRANCH)
         numbers, keys, used = [], [], 0
         for offset in offsets:
@@ -257,13 +288,28 @@ class _Look:
         return seen
 
 
-def check_tree(fetch: Fetch, meta: Meta, tree: Tree, file_size: int, prefix: bytes = b"") -> None:
+def check_tree(
+    fetch: Fetch,
+    meta: Meta,
+    tree: Tree,
+    file_size: int,
+    prefix: bytes = b"",
+    branches: Branches | None = None,
+) -> None:
     """Look over the pages of a tree that can hold keys beginning with `prefix`.
+
+    Args:
+        fetch: Reads the file.
+        meta: The state.
+        tree: One of its trees.
+        file_size: Bytes of the file.
+        prefix: What the keys begin with.
+        branches: Branch pages of this tree and state that were looked over before; more are added.
 
     Raises:
         DamagedStoreError: A page is not what it has to be.
     """
-    seen = _Look(fetch, meta, tree, file_size).over(prefix, after_prefix(prefix))
+    seen = TreeLook(fetch, meta, tree, file_size, branches).over(prefix, after_prefix(prefix))
     if not prefix and seen != tree.entries:
         raise DamagedStoreError(f"the tree holds {seen} keys where it should hold {tree.entries}")
 
@@ -272,3 +318,81 @@ def after_prefix(prefix: bytes) -> bytes | None:
     """The first key after all that begin with `prefix`, or None when there is none."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
+
+
+class Page:
+    """The raw bytes of one page with nodes, which the caller has checked or is ready to find broken.
+
+    Attributes:
+        raw: Its bytes.
+        offsets: Where its nodes begin, in the order of their keys.
+    """
+
+    __slots__ = ("offsets", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        lower = min(max(_HEADER.unpack_from(raw)[3], _HEADER.size), len(raw))
+        self.raw = raw
+        self.offsets: tuple[int, ...] = struct.unpack_from(
+            f"={(lower - _HEADER.size) >> 1}H", raw, _HEADER.size
+        )
+
+    def key(self, offset: int) -> bytes:
+        """The key of the node at an offset."""
+        start = offset + _NODE.size
+        return self.raw[start : start + _NODE.unpack_from(self.raw, offset)[3]]
+
+    def child(self, offset: int) -> int:
+        """The page that the branch node at an offset leads to."""
+        first, second, third, _ = _NODE.unpack_from(self.raw, offset)
+        return int(first | second << 16 | third << 32)
+
+    def value(self, offset: int, fetch: Fetch, file_size: int) -> bytes | None:
+        """The value of the leaf node at an offset; None where it reaches past the page's or file's end."""
+        low, high, flags, key_size = _NODE.unpack_from(self.raw, offset)
+        start, size = offset + _NODE.size + key_size, low | high << 16
+        if not flags & _BIGDATA:
+            value = self.raw[start : start + size]
+            return value if len(value) == size else None
+        first = int.from_bytes(self.raw[start : start + 8], sys.byteorder) * len(self.raw) + _HEADER.size
+        return fetch(first, size) if first + size <= file_size else None
+
+
+def is_leaf(raw: bytes, number: int) -> bool:
+    """Whether a page's header says that it is that page, and a leaf."""
+    pgno, _, flags, _, _ = _HEADER.unpack_from(raw)
+    return bool(pgno == number and flags == _LEAF)
+
+
+def neighbours(
+    fetch: Fetch, meta: Meta, file_size: int, start: bytes, stop: bytes
+) -> Iterator[tuple[bytes, bytes]]:
+    """The last record before `start` on the leaf where that belongs, and the first from `stop` on, alike.
+
+    Raises:
+        DamagedStoreError: A value reaches past the end of the file.
+        struct.error, IndexError: A page on the way is damaged; one that was checked before never is.
+    """
+    if meta.main.root == _EMPTY:
+        return
+    pages: dict[int, Page] = {}
+    for key, step in ((start, -1), (stop, 0)):
+        page = _leaf_of(fetch, meta, key, pages)
+        place = bisect_left(page.offsets, key, key=page.key) + step
+        if 0 <= place < len(page.offsets):
+            value = page.value(page.offsets[place], fetch, file_size)
+            if value is None:
+                raise DamagedStoreError("the file ends inside a large record: it was truncated")
+            yield page.key(page.offsets[place]), value
+
+
+def _leaf_of(fetch: Fetch, meta: Meta, key: bytes, pages: dict[int, Page]) -> Page:
+    size, number = meta.page_size, meta.main.root
+    for level in range(meta.main.depth):
+        if number not in pages:
+            pages[number] = Page(fetch(number * size, size))
+        page = pages[number]
+        if level < meta.main.depth - 1:
+            # The first key of a branch is empty, and stands for whatever comes before the second.
+            number = page.child(page.offsets[bisect_right(page.offsets, key, lo=1, key=page.key) - 1])
+    return page

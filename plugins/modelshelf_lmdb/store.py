@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import lmdb
@@ -12,6 +12,7 @@ from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableErr
 from modelshelf.model.health import Finding, Severity
 from modelshelf_lmdb.environment import Environment, open_environment
 from modelshelf_lmdb.failures import REPAIR, translated
+from modelshelf_lmdb.surroundings import look_around
 from modelshelf_lmdb.transaction import LmdbSnapshot, LmdbTransaction
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class LmdbStore:
         self._environment: Environment | None = environment
         self._readonly = readonly
         self._folder = environment.folder
-        self._revision = environment.file.revision
+        self._revision = environment.revision
 
     @classmethod
     def open(cls, path: str, *, readonly: bool = False) -> Self:
@@ -47,7 +48,7 @@ class LmdbStore:
             StoreFullError: There is no room to create it.
             DamagedStoreError: Its file is damaged.
         """
-        folder = _folder_of(path)
+        folder = folder_of(path)
         return cls(open_environment(folder, readonly=readonly), readonly=readonly)
 
     @property
@@ -65,6 +66,14 @@ class LmdbStore:
             self._usable()
         return self._revision()
 
+    def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
+        """Memory that tells of the next commit, see `modelshelf.store.Watched`; None where there is none.
+
+        Raises:
+            StoreUnavailableError: The store was closed.
+        """
+        return self._usable().watch(revision)
+
     def view(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` on the newest committed state.
 
@@ -79,7 +88,7 @@ class LmdbStore:
         finally:
             snapshot.end()
             environment.leave(snapshot)
-        if not environment.locked and environment.file.revision() > snapshot.meta.revision + 1:
+        if not environment.locked and environment.revision() > snapshot.meta.revision + 1:
             raise StoreUnavailableError(
                 f"{self._folder}: the store was changed while it was read without its lock file; try again"
             )
@@ -110,18 +119,14 @@ class LmdbStore:
                 environment.grow()
 
     def check(self) -> Iterator[Finding]:
-        """Look over every page with `lmdb.verify`, while no other process writes."""
+        """Look over every page with `lmdb.verify`, while no other process writes, and around the file."""
         environment = self._usable()
         try:
             environment.file.ensure_in_place()
-            if environment.file.open_to_others():
-                yield Finding(
-                    code="store-open-to-others",
-                    severity=Severity.WARNING,
-                    message=f"{self._folder}: other accounts can read or change it; `chmod 600` its files",
-                )
+            yield from look_around(environment)
             problems = _verify(environment)
-        except StoreError as error:
+        except (StoreError, OSError) as told:
+            error = translated(told, self._folder, "looking at it")
             code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"
             yield Finding(code=code, severity=Severity.ERROR, message=str(error))
             return
@@ -142,7 +147,12 @@ class LmdbStore:
         return self._environment
 
 
-def _folder_of(path: str) -> str:
+def folder_of(path: str) -> str:
+    """The folder that a path or an ``lmdb:`` URL names, absolute.
+
+    Raises:
+        StoreUnavailableError: It names none.
+    """
     if path.startswith(_SCHEME):
         from urllib.parse import unquote, urlsplit
 
@@ -203,6 +213,7 @@ def _begin_update(environment: Environment) -> LmdbTransaction:
     file.ensure_in_place()
     txn = _begin(environment, write=True)
     try:
+        file.ensure_in_place()  # while this waited for its turn, a repair may have ended
         meta = file.newest()
         file.ensure_whole(meta)
         file.check_for_writing(meta)

@@ -49,9 +49,26 @@ class LmdbSnapshot:
         if not 0 < len(key) <= LONGEST_KEY:
             raise self._bad_key(key)
         try:
-            return self._get(key)
+            value = self._get(key)
         except lmdb.Error as error:
             raise self._translated(error, "reading") from error
+        if value is None:
+            self._ensure_missed(key)
+        return value
+
+    def _ensure_missed(self, key: bytes) -> None:
+        """Make sure that the pages on the way to the key are sound, and do not hide it."""
+        self._environment.file.check_path(self.meta, key)
+
+    def around(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """The last record before `start` and the first from `stop` on, those of other pages left out.
+
+        Raises:
+            DamagedStoreError: A page on the way to them is damaged.
+            StoreError: The view is over.
+        """
+        self._running()
+        return self._environment.file.around(self.meta, start, stop)
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Every key that begins with `prefix`, with its value; lazily, so only inside the view.
@@ -119,6 +136,9 @@ class LmdbTransaction(LmdbSnapshot):
         self._changes = 0
         self._large: set[bytes] = set()
 
+    def _ensure_missed(self, key: bytes) -> None:
+        """Nothing to do: all pages were looked over before the first write."""
+
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value at `key`.
 
@@ -175,7 +195,6 @@ class LmdbTransaction(LmdbSnapshot):
             DamagedStoreError: A page on the way is damaged.
         """
         txn = self._running()
-        self._environment.file.check(self.meta, prefix)
         try:
             cursor = txn.cursor()
             found = cursor.set_range(prefix)

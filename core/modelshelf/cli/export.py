@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
 
+_SETTINGS = "settings"
+
 
 @click.command()
 @click.option(
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     show_default=True,
     shell_complete=complete_format,
-    help="json, jsonl, csv, yaml, openai, or one that a plugin adds.",
+    help="json, jsonl, csv, yaml, openai, one that a plugin adds, or settings.",
 )
 @click.option(
     "-o", "--output", "path", metavar="FILE", type=click.Path(), help="Write to FILE, whole or not at all."
@@ -33,12 +35,17 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(app: App, *, output: str, path: str | None, as_json: bool) -> None:
-    """Write all records, every version of every model, to standard output or to FILE."""
-    from modelshelf.model import Query
+    """Write all records, every version of every model, to standard output or to FILE.
 
+    With --format settings what was set by hand is written instead, with pins, the default and the counts of
+    use, for `modelshelf import` to take over after a move, a loss, or on another machine.
+    """
     with app.registry(readonly=True) as registry:
-        serializer = registry.serializer("json" if as_json else output)
-        chunks = serializer.dump(registry.find(Query(all_versions=True)))
+        if output == _SETTINGS and not as_json:
+            chunks = registry.export_settings()
+        else:
+            serializer = registry.serializer("json" if as_json else output)
+            chunks = serializer.dump(registry.every_version())
         if path is None or path == "-":
             app.write(chunks)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ class Screen:
     def __init__(self) -> None:
         self._begun = False
         terminal = sys.stdout.isatty()
-        self.width = shutil.get_terminal_size().columns if terminal else None
+        self.width = _width() if terminal else None
         self.colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def line(self, text: str = "", style: str | None = None) -> None:
@@ -70,11 +69,11 @@ class Screen:
 
     def facts(self, facts: Sequence[tuple[str, str, str]]) -> None:
         """Write names, values and notes below each other, in full however long a value is."""
-        shown = [(name, neutral(value), neutral(note)) for name, value, note in facts]
-        names = max((len(name) for name, _, _ in shown), default=0)
+        shown = [(neutral(name), neutral(value), neutral(note)) for name, value, note in facts]
+        names = max((width_of(name) for name, _, _ in shown), default=0)
         values = max((min(width_of(value), _WIDEST_VALUE) for _, value, note in shown if note), default=0)
         for name, value, note in shown:
-            line = f"{_INDENT}{name.ljust(names)}{_GAP}{value}"
+            line = _INDENT + name + " " * (names - width_of(name)) + _GAP + value
             if note:
                 line += (
                     " " * (values - width_of(value)) + _GAP + (styled(note, "dim") if self.colour else note)
@@ -89,6 +88,12 @@ class Screen:
     def _write(self, text: str) -> None:
         self._begun = True
         sys.stdout.write(text + "\n")
+
+
+def _width() -> int:
+    import shutil  # takes longer to load than all of this module, and most output goes to no terminal
+
+    return shutil.get_terminal_size().columns
 
 
 def complain(text: str, label: str = "modelshelf") -> None:

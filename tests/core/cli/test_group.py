@@ -127,7 +127,7 @@ def test_without_asking_no_change_is_logged(project):
 
 def test_plugins_are_listed_with_what_they_offer(project):
     outcome = project.run("plugins").done()
-    assert any(line.startswith("modelshelf[gguf] ") and "detect_format" in line for line in outcome.lines)
+    assert any(line.startswith("gguf ") and "detect_format" in line for line in outcome.lines)
     assert {one["state"] for one in project.run("plugins", "--json").json} == {"loaded"}
 
 

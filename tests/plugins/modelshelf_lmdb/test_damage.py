@@ -16,7 +16,7 @@ from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.store import LmdbStore
 
 ROOT = Path(__file__).resolve().parents[3]
-CASES = int(os.environ.get("MODELSHELF_DAMAGES", "40"))
+CASES = int(os.environ.get("MODELSHELF_DAMAGES", "16"))
 
 
 def damage_program(*arguments: object) -> str:
@@ -52,6 +52,7 @@ def scanned(folder: Path) -> int:
     "kind",
     [
         "flip",
+        "flip-in-a-key",
         "flip-in-a-header",
         "flip-in-meta",
         "zeroed-page",
@@ -71,7 +72,7 @@ def test_damage_is_named_or_harmless_never_a_wrong_answer_or_a_dead_process(soun
 def test_a_truncated_file_is_damage_before_anything_reads_it(copy, length):
     os.truncate(copy, length % copy.stat().st_size)
     for readonly in (True, False):
-        with pytest.raises(DamagedStoreError, match="scan again"):
+        with pytest.raises(DamagedStoreError, match="doctor --repair"):
             LmdbStore.open(str(copy.parent), readonly=readonly)
 
 
@@ -233,6 +234,7 @@ def test_a_damaged_store_is_not_written_to(copy):
 
 def test_check_finds_what_a_sound_store_has_not(copy):
     copy.chmod(0o600)
+    copy.parent.chmod(0o700)
     store = LmdbStore.open(str(copy.parent))
     assert list(store.check()) == []
     store.close()
@@ -243,4 +245,44 @@ def test_check_finds_what_a_sound_store_has_not(copy):
     findings = list(store.check())
     store.close()
     assert findings
-    assert all(finding.code == "store-damaged" and "scan again" in finding.message for finding in findings)
+    assert all(
+        finding.code == "store-damaged" and "doctor --repair" in finding.message for finding in findings
+    )
+
+
+CUT = """
+import os, sys
+from modelshelf.errors import DamagedStoreError
+from modelshelf_lmdb.store import LmdbStore
+
+folder, length, readonly = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
+store = LmdbStore.open(folder, readonly=readonly)
+revision = store.revision()
+store.view(lambda s: s.get(b"m\\0model-000001"))
+os.truncate(folder + "/data.mdb", length)
+for _ in range(1000):
+    try:
+        assert store.revision() == revision
+    except DamagedStoreError:
+        pass
+calls = [store.view] if readonly else [store.view, store.update]
+for call in calls:
+    try:
+        call(lambda s: s.get(b"m\\0model-000001"))
+    except DamagedStoreError as error:
+        assert "truncated" in str(error), error
+    else:
+        raise AssertionError("not noticed")
+assert [one.code for one in store.check()][-1] == "store-damaged"
+store.close()
+"""
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize("length", [0, 1, 4096, 5000])
+def test_a_file_cut_to_nothing_while_it_is_open_ends_no_process(copy, length, readonly):
+    if readonly:
+        LmdbStore.open(str(copy.parent)).close()  # makes the lock file
+    line = [sys.executable, "-c", CUT, str(copy.parent), str(length), str(readonly)]
+    ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, (ran.returncode, ran.stderr)

@@ -17,45 +17,74 @@ ROOT = HERE.parents[2]
 
 # Commits batches until one fails, tells how; then removes the cause where it can, and goes on.
 PROGRAM = """
-import json, sys
+import json, os, sys
 from modelshelf_lmdb.store import LmdbStore
 
-folder, batches = sys.argv[1], int(sys.argv[2])
-store = LmdbStore.open(folder)
-done, failures = 0, []
-for number in range(batches):
-    def work(txn):
-        for part in range(20):
-            txn.put(b"%03d/%03d" % (number, part), bytes([number]) * 3000)
-    try:
-        store.update(work)
-    except Exception as error:
-        failures.append([type(error).__name__, str(error)])
-        if len(failures) == 3:
-            break
-    else:
-        done = number + 1
-        if failures:
-            failures.append("wrote after a failure")
-        print(done, flush=True)
-seen = store.view(lambda s: sum(1 for _ in s.scan()))
-store.close()
-print(json.dumps([done, seen, failures]))
+def write(folder, batches):
+    store = LmdbStore.open(folder)
+    done, failures = 0, []
+    for number in range(batches):
+        def work(txn):
+            for part in range(20):
+                txn.put(b"%03d/%03d" % (number, part), bytes([number]) * 3000)
+        try:
+            store.update(work)
+        except Exception as error:
+            failures.append([type(error).__name__, str(error)])
+            if len(failures) == 3:
+                break
+        else:
+            done = number + 1
+            if failures:
+                failures.append("wrote after a failure")
+    seen = store.view(lambda s: sum(1 for _ in s.scan()))
+    store.close()
+    return [done, seen, failures]
 """
+ONCE = PROGRAM + "print(json.dumps(write(sys.argv[1], int(sys.argv[2]))))\n"
+
+# The same in a process of its own for each n: the n-th write fails, and every one after it.
+EACH = (
+    PROGRAM
+    + """
+for number in range(1, 1000):
+    folder = os.path.join(sys.argv[1], str(number))
+    LmdbStore.open(folder).close()
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.environ["FAIL_AT"] = str(number)
+        with os.fdopen(writing, "w") as stream:
+            json.dump(write(folder, int(sys.argv[2])), stream)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        outcome = stream.read()
+    os.wait()
+    print(outcome)
+    if not json.loads(outcome)[2]:
+        break
+"""
+)
 
 
 def run(folder: Path, batches: int = 200, **options: object) -> tuple[int, int, list[list[str]]]:
     """Batches acknowledged, records seen after the failure, and the failures of a process that wrote."""
+    [outcome] = outcomes(ONCE, folder, batches, **options)
+    return outcome
+
+
+def outcomes(
+    program: str, folder: Path, batches: int, **options: object
+) -> list[tuple[int, int, list[list[str]]]]:
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), str(batches)],
+        [sys.executable, "-c", program, str(folder), str(batches)],
         capture_output=True,
         text=True,
         check=True,
         cwd=ROOT,
         **options,  # type: ignore[call-overload]
     )
-    done, seen, failures = json.loads(ran.stdout.splitlines()[-1])
-    return done, seen, failures
+    return [tuple(json.loads(line)) for line in ran.stdout.splitlines()]
 
 
 def holds(folder: Path) -> dict[bytes, bytes]:
@@ -124,22 +153,13 @@ def shim(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_whichever_write_fails_what_was_acknowledged_stands_and_nothing_else_does(shim, tmp_path, code):
     wanted = {errno.ENOSPC: "StoreFullError", errno.EIO: "StoreUnavailableError"}[code]
-    failed = 0
-    for number in range(1, 26):
-        folder = tmp_path / str(number)
-        LmdbStore.open(str(folder)).close()
-        environment = {
-            **os.environ,
-            "LD_PRELOAD": str(shim),
-            "FAIL_AT": str(number),
-            "FAIL_WITH": str(code),
-        }
-        done, seen, failures = run(folder, 8, env=environment)
-        found = holds(folder)
-        failed += bool(failures)
+    environment = {**os.environ, "LD_PRELOAD": str(shim), "FAIL_WITH": str(code)}
+    told = outcomes(EACH, tmp_path, 6, env=environment)
+    for number, (done, seen, failures) in enumerate(told, start=1):
         for kind, message in failures:
             assert kind == wanted, message
             assert "what was saved before stands" in message
         assert seen == done * 20
-        assert found == expected(done)
-    assert failed > 10, "the writes of LMDB were not reached"
+        assert holds(tmp_path / str(number)) == expected(done)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert (told[0][0], told[-1][0]) == (0, 6), "the writes of LMDB were not reached"

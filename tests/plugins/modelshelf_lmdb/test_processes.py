@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -12,9 +11,10 @@ import pytest
 
 from modelshelf.errors import StoreUnavailableError
 from modelshelf_lmdb.store import LmdbStore
+from tests.plugins.modelshelf_lmdb.kills import run
 
 ROOT = Path(__file__).resolve().parents[3]
-KILLS = int(os.environ.get("MODELSHELF_KILLS", "24"))
+KILLS = int(os.environ.get("MODELSHELF_KILLS", "20"))
 
 
 def commits(folder: Path, name: str, count: int) -> subprocess.Popen[str]:
@@ -91,26 +91,10 @@ def test_a_map_that_another_process_has_grown_is_taken_over(opened, folder):
     assert store.view(lambda s: s.get(b"b")) == b"2"
 
 
-def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_half_written(folder):
-    chance = random.Random(7)  # noqa: S311 - moments, no secrets
-    acknowledged = 0
-    for run in range(KILLS):
-        name = f"run{run}"
-        process = commits(folder, name, 0)
-        time.sleep(chance.uniform(0.001, 0.08))
-        process.kill()
-        told = process.communicate()[0].split()
-        store = LmdbStore.open(str(folder))
-        found = batches(store, name)
-        total = int(store.view(lambda s: s.get(b"total")) or b"0")
-        findings = list(store.check())
-        store.close()
-        assert set(found.values()) <= {2}, f"run {run}: a batch is half there"
-        assert {int(number) for number in told} <= found.keys(), f"run {run}: an acknowledged batch is gone"
-        assert findings == []
-        acknowledged += len(found)
-        assert total == acknowledged
-    assert acknowledged
+def test_killed_at_any_moment_the_store_is_what_the_acknowledged_commits_make(folder):
+    told = run(folder, kills=KILLS, commits=20 * KILLS, seed=7)
+    assert told["wrong"] == []
+    assert told["kills"] >= KILLS
 
 
 def test_a_forked_child_works_on_its_own_handle_and_leaves_the_parents_alone(opened):
@@ -208,3 +192,49 @@ def test_a_reader_that_was_killed_does_not_keep_the_file_growing(opened, folder)
     for _ in range(40):
         store.update(lambda txn: txn.put(b"a", os.urandom(100_000)))
     assert (folder / "data.mdb").stat().st_size < 1_000_000
+
+
+def test_memory_that_is_watched_tells_of_the_next_commit_of_any_process(opened, folder):
+    store = opened()
+    store.update(lambda txn: txn.put(b"a", b"1"))
+    watched = store.watch(store.revision())
+    if watched is None:
+        pytest.skip("the place of the last commit in the lock file is not known for this system")
+    word, beat = watched
+    assert word[0] == beat == store.revision()
+    assert store.view(lambda s: s.get(b"a")) == b"1"
+    assert word[0] == beat
+    commits(folder, "one", 1).communicate()
+    assert word[0] != beat
+    assert word[0] == store.revision() == store.view(lambda s: s.revision)
+
+
+def test_memory_that_was_let_go_says_so_and_is_found_again(opened):
+    store = opened()
+    watched = store.watch(store.revision())
+    if watched is None:
+        pytest.skip("the place of the last commit in the lock file is not known for this system")
+    assert in_child(lambda: store.revision() == watched[1]) == 0
+    with pytest.raises(ValueError, match="released"):
+        watched[0][0]
+    store.view(lambda s: s.get(b"a"))
+    word, beat = store.watch(store.revision())
+    assert word[0] == beat
+    store.close()
+    with pytest.raises(ValueError, match="released"):
+        word[0]
+
+
+def test_the_locks_of_a_process_stand_while_it_reads_the_lock_file(opened, folder):
+    stores = [opened(), opened(readonly=True)]
+    stores.pop().close()
+    line = (
+        "import sys; from modelshelf_lmdb.environment import shut_off\n"
+        "with shut_off(sys.argv[1]):\n    print('alone')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", line, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert "has the store open" in ran.stderr
+    stores.pop().close()
+    subprocess.run([sys.executable, "-c", line, str(folder)], check=True)

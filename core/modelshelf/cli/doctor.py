@@ -1,0 +1,193 @@
+"""``modelshelf doctor``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelshelf.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from modelshelf.cli.app import App
+    from modelshelf.cli.screen import Screen
+    from modelshelf.model import DiscoveryStats, Finding
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.registry import ModelRegistry
+    from modelshelf.salvage import LostRecord, Salvaged
+    from modelshelf.source import Place
+
+_MOST_NAMED = 20
+_STYLES = {"info": "dim", "warning": "yellow", "error": "red"}
+
+
+@click.command()
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Put a sound store in the place of a damaged one: what can be read of it, and the rest from a scan.",
+)
+@json_option
+@click.pass_obj
+def command(app: App, /, *, repair: bool, as_json: bool) -> int:
+    """Check the store and the plugins; say what is wrong, and what a repair would do.
+
+    With --repair the records of a damaged store that can be read go into a new one, the folders that it
+    knew are scanned for the rest, and the damaged file is kept beside it. Every other program that uses
+    the store has to be ended before. Exit code 1: something is wrong, or was lost.
+    """
+    from modelshelf.diagnosis import diagnose_plugins, is_repairable
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.salvage import survey
+
+    plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
+    of_store = _look_at_store(app)
+    damaged = any(map(is_repairable, of_store))
+    report: dict[str, Any] = {}
+    if damaged and repair:
+        report["repaired"] = _repair(app, plugins)
+        of_store = _look_at_store(app)
+    elif damaged:
+        report["repair_would"] = _plain(survey(app.settings.store, plugins))
+    findings = [*of_store, *diagnose_plugins(plugins)]
+    sound = not any(one.severity.value != "info" for one in findings)
+    if as_json:
+        told = [_plain_finding(one) for one in findings]
+        app.write_json({"store": app.settings.store, "sound": sound, "findings": told, **report})
+    else:
+        _show(app.screen, app.settings.store, findings, report)
+    return int(not sound or bool(report.get("repaired", {}).get("lost")))
+
+
+def _look_at_store(app: App) -> list[Finding]:
+    from modelshelf.diagnosis import diagnose_store
+    from modelshelf.errors import DamagedStoreError, StoreError
+    from modelshelf.model import Finding, Severity
+    from modelshelf.opening import open_store
+
+    location, blocked = app.settings.store, app.settings.disable_plugins
+    if _has_nothing(location):
+        message = f"{location}: there is no store yet; `modelshelf scan` makes one"
+        return [Finding(code="no-store", severity=Severity.INFO, message=message)]
+    try:
+        store = open_store(location, blocked=blocked, readonly=True)
+        try:
+            return diagnose_store(store)
+        finally:
+            store.close()
+    except StoreError as error:
+        code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"
+        return [Finding(code=code, severity=Severity.ERROR, message=str(error))]
+
+
+def _has_nothing(location: str) -> bool:
+    """Whether the store's folder is not there, or is one that was prepared and never used."""
+    if "://" in location or not os.path.isdir(location):
+        return "://" not in location and not os.path.lexists(location)
+    return all(name.startswith(".") for name in os.listdir(location))
+
+
+def _repair(app: App, plugins: PluginSet) -> dict[str, Any]:
+    from modelshelf.cli.progress import progress
+    from modelshelf.salvage import repair, still_lost
+
+    salvaged = repair(app.settings.store, plugins)
+    with app.registry() as registry:
+        with progress() as show:
+            stats = registry.discover_models(_known_places(app, registry, salvaged), progress=show)
+        if salvaged.default is not None and salvaged.default in registry:
+            registry.set_default(salvaged.default)
+        lost = registry.store.view(lambda state: still_lost(state, salvaged))
+    return _plain(salvaged, lost, stats)
+
+
+def _known_places(app: App, registry: ModelRegistry, salvaged: Salvaged) -> list[Place]:
+    """The places of the settings, and those in which the store had models."""
+
+    def below(folder: str, root: str) -> bool:
+        return (folder + "/").startswith(root.rstrip("/") + "/")
+
+    places = [registry.place(one) for one in app.settings.paths]
+    present = [one for one in registry.places() if one.present]
+    places += [one for one in present if any(below(folder, one.root) for folder in salvaged.folders)]
+    for folder in salvaged.folders:
+        if os.path.isdir(folder) and not any(below(folder, one.root) for one in places):
+            places.append(registry.place(folder))
+    return places
+
+
+def _plain(
+    salvaged: Salvaged, lost: Sequence[LostRecord] | None = None, stats: DiscoveryStats | None = None
+) -> dict[str, Any]:
+    return {
+        "salvaged": salvaged.records,
+        "older": list(salvaged.older),
+        "rebuilt": None if stats is None else stats.models_added,
+        "lost": [
+            {"id": one.model_id, "version": one.version, "paths": list(one.paths)}
+            for one in (salvaged.lost if lost is None else lost)
+        ],
+        "unreadable": salvaged.unreadable,
+        "folders": list(salvaged.folders),
+        "kept": salvaged.kept,
+    }
+
+
+def _plain_finding(one: Finding) -> dict[str, str]:
+    return {"code": one.code, "severity": one.severity.value, "message": one.message}
+
+
+def _show(screen: Screen, store: str, findings: Sequence[Finding], report: dict[str, Any]) -> None:
+    from modelshelf.display import Cell
+
+    if "repaired" in report:
+        for line in _repaired(report["repaired"]):
+            screen.line(line)
+    if findings:
+        screen.items([(Cell(one.code, _STYLES[one.severity.value]), one.message) for one in findings])
+    if "repair_would" in report:
+        for line in _would(report["repair_would"]):
+            screen.line(line)
+    if not any(one.severity.value != "info" for one in findings):
+        screen.line(f"{store}: nothing is wrong with the store or the plugins.")
+
+
+def _would(told: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"`modelshelf doctor --repair` would save {_records(told['salvaged'])}{_of_older(told)}, scan "
+        f"{', '.join(told['folders'][:_MOST_NAMED]) or 'the configured paths'} for the rest, and keep the "
+        "damaged file."
+    )
+    if told["lost"]:
+        yield "It would have to read anew, from their files:"
+        yield from _named(told["lost"])
+
+
+def _repaired(told: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"Repaired: {_records(told['salvaged'])} saved{_of_older(told)}, {told['rebuilt']} rebuilt from "
+        f"their files, {len(told['lost'])} lost. The damaged store is kept as {told['kept']}"
+    )
+    yield from _named(told["lost"])
+
+
+def _of_older(told: dict[str, Any]) -> str:
+    older = told["older"]
+    if not older:
+        return ""
+    more = ", …" if len(older) > _MOST_NAMED else ""
+    return f" ({len(older)} of them as they once were: {', '.join(older[:_MOST_NAMED])}{more})"
+
+
+def _named(lost: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for one in lost[:_MOST_NAMED]:
+        yield f"  {one['id']} {one['version']}  {', '.join(one['paths'])}".rstrip()
+    if len(lost) > _MOST_NAMED:
+        yield f"  … and {len(lost) - _MOST_NAMED} more"
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"

@@ -1,0 +1,195 @@
+"""What can be read of a damaged LMDB file, page by page and without LMDB, which would end the process.
+
+The newest state's tree is walked first. Where a page of it is damaged, the records that it held, or led to,
+are looked for on every other page of the file: LMDB never writes a page in place, so that older copies of a
+record, and the leaves below a branch that cannot be read, lie about until they are used again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from modelshelf.errors import DamagedStoreError, StoreUnavailableError
+from modelshelf.store import Remnant, Standing
+from modelshelf_lmdb.datafile import open_regular
+from modelshelf_lmdb.pages import (
+    META_BYTES,
+    PAGE_SIZES,
+    Meta,
+    Page,
+    TreeLook,
+    is_leaf,
+    parse_meta,
+)
+
+_FIRST_PAGE = 2  # behind the meta pages
+_WORD = 8  # bytes of a page number in the lists of free pages
+
+
+class Stretch(NamedTuple):
+    """Keys from `low` up to, not including, `high` (None: to the end) whose page cannot be read."""
+
+    low: bytes
+    high: bytes | None
+
+    def holds(self, key: bytes) -> bool:
+        """Whether a key belongs here."""
+        return self.low <= key and (self.high is None or key < self.high)
+
+
+def salvage(folder: str) -> Iterator[Remnant]:
+    """Every record that can be read of the store in a folder; see `StoreType.salvage`.
+
+    Raises:
+        StoreUnavailableError: There is no file, it cannot be opened, or is in another file format.
+    """
+    descriptor = open_regular(folder)
+    try:
+        yield from _Salvage(descriptor).remnants()
+    finally:
+        os.close(descriptor)
+
+
+class _Salvage:
+    """One reading of one file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        self._visited: set[int] = set()
+        self._lost: list[Stretch] = []
+
+    def remnants(self) -> Iterator[Remnant]:
+        """What the newest tree holds, then what lies about elsewhere."""
+        metas = self._metas()
+        sure = len(metas) == 2 and abs(metas[0].revision - metas[1].revision) == 1  # noqa: PLR2004 - both are sound neighbours
+        free: set[int] | None = None
+        if sure:
+            free = self._free_pages(metas[0])
+            yield from self._tree(metas[0], Standing.CURRENT)
+        else:
+            self._lost.append(Stretch(b"", None))
+            for meta in metas:
+                yield from self._tree(meta, Standing.POSSIBLE)
+        for stretch in self._lost:
+            yield Remnant(key=stretch.low, value=None, standing=Standing.CURRENT)
+        page_size = metas[0].page_size if metas else self._guessed_page_size()
+        yield from self._elsewhere(page_size, free)
+
+    def _metas(self) -> list[Meta]:
+        """The meta pages that can be read, the newest state's first."""
+        metas = []
+        foreign = None
+        for slot, page_size in ((0, 0), *((1, size) for size in PAGE_SIZES)):
+            try:
+                meta = parse_meta(self._fetch(slot * page_size, META_BYTES), slot)
+            except DamagedStoreError:
+                continue
+            except StoreUnavailableError as error:
+                foreign = error
+                continue
+            if not slot or meta.page_size == page_size:
+                metas.append(meta)
+        if foreign is not None and not metas:
+            raise foreign
+        return sorted(metas, key=lambda meta: -meta.revision)[:2]
+
+    def _guessed_page_size(self) -> int:
+        """The page size at which most pages bear their own number."""
+
+        def numbered(page_size: int) -> int:
+            return sum(
+                self._fetch(number * page_size, _WORD) == number.to_bytes(_WORD, "little")
+                for number in range(_FIRST_PAGE, self._size // page_size)
+            )
+
+        return max(PAGE_SIZES, key=numbered)
+
+    def _tree(self, meta: Meta, standing: Standing) -> Iterator[Remnant]:
+        """The records of a tree; what cannot be read becomes a lost stretch."""
+        look = TreeLook(self._fetch, meta, meta.main, self._size)
+        waiting: list[tuple[int, int, bytes, bytes | None]] = []
+        if meta.main.depth:
+            waiting.append((meta.main.root, 1, b"", None))
+        while waiting:
+            number, level, low, high = waiting.pop()
+            if number in self._visited:
+                if standing is Standing.CURRENT:  # two pages lead to one: at least one of them lies
+                    self._lost.append(Stretch(low, high))
+                continue
+            self._visited.add(number)
+            try:
+                if level < meta.main.depth:
+                    waiting.extend(
+                        (child, level + 1, begin, end)
+                        for child, begin, end in look.children(number, low, high)
+                    )
+                    continue
+                look.leaf(number, low, high)
+            except DamagedStoreError:
+                self._lost.append(Stretch(low, high))
+            yield from self._records(number, meta.page_size, standing)
+
+    def _records(self, number: int, page_size: int, standing: Standing) -> Iterator[Remnant]:
+        """The records of a leaf that lie within it, whatever else is wrong with the page."""
+        raw = self._fetch(number * page_size, page_size)
+        if len(raw) < page_size or (standing is Standing.FORMER and not is_leaf(raw, number)):
+            return
+        page = Page(raw)
+        for offset in page.offsets:
+            try:
+                key, value = page.key(offset), page.value(offset, self._fetch, self._size)
+            except struct.error:  # the node lies outside of the page
+                continue
+            if key:
+                yield Remnant(key=key, value=value, standing=standing)
+
+    def _elsewhere(self, page_size: int, free: set[int] | None) -> Iterator[Remnant]:
+        """The records of every leaf that no tree led to.
+
+        A page that the newest state has not given up is in use there; without its list any may be.
+        """
+        in_use = Standing.POSSIBLE if free is None else Standing.CURRENT
+        for number in range(_FIRST_PAGE, self._size // page_size):
+            if number in self._visited:
+                continue
+            for one in self._records(number, page_size, Standing.FORMER):
+                if one.value is None:
+                    continue
+                if number not in (free or ()) and any(stretch.holds(one.key) for stretch in self._lost):
+                    yield Remnant(key=one.key, value=one.value, standing=in_use)
+                else:
+                    yield one
+
+    def _free_pages(self, meta: Meta) -> set[int] | None:
+        """Pages that the newest state has given up; None where their list cannot be read."""
+        look = TreeLook(self._fetch, meta, meta.free, self._size)
+        free: set[int] = set()
+        waiting = [(meta.free.root, 1)] if meta.free.depth else []
+        try:
+            while waiting:
+                number, level = waiting.pop()
+                if number in free:  # two pages lead to one
+                    return None
+                free.add(number)
+                if level < meta.free.depth:
+                    waiting.extend((child, level + 1) for child, _, _ in look.children(number, b"", None))
+                    continue
+                look.leaf(number, b"", None)
+                for one in self._records(number, meta.page_size, Standing.CURRENT):
+                    words = memoryview(one.value or b"")
+                    numbers = words[: len(words) // _WORD * _WORD].cast("Q")
+                    free.update(numbers[1:])  # the first is their count
+        except DamagedStoreError:
+            return None
+        return free
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        """Bytes at an offset; none where the disk fails, as a damaged page is."""
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError:
+            return b""
