@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
@@ -53,6 +54,14 @@ def test_neutral_text_is_printable_encodable_and_stays_neutral(text):
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     shown.encode()
     assert neutral(shown) == shown
+
+
+def test_of_all_characters_there_are_none_reaches_the_screen_unseen():
+    shown = neutral("".join(map(chr, range(sys.maxunicode + 1))))
+    unseen = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+    assert shown.isprintable()
+    assert {unicodedata.category(character) for character in set(shown)} & unseen == set()
+    assert {character for character in set(shown) if character.isspace()} == {" "}
 
 
 def test_wide_characters_take_two_cells_and_combining_ones_none():

@@ -102,6 +102,31 @@ def test_a_worker_that_is_stuck_beyond_the_interpreter_is_ended_and_its_model_na
         assert "ran past" in problem.message
 
 
+def test_what_was_known_of_a_model_stands_when_its_worker_is_stuck(
+    many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ModelRegistry(many, tmp_path / "store") as registry:
+        registry.discover_models(workers=1)
+        before = registry.get("m007")
+    source = """
+        import signal
+        import time
+
+        def modelshelf_detect_format(candidate):
+            if candidate.artifact.folder.endswith("m007"):
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+                time.sleep(3600)
+        """
+    write_distribution(site, "stuck-again-shelf", source)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 1.5)
+    with ModelRegistry(many, tmp_path / "store") as registry:
+        stats = registry.discover_models(many / "m007", workers=2, force=True)
+        assert [one.code for one in stats.problems if one.path] == ["plugin-failed", "examination-failed"]
+        assert (stats.models_found, stats.models_missing) == (0, 0)
+        assert registry.get("m007") == before
+        assert registry.discover_models(many / "m007", workers=2).models_unchanged == 1
+
+
 def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
     many: Path, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

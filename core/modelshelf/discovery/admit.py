@@ -74,7 +74,7 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
     if old is not None:
         _leave(records, old, place.path, now)
     if twin is not None:
-        return _join(records, twin, place, seen, now, artifact.aliases)
+        return _join(records, twin, place, seen, now, _names_of(artifact))
     if old is not None:
         return _succeed(records, old, place, seen, now, artifact.aliases)
     model_id = artifact.model_id or os.path.basename(artifact.folder)
@@ -173,6 +173,13 @@ def _succeed(
     version = max(records.versions(old.id)).next_patch()
     config = _fresh(old.id, version, place, seen, now, before=old)
     return _add(records, _named(records, config, aliases))
+
+
+def _names_of(artifact: Artifact) -> tuple[str, ...]:
+    """What a tool calls a copy; the name of a plain folder is no name that anyone would ask for."""
+    if artifact.source == _PLAIN_FOLDERS or artifact.model_id is None:
+        return artifact.aliases
+    return (artifact.model_id, *artifact.aliases)
 
 
 def _named(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:

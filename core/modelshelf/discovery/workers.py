@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import queue
 import select
@@ -162,6 +163,7 @@ class _RaisedInWorkerError(WorkerFailedError):
 
 def work() -> None:
     """A worker's main loop: answer calls on standard input until it ends."""
+    logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # the parent logs what comes back
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; its pipes close then
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a plugin prints must not end up among the answers

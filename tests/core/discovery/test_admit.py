@@ -61,6 +61,14 @@ def test_further_names_of_a_source_become_aliases(desk: Desk) -> None:
     assert desk.model("new:tag").aliases == ("llama:latest", "mine:latest", "new:tag")
 
 
+def test_a_copy_answers_to_the_name_that_its_tool_gives_it(desk: Desk) -> None:
+    desk.admit("meta/Llama-GGUF", "a", b"one", source="huggingface")
+    desk.admit("llama:1b", "b", b"one", source="ollama", aliases=("llama:latest",))
+    desk.admit("folder", "c", b"one")
+    assert desk.registry.list_models() == ["meta/Llama-GGUF"]
+    assert desk.model("llama:1b").aliases == ("llama:1b", "llama:latest")
+
+
 def test_an_alias_that_is_another_models_name_is_left_to_it(desk: Desk) -> None:
     desk.admit("first", "a", b"one", aliases=("shared",))
     desk.admit("second", "b", b"two", aliases=("shared", "first", "second"))

@@ -1,0 +1,1 @@
+"""What writes the seeds: one module for each format, with ``files(folder)`` giving names and bytes."""

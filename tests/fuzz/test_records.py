@@ -1,0 +1,42 @@
+"""Stored values with any byte changed: found by their checksum, never read as something else."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelshelf.discovery.census import Census, Row
+from modelshelf.errors import StoreError
+from modelshelf.sealed import seal_value, unseal_value
+from tests.fuzz.mutate import changed
+
+KEY = b"c\0/models"
+FOLDERS = ["/models", "/models/a", "/models/a/b", "/models/odd\udcff"]
+SEALED = seal_value(KEY, Census.of({path: Row(None) for path in FOLDERS}).pack())
+
+
+def test_a_census_comes_back_as_it_was():
+    census = Census.unpack("/models", unseal_value(KEY, SEALED))
+    assert census is not None
+    assert census.paths == FOLDERS
+
+
+@given(st.integers(0, 2**64))
+@settings(deadline=None, max_examples=500)
+def test_a_changed_census_is_found_by_its_checksum(number):
+    damaged = changed(Random(number), SEALED)  # noqa: S311 - reproducible, not secret
+    if damaged == SEALED:
+        return
+    with pytest.raises(StoreError):
+        unseal_value(KEY, damaged)
+
+
+@given(st.binary(min_size=1, max_size=12))
+@settings(deadline=None, max_examples=200)
+def test_a_value_under_another_key_is_found(key):
+    if key != KEY:
+        with pytest.raises(StoreError):
+            unseal_value(key, SEALED)
