@@ -11,7 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ELLIPSIS = "…"
 UNKNOWN = "-"
@@ -161,9 +161,9 @@ def lay_out(
         colour: Whether styles are applied.
     """
     rows = [[Cell(column.title, "bold") for column in columns], *rows]
-    texts = [[neutral(_text(row[number])) for row in rows] for number in range(len(columns))]
+    texts = [_neutral_all([_text(row[number]) for row in rows]) for number in range(len(columns))]
     widths = {
-        number: max(map(cells, texts[number]))
+        number: max(map(_measure(texts[number]), texts[number]))
         for number, column in enumerate(columns)
         if not column.optional or any(texts[number][1:])
     }
@@ -190,6 +190,23 @@ def _text(cell: str | Cell) -> str:
     return cell.text if isinstance(cell, Cell) else cell
 
 
+def _is_plain(texts: Iterable[str]) -> bool:
+    """Whether all of it is printable ASCII: neutral as it is, and as many cells wide as it is long.
+
+    Nearly every column is, and a table of many rows is told so in one look instead of one for each cell.
+    """
+    joined = "".join(texts)
+    return joined.isascii() and joined.isprintable()
+
+
+def _neutral_all(texts: list[str]) -> list[str]:
+    return texts if _is_plain(texts) else list(map(neutral, texts))
+
+
+def _measure(texts: Iterable[str]) -> Callable[[str], int]:
+    return len if _is_plain(texts) else cells
+
+
 def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:
     """The columns that are shown, with their widths, within `width` as far as that can be."""
     for cap in range(max(width, _NARROWEST), _NARROWEST - 1, -1):
@@ -200,16 +217,19 @@ def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> di
         if sum(capped.values()) + len(_GAP) * (len(capped) - 1) <= width:
             return capped
     expendable = [number for number in widths if columns[number].expendable]
-    if not expendable:
+    if not expendable or len(widths) == 1:
         return capped
     return _fitted(columns, {number: widths[number] for number in widths if number != expendable[-1]}, width)
 
 
 def _aligned(column: Column, texts: list[str], cells_: Sequence[str | Cell], width: int) -> list[str]:
     """The texts of one column, each `width` cells wide, in their styles where the cells are given."""
-    if column.gives_way:
+    if column.gives_way and max(map(_measure(texts), texts)) > width:
         texts = [shorten(text, width) for text in texts]
-    paddings = [" " * (width - cells(text)) for text in texts]
+    measure = _measure(texts)
+    if measure is len and not cells_:
+        return [text.rjust(width) if column.right else text.ljust(width) for text in texts]
+    paddings = [" " * (width - measure(text)) for text in texts]
     if cells_:
         texts = [
             styled(text, cell.style if isinstance(cell, Cell) else None)

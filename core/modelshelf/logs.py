@@ -6,7 +6,6 @@ The library logs through `logging` and configures nothing; a program, the comman
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import sys
@@ -30,6 +29,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
+        import json
+
         fields: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

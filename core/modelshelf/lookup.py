@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import time
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from modelshelf import selection
 from modelshelf.errors import InvalidValueError, RegistryClosedError
-from modelshelf.model import HealthStatus, ModelConfig, ModelVersion, Query
+from modelshelf.model.health import HealthStatus
+from modelshelf.model.version import ModelVersion
 from modelshelf.records import RecordReader, current_version, pin_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from modelshelf.model import ModelConfig, Query
+    from modelshelf.records import OnDamage
     from modelshelf.sealed import Summary
     from modelshelf.store import Store
 
 T = TypeVar("T")
 
+_UNWATCHED: tuple[Sequence[int], int] = ((0,), -1)  # never equal: the store is asked each time
+
+
+class _Remembered:
+    """What is remembered of one state of the store.
+
+    Another state gets another one, so that threads which read at the same time never mix two.
+
+    Attributes:
+        revision: The state's revision; None before anything was read.
+        word: Its first item is `beat` as long as no commit followed; see `Store.watch`.
+        beat: That number.
+        models: Id or alias to what `get` found.
+        summaries: What `summaries` gives, or None.
+    """
+
+    __slots__ = ("beat", "models", "revision", "summaries", "word")
+
+    def __init__(self, revision: int | None, watch: tuple[Sequence[int], int] = _UNWATCHED) -> None:
+        self.revision = revision
+        self.word, self.beat = watch
+        self.models: dict[str, ModelConfig | None] = {}
+        self.summaries: list[Summary] | None = None
+
 
 class ModelLookup:
-    """Answers questions about the models in a store; what another process commits, the next call sees."""
+    """Answers questions about the models in a store; what another process commits, the next call sees.
+
+    Attributes:
+        on_damage: Told of each record that a listing leaves out because it is damaged. Without it a listing
+            raises a `DamagedStoreError`, as every look at a damaged record does.
+    """
+
+    on_damage: OnDamage | None = None
 
     def __init__(self, store: Store) -> None:
         self._store: Store | None = store
-        self._revision: int | None = None
-        self._models: dict[str, ModelConfig | None] = {}
-        self._summaries: list[Summary] | None = None
+        self._watch: Callable[[int], tuple[Sequence[int], int] | None] | None = getattr(store, "watch", None)
+        self._remembered = _Remembered(None)
+
+    def close(self) -> None:
+        """Let go of the store; twice is fine."""
+        if self._store is not None:
+            self._store.close()
+            self._store, self._watch, self._remembered = None, None, _Remembered(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @property
     def store(self) -> Store:
@@ -42,13 +89,20 @@ class ModelLookup:
 
     def get(self, model_id: str) -> ModelConfig | None:
         """The model of that id or alias: its pinned version, else its newest that is not missing; or None."""
-        self._forget_if_changed()
+        remembered = self._remembered
         try:
-            return self._models[model_id]
-        except KeyError:
-            found = self._read(lambda records: records.current(model_id))
-            self._models[model_id] = found
-            return found
+            if remembered.word[0] == remembered.beat:
+                return remembered.models[model_id]
+        except (KeyError, ValueError):  # not read yet; or the store let go of the memory that is watched
+            return self._look_up(model_id)
+        return self._look_up(model_id)
+
+    def _look_up(self, model_id: str) -> ModelConfig | None:
+        remembered = self._of_now()
+        if model_id not in remembered.models:
+            remembered, found = self._read(lambda records: records.current(model_id))
+            remembered.models[model_id] = found
+        return remembered.models[model_id]
 
     def get_by_version(self, model_id: str, version: ModelVersion | str) -> ModelConfig | None:
         """That very version of a model, or None.
@@ -72,8 +126,12 @@ class ModelLookup:
 
     def default(self) -> ModelConfig | None:
         """The default model, or None where there is none."""
-        model_id = self.store.view(lambda state: RecordReader(state).default())
+        model_id = self.default_id()
         return None if model_id is None else self.get(model_id)
+
+    def default_id(self) -> str | None:
+        """The default model's id; its record is not decoded."""
+        return self.store.view(lambda state: RecordReader(state).default())
 
     def list_models(self) -> list[str]:
         """Every model's id, sorted."""
@@ -86,16 +144,19 @@ class ModelLookup:
     def summaries(self, *, all_versions: bool = False) -> list[Summary]:
         """The fields that a listing needs, of each model's current version, sorted by id."""
         if all_versions:
-            return self.store.view(lambda state: list(RecordReader(state).summaries()))
-        self._forget_if_changed()
-        if self._summaries is None:
-            self._summaries = self._read(_current)
-        return self._summaries
+            return self.store.view(lambda state: list(RecordReader(state, self.on_damage).summaries()))
+        remembered = self._of_now()
+        if remembered.summaries is not None:
+            return remembered.summaries
+        with _collector_paused():
+            remembered, found = self._read(_current)
+        remembered.summaries = found
+        return found
 
     def find(self, query: Query) -> list[ModelConfig]:
         """The models that meet a query, in its order."""
         found = self.find_summaries(query)
-        return [model for one in found if (model := self.get_by_version(one.id, one.version)) is not None]
+        return self.store.view(lambda state: _decoded(RecordReader(state), found))
 
     def find_summaries(self, query: Query) -> list[Summary]:
         """What `find` finds, as summaries: no record is decoded whole."""
@@ -143,6 +204,8 @@ class ModelLookup:
         Args:
             strict: Only the four fields that OpenAI defines; otherwise the registry's own stand beside them.
         """
+        import json
+
         from modelshelf.plain import openai_listing
 
         return json.dumps(openai_listing(iter(self), strict=strict), allow_nan=False)
@@ -159,36 +222,60 @@ class ModelLookup:
             if model is not None:
                 yield model
 
-    def _forget_if_changed(self) -> None:
-        self._forget_unless(self.store.revision())
+    def _of_now(self) -> _Remembered:
+        return self._of(self.store.revision())
 
-    def _forget_unless(self, revision: int) -> None:
-        if revision != self._revision:
-            self._models.clear()
-            self._summaries = None
-            self._revision = revision
+    def _of(self, revision: int) -> _Remembered:
+        remembered = self._remembered
+        if revision != remembered.revision:
+            watch = None if self._watch is None else self._watch(revision)
+            remembered = self._remembered = _Remembered(revision, watch or _UNWATCHED)
+        return remembered
 
-    def _read(self, look: Callable[[RecordReader], T]) -> T:
+    def _read(self, look: Callable[[RecordReader], T]) -> tuple[_Remembered, T]:
         """Read what will be remembered.
 
         The store may tell of a revision a moment before views see it: what is remembered goes by the
         revision that was read, or an old state would pass for the newest one.
         """
-        revision, found = self.store.view(lambda state: (state.revision, look(RecordReader(state))))
-        self._forget_unless(revision)
-        return found
+        revision, found = self.store.view(
+            lambda state: (state.revision, look(RecordReader(state, self.on_damage)))
+        )
+        return self._of(revision), found
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Leave out the search for garbage in what is decoded here.
+
+    All of it is kept, and of 100,000 summaries looking through them over and over takes longer than decoding
+    them. A thread that comes in meanwhile finds the collector paused, or ends the pause early; both are fine.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _decoded(records: RecordReader, wanted: Iterable[Summary]) -> list[ModelConfig]:
+    models = (records.model(one.id, ModelVersion.parse(one.version)) for one in wanted)
+    return [model for model in models if model is not None]
 
 
 def _current(records: RecordReader) -> list[Summary]:
     pins = records.pins()
-    by_id: dict[str, list[Summary]] = {}
+    chosen: dict[str, Summary] = {}
+    several: dict[str, list[Summary]] = {}
     for one in records.summaries():
-        by_id.setdefault(one.id, []).append(one)
-    chosen = (
-        versions[0] if len(versions) == 1 else current_version(versions, pins.get(pin_part(model_id)))
-        for model_id, versions in by_id.items()
-    )
-    return sorted(chosen, key=lambda one: one.id)
+        first = chosen.setdefault(one.id, one)
+        if first is not one:
+            several.setdefault(one.id, [first]).append(one)
+    for model_id, versions in several.items():
+        chosen[model_id] = current_version(versions, pins.get(pin_part(model_id)))
+    return sorted(chosen.values(), key=attrgetter("id"))
 
 
 def as_version(version: ModelVersion | str) -> ModelVersion:

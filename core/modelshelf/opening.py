@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import StoreUnavailableError
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
+from modelshelf.plugin.load import blocked_names, find_builtin, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +34,8 @@ def open_store(
     match = _SCHEME.match(location)
     scheme = match[1].lower() if match else DEFAULT_SCHEME
     blocked |= blocked_names()
-    alone = [one for one in find() if one.distribution == BUILTIN and one.name == scheme]
-    kind = _offered(PluginSet(load(alone, blocked)), scheme) or _offered(
+    alone = find_builtin(scheme)
+    kind = _offered(PluginSet(load([] if alone is None else [alone], blocked)), scheme) or _offered(
         PluginSet.discover(extra, blocked=blocked), scheme
     )
     if kind is None:

@@ -141,6 +141,7 @@ class LocalFile(FileReader):
 
     def __init__(self, path: str, name: str, budget: Budget, expected: ArtifactFile | None = None) -> None:
         super().__init__(name, budget)
+        self._path = path
         self._descriptor = -1
         try:
             self._descriptor = os.open(path, _OPEN_FLAGS)
@@ -152,13 +153,13 @@ class LocalFile(FileReader):
         if not stat.S_ISREG(told.st_mode):
             self.close()
             raise UnreadableFileError(f"{name}: is not a regular file", file=name, code="not-a-regular-file")
-        if expected is not None and (told.st_size, told.st_mtime_ns) != (expected.size, expected.mtime_ns):
+        if expected is not None and not _is_same(told, expected):
             self.close()
             raise FileChangedError(
                 f"{name}: the file is still changing; scan again when it is whole", file=name
             )
         self.size = told.st_size
-        self._mtime_ns = told.st_mtime_ns
+        self._identity = _identity(told)
 
     def _fetch(self, offset: int, length: int) -> bytes:
         try:
@@ -175,15 +176,26 @@ class LocalFile(FileReader):
         return data
 
     def changed(self) -> bool:
-        """Whether size or modification time differ from what they were when the file was opened."""
-        told = os.fstat(self._descriptor)
-        return (told.st_size, told.st_mtime_ns) != (self.size, self._mtime_ns)
+        """Whether another file lies at the path by now, or none, or this one with another size or time."""
+        try:
+            return _identity(os.stat(self._path)) != self._identity
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the descriptor; twice is fine."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _identity(told: os.stat_result) -> tuple[int, int, int, int]:
+    return (told.st_size, told.st_mtime_ns, told.st_ino, told.st_dev)
+
+
+def _is_same(told: os.stat_result, expected: ArtifactFile) -> bool:
+    inode = expected.inode or told.st_ino  # a listing without inodes
+    return (told.st_size, told.st_mtime_ns, told.st_ino) == (expected.size, expected.mtime_ns, inode)
 
 
 def _reason(error: OSError | ValueError) -> str:

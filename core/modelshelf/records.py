@@ -10,39 +10,57 @@ key prefix  rest of the key                             value
 ``i``       path of an index of shards                  size, mtime_ns, inode, names, path
 ``a``       alias                                       id
 ``p``       id                                          pinned version
-``s``       ``default``, ``failures``                   id; failures of plugins in scans
+``w``       root of a scanned tree                      the tree's census; see `discovery.census`
+``t``       hash of such a root, path                   path, whose entry in ``l`` or ``x`` changed since
+``s``       ``default``, ``failures``, ``censuses``     id; failures of plugins in scans; scanned roots
 ==========  ==========================================  =====================================
 
 Parts of a key are joined by NUL; a part that would make the key too long is cut and ends in its hash.
+The tables ``i``, ``w`` and ``t`` only spare work: without them a scan looks anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
-from modelshelf.model import ArtifactFile, ModelConfig, ModelVersion
-from modelshelf.model.failure import PluginFailure
-from modelshelf.sealed import Summary, seal_value, unseal_summary, unseal_value
+from modelshelf.errors import DamagedStoreError
+from modelshelf.model.version import ModelVersion
+from modelshelf.sealed import (
+    Summary,
+    fits,
+    misplaced,
+    seal_value,
+    told_by,
+    unseal_summary,
+    unseal_value,
+)
+from modelshelf.store import Surrounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from modelshelf.model import ArtifactFile, ModelConfig, PluginFailure
     from modelshelf.store import Snapshot, Transaction
+
+    OnDamage = Callable[[DamagedStoreError], object]
 
 _LONGEST_PART = 300
 _LONGEST_VERSION = 150
 _DEFAULT = b"s\0default"
 _FAILURES = b"s\0failures"
+_CENSUSES = b"s\0censuses"
 _MOST_FAILURES = 200
+_MOST_CENSUSES = 64
 
 
 def _part(data: bytes, longest: int = _LONGEST_PART) -> bytes:
     if len(data) <= longest:
         return data
+    import hashlib  # OpenSSL takes longer to load than a listing to make, and few names are so long
+
     return data[: longest - 34] + b"\x01#" + hashlib.blake2b(data, digest_size=16).hexdigest().encode()
 
 
@@ -58,8 +76,15 @@ def _id_key(table: bytes, model_id: str) -> bytes:
     return table + b"\0" + _part(model_id.encode("utf-8", "surrogatepass"))
 
 
-def _version_key(model_id: str, version: ModelVersion) -> bytes:
+def record_key(model_id: str, version: ModelVersion) -> bytes:
+    """The key of a record."""
     return _id_key(b"m", model_id) + b"\0" + _part(str(version).encode(), _LONGEST_VERSION)
+
+
+def _touched_prefix(root: bytes) -> bytes:
+    import hashlib
+
+    return b"t\0" + hashlib.blake2b(root, digest_size=8).hexdigest().encode() + b"\0"
 
 
 def _path_key(table: bytes, path: str) -> bytes:
@@ -88,44 +113,82 @@ class Seen:
 
 
 class RecordReader:
-    """Typed reading of one state of a store."""
+    """Typed reading of one state of a store.
 
-    def __init__(self, state: Snapshot) -> None:
+    Args:
+        state: The state.
+        on_damage: Told of each record that `summaries` leaves out because it is damaged; without it the
+            first one ends the listing.
+    """
+
+    def __init__(self, state: Snapshot, on_damage: OnDamage | None = None) -> None:
         self._state = state
+        self._on_damage = on_damage
 
     def _value(self, key: bytes) -> Any:
         value = self._state.get(key)
-        return None if value is None else unseal_value(key, value)
+        if value is None:
+            self._ensure_absent(key)
+            return None
+        return unseal_value(key, value)
+
+    def _near(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
+        """The records at the edges of a range, where a store tells them."""
+        return self._state.around(start, stop) if isinstance(self._state, Surrounded) else []
+
+    def _ensure_absent(self, key: bytes) -> None:
+        """Make sure that a record which was not found does not stand beside its place, under a damaged key.
+
+        Raises:
+            DamagedStoreError: It does.
+        """
+        for near, value in self._near(key, key + b"\0"):
+            if fits(key, value):
+                raise misplaced(near, key)
 
     def model(self, model_id: str, version: ModelVersion) -> ModelConfig | None:
         """The record of that id and version."""
         from modelshelf.serde import unseal
 
-        key = _version_key(model_id, version)
+        key = record_key(model_id, version)
         value = self._state.get(key)
-        return None if value is None else unseal(key, value)
+        if value is None:
+            self._ensure_absent(key)
+            return None
+        return unseal(key, value)
 
     def versions(self, model_id: str) -> list[ModelVersion]:
         """Versions of a model, newest first; empty for an unknown id."""
-        found = [ModelVersion.parse(one.version) for one in self._summaries(_id_key(b"m", model_id) + b"\0")]
-        return sorted(found, reverse=True)
+        return sorted((ModelVersion.parse(one.version) for one in self._of_model(model_id)), reverse=True)
 
     def current(self, model_id: str) -> ModelConfig | None:
         """The pinned record of an id or alias, else its newest that is not missing, else its newest."""
-        summaries = list(self._summaries(_id_key(b"m", model_id) + b"\0"))
+        summaries = self._of_model(model_id)
         if not summaries:
             aliased = self._value(_id_key(b"a", model_id))
             return None if aliased is None or aliased == model_id else self.current(aliased)
         chosen = current_version(summaries, self.pinned(model_id))
         return self.model(model_id, ModelVersion.parse(chosen.version))
 
-    def _summaries(self, prefix: bytes) -> Iterator[Summary]:
-        for key, value in self._state.scan(prefix):
-            yield unseal_summary(key, value)
+    def _of_model(self, model_id: str) -> list[Summary]:
+        prefix = _id_key(b"m", model_id) + b"\0"
+        found = [unseal_summary(key, value) for key, value in self._state.scan(prefix)]
+        for near, value in self._near(prefix, prefix[:-1] + b"\1"):
+            if told_by(value) == model_id:
+                raise misplaced(near, prefix)
+        return found
 
     def summaries(self) -> Iterator[Summary]:
         """The summary of every record, all versions, a model's together."""
-        return self._summaries(b"m\0")
+        for key, value in self._state.scan(b"m\0"):
+            try:
+                summary = unseal_summary(key, value)
+            except DamagedStoreError as error:
+                if self._on_damage is None:
+                    raise
+                self._on_damage(error)
+            else:
+                yield summary
 
     def pinned(self, model_id: str) -> str | None:
         """The version that an id is pinned to."""
@@ -141,6 +204,8 @@ class RecordReader:
 
     def failures(self) -> list[PluginFailure]:
         """What plugins failed at in scans, as far as it is remembered."""
+        from modelshelf.model.failure import PluginFailure
+
         return [
             PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
             for plugin, version, hook, reason, path in self._value(_FAILURES) or ()
@@ -160,6 +225,33 @@ class RecordReader:
         value = self._value(_path_key(b"l", path))
         return None if value is None else _seen_model(value)
 
+    def rejection(self, path: str) -> Seen | None:
+        """What is known of a path that was looked into and holds no model."""
+        value = self._value(_path_key(b"x", path))
+        return None if value is None else _seen_rejected(value)
+
+    def stands(self, path: str) -> bool:
+        """Whether a record lies at a path, was read whole, and was there at the last scan."""
+        value = self._value(_path_key(b"l", path))
+        return value is not None and bool(value[0] and value[1]) and not value[3]
+
+    def index(self, path: str) -> tuple[int, int, int, list[str]] | None:
+        """Size, mtime_ns, inode and shard names of a known index."""
+        value = self._value(_path_key(b"i", path))
+        return None if value is None else _index(value)
+
+    def census(self, root: str) -> Any:
+        """What the last scan remembered of the tree below a root, or None."""
+        return self._value(_path_key(b"w", root))
+
+    def touched(self, root: str) -> list[str]:
+        """Paths below a root whose location or rejection changed since its census."""
+        prefix = _touched_prefix(path_bytes(root))
+        return [os.fsdecode(unseal_value(key, value)) for key, value in self._state.scan(prefix)]
+
+    def _censuses(self) -> list[bytes]:
+        return self._value(_CENSUSES) or []
+
     def seen_below(self, root: str) -> dict[str, Seen]:
         """What earlier scans made of every path at or below a root."""
         found: dict[str, Seen] = {}
@@ -170,10 +262,7 @@ class RecordReader:
 
     def indexes_below(self, root: str) -> dict[str, tuple[int, int, int, list[str]]]:
         """Size, mtime_ns, inode and shard names of every known index at or below a root."""
-        return {
-            path: (value[0], value[1], value[2], [os.fsdecode(name) for name in value[3]])
-            for path, value in self._paths(b"i", root)
-        }
+        return {path: _index(value) for path, value in self._paths(b"i", root)}
 
     def _paths(self, table: bytes, root: str) -> Iterator[tuple[str, list[Any]]]:
         start = path_bytes(root.rstrip("/"))
@@ -191,21 +280,44 @@ class Records(RecordReader):
     def __init__(self, state: Transaction) -> None:
         super().__init__(state)
         self._changing = state
+        self._roots: list[bytes] | None = None
+
+    def _near(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - as above
+        """None: what a writer misses is no answer to anybody, and a scan misses a lot."""
+        return []
 
     def _put(self, key: bytes, content: Any) -> None:
         self._changing.put(key, seal_value(key, content))
+
+    def _put_path(self, table: bytes, path: str, content: list[Any]) -> None:
+        """Write what is known of a path, where that is news, and tell the censuses that cover it."""
+        key = _path_key(table, path)
+        value = seal_value(key, content)
+        if self._state.get(key) != value:
+            self._changing.put(key, value)
+            self.touch(path)
+
+    def touch(self, path: str) -> None:
+        """Tell the censuses that cover a path that they know nothing of it."""
+        if self._roots is None:
+            self._roots = self._censuses()
+        if self._roots:
+            told = path_bytes(path)
+            for root in self._roots:
+                if told.startswith(root.rstrip(b"/") + b"/"):
+                    self._put(_touched_prefix(root) + _part(told), told)
 
     def put(self, config: ModelConfig) -> None:
         """Write a record, with its entries in the tables of locations, content and aliases."""
         from modelshelf.serde import seal
 
-        key = _version_key(config.id, config.version)
+        key = record_key(config.id, config.version)
         self._changing.put(key, seal(key, config))
         for place in config.locations:
             if place.missing and self._is_anothers(place.path, config):
                 continue  # other bytes lie there by now, and the path is their record's
             seen = [place.fingerprint, config.id, str(config.version), place.missing, path_bytes(place.path)]
-            self._put(_path_key(b"l", place.path), seen)
+            self._put_path(b"l", place.path, seen)
             self._changing.delete(_path_key(b"x", place.path))
         if config.content_digest:
             self._put(b"c\0" + config.content_digest, [config.id, str(config.version)])
@@ -218,7 +330,7 @@ class Records(RecordReader):
 
     def delete(self, config: ModelConfig) -> None:
         """Remove a record and whatever points to it."""
-        self._changing.delete(_version_key(config.id, config.version))
+        self._changing.delete(record_key(config.id, config.version))
         mine = (config.id, config.version)
         for place in config.locations:
             self.forget_location(place.path, config.id, config.version)
@@ -239,10 +351,29 @@ class Records(RecordReader):
         seen = self.location(path)
         if seen is not None and (seen.model_id, seen.version) == (model_id, version):
             self._changing.delete(_path_key(b"l", path))
+            self.touch(path)
 
     def reject(self, path: str, fingerprint: bytes, code: str, message: str) -> None:
         """Remember that a path holds no model, so that it is not opened again until it changes."""
-        self._put(_path_key(b"x", path), [fingerprint, code, _storable(message), path_bytes(path)])
+        self._put_path(b"x", path, [fingerprint, code, _storable(message), path_bytes(path)])
+
+    def remember_census(self, root: str, content: Any) -> None:
+        """Remember a tree, in place of what was remembered of it before; `touched` tells what came after."""
+        told = path_bytes(root)
+        self._put(_path_key(b"w", root), content)
+        roots = [*(one for one in self._censuses() if one != told), told]
+        for left_out in roots[:-_MOST_CENSUSES]:
+            self._changing.delete(_path_key(b"w", os.fsdecode(left_out)))
+            self.settle(os.fsdecode(left_out))
+        self._roots = roots[-_MOST_CENSUSES:]
+        self._put(_CENSUSES, self._roots)
+
+    def settle(self, root: str, kept: Collection[str] = ()) -> None:
+        """Forget which paths below a root were touched, but for those that are `kept`."""
+        prefix = _touched_prefix(path_bytes(root))
+        for key, value in list(self._state.scan(prefix)):
+            if os.fsdecode(unseal_value(key, value)) not in kept:
+                self._changing.delete(key)
 
     def remember_index(self, path: str, index: ArtifactFile, names: list[str]) -> None:
         """Remember which shards an index names."""
@@ -290,6 +421,10 @@ def _seen_model(value: list[Any]) -> Seen:
     return Seen(
         fingerprint=value[0], model_id=value[1], version=ModelVersion.parse(value[2]), missing=bool(value[3])
     )
+
+
+def _index(value: list[Any]) -> tuple[int, int, int, list[str]]:
+    return (value[0], value[1], value[2], [os.fsdecode(name) for name in value[3]])
 
 
 def _seen_rejected(value: list[Any]) -> Seen:

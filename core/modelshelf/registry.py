@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelshelf import changes
 from modelshelf.errors import InvalidModelError, SerializerError, UnknownModelError
@@ -14,7 +14,7 @@ from modelshelf.opening import open_store
 from modelshelf.records import RecordReader, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from modelshelf.discovery.pipeline import ScanProgress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modelshelf.model import Depth, DiscoveryStats, HealthReport
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.call import PluginSet
+    from modelshelf.restore import Restored
     from modelshelf.serializer import SerializerType
     from modelshelf.source import Place
 
@@ -65,18 +66,6 @@ class ModelRegistry(ModelLookup):
         self._sources = tuple(sources)
         self._loaded: PluginSet | None = None
         super().__init__(open_store(os.fspath(metadata_path), self._extra, self._blocked, readonly=readonly))
-
-    def close(self) -> None:
-        """Let go of the store; twice is fine."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     @property
     def location(self) -> str:
@@ -255,6 +244,39 @@ class ModelRegistry(ModelLookup):
             known = ", ".join(sorted(offered)) or "none: see `modelshelf plugins`"
             raise SerializerError(f"no serializer is named {name!r}; there are {known}")
         return offered[name]
+
+    def export_settings(self) -> Iterator[bytes]:
+        """What was set by hand, and how often models were used, as a document for `import_settings`."""
+        from modelshelf.portable import collect, dump
+
+        return dump(self.store.view(lambda state: list(collect(RecordReader(state, self.on_damage)))))
+
+    def import_settings(self, document: bytes, *, replace: bool = False, dry_run: bool = False) -> Restored:
+        """Take over settings; models are found by their content, else by their id.
+
+        Args:
+            document: What `export_settings` gave, joined.
+            replace: Whether what was set otherwise here gives way; it stays by default.
+            dry_run: Whether nothing is to be changed.
+
+        Raises:
+            InvalidValueError: The document holds no settings, or a value in it cannot be.
+        """
+        from modelshelf.portable import parse
+        from modelshelf.restore import Undone, restore
+
+        settings = parse(document)
+
+        def work(records: Records) -> tuple[Restored, list[ModelEvent]]:
+            restored, events = restore(records, settings, replace=replace)
+            if dry_run:
+                raise Undone(restored)
+            return restored, events
+
+        try:
+            return self._change(work)
+        except Undone as undone:
+            return undone.restored
 
     def scan_failures(self) -> list[PluginFailure]:
         """What plugins failed at in scans; a forced scan without a failure forgets it."""

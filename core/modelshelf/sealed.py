@@ -112,7 +112,7 @@ def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
     if len(value) < _HEADER.size:
         raise _damaged(key, "is too short")
     schema, checksum, length = _HEADER.unpack_from(value)
-    if zlib.crc32(memoryview(value)[_CHECKED_FROM:], zlib.crc32(value[:1], zlib.crc32(key))) != checksum:
+    if zlib.crc32(value[_CHECKED_FROM:], zlib.crc32(value[:1], zlib.crc32(key))) != checksum:
         raise _damaged(key, "does not match its checksum")
     if schema > SCHEMA:
         raise StoreError(
@@ -125,8 +125,32 @@ def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
 
 def _damaged(key: bytes, what: str) -> DamagedStoreError:
     return DamagedStoreError(
-        f"record {printable(key)} {what}: the store is damaged; remove that model and scan again"
+        f"record {printable(key)} {what}: the store is damaged; `modelshelf doctor --repair` saves the rest"
     )
+
+
+def misplaced(key: bytes, wanted: bytes) -> DamagedStoreError:
+    """The error for a record under a damaged key; `wanted` is the right one, or how that begins."""
+    return _damaged(key, f"is that of {printable(wanted).strip()}")
+
+
+def fits(key: bytes, value: bytes) -> bool:
+    """Whether a stored value was sealed under that key."""
+    try:
+        open_up(key, value)
+    except StoreError:
+        return False
+    return True
+
+
+def told_by(value: bytes) -> str | None:
+    """The id that a record names itself, whatever its key and its seal say; None where it names none."""
+    start = _HEADER.size
+    try:
+        told = unpack(value[start : start + int.from_bytes(value[start - 4 : start], "little")])[0]
+    except (ValueError, TypeError, IndexError, KeyError):
+        return None
+    return told if isinstance(told, str) else None
 
 
 def printable(key: bytes) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.model import HealthStatus, ModelVersion, Query
+from modelshelf.model.health import HealthStatus
 from modelshelf.model.quantity import parse_parameters
+from modelshelf.model.version import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from modelshelf.model import Query
     from modelshelf.sealed import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
@@ -84,6 +86,8 @@ def arranged(query: Query, found: Iterable[Summary]) -> list[Summary]:
     """Summaries in the query's order, what is unknown last, and no more than its limit."""
     key = _SORT[query.sort]
     by_id = sorted(found, key=lambda one: (one.id.casefold(), one.id))
+    if query.sort == "id" and not query.descending:
+        return by_id[: query.limit]
     known = [one for one in by_id if key(one) is not None]
     unknown = [one for one in by_id if key(one) is None]
     known.sort(key=key, reverse=query.descending)

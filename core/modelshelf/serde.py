@@ -1,9 +1,8 @@
 """The one converter between values and plain data, for the store and between processes.
 
-Import it where it is used: cattrs costs more than all the rest of a start.
-
 A record is read and written far more often than anything else, so its parts have hooks that are written out;
-every other value has those that cattrs makes. Fields are added by name (records, metadata) or at the end
+every other value has those that cattrs makes, which is imported for those alone: it costs more than all the
+rest of a start. Fields are added by name (records, metadata) or at the end
 (lists). What a later minor release adds is left out on reading; whatever changes the meaning of a field
 raises `sealed.SCHEMA` and gets a step in `sealed.UPGRADES`.
 """
@@ -16,7 +15,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from cattrs.preconf.msgpack import make_converter
 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model.artifact import ArtifactFile, Role
@@ -59,6 +57,8 @@ _ORIGINS = {one.value: one for one in Origin}
 @lru_cache(maxsize=1)
 def converter() -> Converter:
     """The converter."""
+    from cattrs.preconf.msgpack import make_converter
+
     made = make_converter(omit_if_default=True, detailed_validation=False)
     made.register_unstructure_hook(frozenset, sorted)
     made.register_unstructure_hook(bytes, lambda data: data)

@@ -53,21 +53,31 @@ def modelshelf_probe_health(
     reader: ArtifactReader,
     depth: Depth,
 ) -> Iterable[Finding] | None:
-    """Quick looks at each file's first 24 bytes, header at all headers, full also loads with `gguf`."""
+    """Quick looks at each file's first 24 bytes, header at all headers; full also loads with `gguf`."""
     if format != FORMAT:
         return None
-    from modelshelf_gguf import health, loader
+    from modelshelf_gguf import health
 
     if depth is Depth.QUICK:
         return health.preamble_findings(artifact, reader)
-    headers = _headers(artifact, reader)
-    findings = list(health.findings_of(artifact, headers, reader))
     if depth is Depth.FULL:
-        findings += loader.findings_of(headers, reader, findings)
-    return findings
+        return _full_findings(artifact, reader)
+    return health.findings_of(artifact, _headers(artifact, reader), reader)
+
+
+def _full_findings(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
+    from modelshelf_gguf import health, loader
+    from modelshelf_gguf.parse import parse_headers
+
+    walked = parse_headers(artifact, reader)
+    findings = list(health.findings_of(artifact, walked, reader))
+    yield from findings
+    yield from health.likeness_findings(_headers(artifact, reader), walked)
+    yield from loader.findings_of(walked, reader, findings)
 
 
 def _headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:
     from modelshelf_gguf.parse import parse_headers
+    from modelshelf_gguf.vocabulary import MEMO
 
-    return reader.once(FORMAT, lambda: parse_headers(artifact, reader))
+    return reader.once(FORMAT, lambda: parse_headers(artifact, reader, MEMO))

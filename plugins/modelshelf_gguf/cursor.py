@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 WINDOW = 120 * 1024
-"""Bytes read at once: below the size at which the allocator asks the system for fresh pages each time."""
+"""Most bytes read at once: below the size at which the allocator asks the system for fresh pages anew."""
 
 
 class Cursor:
@@ -23,13 +23,14 @@ class Cursor:
         file: The file that is read.
     """
 
-    __slots__ = ("_at", "_start", "_window", "file")
+    __slots__ = ("_at", "_reach", "_start", "_window", "file")
 
     def __init__(self, file: FileReader) -> None:
         self.file = file
         self._window = b""
         self._start = 0
         self._at = 0
+        self._reach = HEAD_BLOCK
 
     @property
     def position(self) -> int:
@@ -84,20 +85,30 @@ class Cursor:
             self._fill(least)
         return self._window, self._at
 
+    def cut_short(self, length: int) -> TruncatedFileError:
+        """The fault of a file that ends before `length` more bytes."""
+        return TruncatedFileError(
+            f"{self.file.name}: {length} bytes are announced at offset {self.position}, and {self.left} "
+            "are left: the file is cut short, or its header was altered; download it again",
+            file=self.file.name,
+            offset=self.position,
+        )
+
     def _check(self, length: int) -> None:
         if length > self.left:
-            raise TruncatedFileError(
-                f"{self.file.name}: {length} bytes are announced at offset {self.position}, and {self.left} "
-                "are left: the file is cut short, or its header was altered; download it again",
-                file=self.file.name,
-                offset=self.position,
-            )
+            raise self.cut_short(length)
 
     def _fill(self, length: int) -> None:
         self._check(length)
         position = self.position
-        # The first block is read by detection already and kept, so small headers cost no read of their own.
-        wanted = HEAD_BLOCK - position if position + length <= HEAD_BLOCK else max(length, WINDOW)
+        if position + length <= HEAD_BLOCK:
+            # This block is read by detection already and kept: small headers cost no read of their own.
+            wanted = HEAD_BLOCK - position
+        else:
+            # Little is read where a jump leads, for the next jump is often near; more while there is none.
+            jumped = position - self._start - len(self._window) > HEAD_BLOCK
+            self._reach = HEAD_BLOCK if jumped else min(2 * self._reach, WINDOW)
+            wanted = max(length, self._reach)
         self._window = self.file.read_up_to(position, wanted)
         self._start = position
         self._at = 0

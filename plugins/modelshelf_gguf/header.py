@@ -8,7 +8,7 @@ from attrs import frozen
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Finding
-from modelshelf_gguf.tables import INTEGERS, TENSOR_TYPES, ValueType, tensor_type_name
+from modelshelf_gguf.tables import INTEGERS, ValueType, tensor_type_name
 
 DEFAULT_ALIGNMENT = 32
 """Alignment of tensor data where `general.alignment` is absent (specification, "general.alignment")."""
@@ -44,6 +44,7 @@ class TensorInfo(NamedTuple):
         type: Number of the element type, which need not be a known one.
         offset: Bytes from the start of the data section.
         elements: Product of the shape; 1 for a scalar.
+        size: Bytes of data, or None for an unknown type.
         entry: Byte offset of this entry in the file.
     """
 
@@ -52,18 +53,13 @@ class TensorInfo(NamedTuple):
     type: int
     offset: int
     elements: int
+    size: int | None
     entry: int
 
     @property
     def type_name(self) -> str:
         """``Q4_K`` and the like, ``type-N`` for an unknown number."""
         return tensor_type_name(self.type)
-
-    @property
-    def size(self) -> int | None:
-        """Bytes of data, or None for an unknown type."""
-        known = TENSOR_TYPES.get(self.type)
-        return None if known is None else self.elements // known.block * known.size
 
 
 @frozen(kw_only=True)
@@ -98,6 +94,23 @@ class Header:
     def data_offset(self) -> int:
         """Byte offset of the data section: the header's end, padded to the alignment."""
         return padded(self.end, self.alignment)
+
+    @property
+    def data_end(self) -> int:
+        """Byte offset behind the last tensor's data without padding; the header's end where there is none.
+
+        Tensors of unknown type count as empty.
+        """
+        start = self.data_offset
+        return max((start + tensor.offset + (tensor.size or 0) for tensor in self.tensors), default=self.end)
+
+    @property
+    def fills_file(self) -> bool:
+        """Whether the header is sound and the file ends with its last tensor, or with that one's padding."""
+        if self.fault is not None or any(tensor.size is None for tensor in self.tensors):
+            return False
+        end = self.data_end
+        return self.file_size in {end, padded(end, self.alignment)}
 
     def text(self, key: str) -> str | None:
         """The text at `key`, or None where it is absent, empty, or no text."""

@@ -45,6 +45,22 @@ def findings_of(artifact: Artifact, headers: Sequence[Header], reader: ArtifactR
     yield from _quantization_findings(headers)
 
 
+def likeness_findings(remembered: Sequence[Header], walked: Sequence[Header]) -> Iterator[Finding]:
+    """Files that read otherwise with every string walked than by their likeness to an earlier file's."""
+    for by_likeness, header in zip(remembered, walked, strict=True):
+        if header.fault is None and (by_likeness.fields, by_likeness.tensors) != (
+            header.fields,
+            header.tensors,
+        ):
+            message = (
+                f"{header.file}: its vocabulary was made to look like another model's, so that header-only "
+                "readings of it tell of a model that it is not; delete it"
+            )
+            yield Finding(
+                code="disguised-header", severity=Severity.ERROR, message=message, file=header.file, offset=0
+            )
+
+
 def _of_fault(fault: ReadError) -> Finding:
     return Finding(
         code=fault.code, severity=Severity.ERROR, message=str(fault), file=fault.file, offset=fault.offset

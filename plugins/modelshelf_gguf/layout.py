@@ -7,6 +7,7 @@ from struct import Struct
 
 from attrs import frozen
 
+from modelshelf_gguf.limits import MOST_NAME_BYTES
 from modelshelf_gguf.tables import SCALAR_CODES, ValueType
 
 NEWEST_VERSION = 3
@@ -28,6 +29,7 @@ class Layout:
         tensors: The rest of a tensor's entry, by its number of dimensions: dimensions, type, offset.
         smallest_field: Bytes that a key-value pair takes at least.
         smallest_tensor: Bytes that a tensor's entry takes at least.
+        largest_tensor: Bytes that it takes at most.
     """
 
     u32: Struct
@@ -37,6 +39,7 @@ class Layout:
     tensors: tuple[Struct, ...]
     smallest_field: int
     smallest_tensor: int
+    largest_tensor: int
 
 
 @cache
@@ -55,4 +58,5 @@ def layout_of(version: int, order: str) -> Layout:
         smallest_field=length.size + 1 + 4 + 1,
         # A length, an empty name, a number of dimensions, then type and offset.
         smallest_tensor=length.size + 4 + tensors[0].size,
+        largest_tensor=length.size + MOST_NAME_BYTES + 4 + tensors[MOST_DIMENSIONS].size,
     )

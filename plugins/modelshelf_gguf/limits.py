@@ -10,8 +10,8 @@ from attrs import define
 
 from modelshelf.errors import FormatError
 
-MOST_FIELDS = 65_536
-MOST_TENSORS = 65_536
+MOST_FIELDS = 8_192
+MOST_TENSORS = 32_768
 MOST_KEY_BYTES = 65_535
 """Specification, `gguf_metadata_kv_t`: a key is at most 2^16 - 1 bytes long."""
 

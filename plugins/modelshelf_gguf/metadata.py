@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from modelshelf.model import ModelMetadata, Origin
 from modelshelf_gguf import keys
 from modelshelf_gguf.quantization import quantization_of
-from modelshelf_gguf.tables import INTEGERS, file_type_name
+from modelshelf_gguf.tables import INTEGERS, file_type_name, tensor_type_name
 
 if TYPE_CHECKING:
     from modelshelf_gguf.header import Header, TensorInfo
@@ -139,7 +139,8 @@ def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
     yield "tensor_count", len(tensors), _TABLE
     if not tensors:
         return
-    yield "tensor_types", dict(Counter(tensor.type_name for tensor in tensors).most_common()), _TABLE
+    numbers = Counter(tensor.type for tensor in tensors).most_common()
+    yield "tensor_types", {tensor_type_name(number): count for number, count in numbers}, _TABLE
     declared = declared_file_type(headers[0])
     quantization = quantization_of(declared, tensors)
     yield "quantization", quantization.name, keys.FILE_TYPE if quantization.name == declared else _TABLE

@@ -7,6 +7,7 @@ those of llama.cpp's reader (`ggml/src/gguf.cpp`): what it refuses is a fault he
 from __future__ import annotations
 
 import math
+import struct
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from modelshelf_gguf.values import Reading, read_value, value_type
 if TYPE_CHECKING:
     from modelshelf.model import Artifact
     from modelshelf.reader import ArtifactReader, FileReader
+    from modelshelf_gguf.vocabulary import Recall, VocabularyMemo
 
 ALIGNMENT = "general.alignment"
 
@@ -34,8 +36,16 @@ _U32 = Struct("<I")
 _U32_SWAPPED = Struct(">I")
 
 
-def parse_headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:
-    """The header of every weight file, in shard order. A file's fault stands in its header, not raised."""
+def parse_headers(
+    artifact: Artifact, reader: ArtifactReader, memo: VocabularyMemo | None = None
+) -> tuple[Header, ...]:
+    """The header of every weight file, in shard order. A file's fault stands in its header, not raised.
+
+    Args:
+        artifact: The files.
+        reader: Their reader.
+        memo: As in `parse_header`.
+    """
     headers = []
     for one in artifact.weights:
         try:
@@ -43,19 +53,37 @@ def parse_headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, .
         except ReadError as fault:
             headers.append(Header(file=one.name, file_size=one.size, fields={}, fault=fault))
         else:
-            headers.append(parse_header(file))
+            headers.append(parse_header(file, memo))
     return tuple(headers)
 
 
-def parse_header(file: FileReader) -> Header:
-    """Read one file's header. What stops the reading becomes the header's `fault`; nothing is raised."""
+def parse_header(file: FileReader, memo: VocabularyMemo | None = None) -> Header:
+    """Read one file's header. What stops the reading becomes the header's `fault`; nothing is raised.
+
+    Args:
+        file: The file.
+        memo: Vocabularies that may be jumped over, and that new ones are added to; None walks all of them.
+    """
+    if memo is None:
+        return _read(file)
+    recall = memo.recall()
+    header = _read(file, recall)
+    if recall.jumps and not header.fills_file:
+        recall = memo.recall_after_refuted()
+        header = _read(file, recall)
+    if header.fills_file:
+        recall.confirm(file)
+    return header
+
+
+def _read(file: FileReader, recall: Recall | None = None) -> Header:
     header = Header(file=file.name, file_size=file.size, fields={})
     fields, tensors = dict[str, Field](), list[TensorInfo]()
     cursor, reading, fault = Cursor(file), None, None
     try:
         version, order = read_version(cursor)
         header = evolve(header, version=version, byte_order="little" if order == "<" else "big")
-        reading = Reading(cursor=cursor, layout=layout_of(version, order))
+        reading = Reading(cursor=cursor, layout=layout_of(version, order), recall=recall)
         tensor_count, field_count = read_counts(reading)
         _read_fields(reading, field_count, fields)
         header = evolve(header, alignment=_alignment(fields.get(ALIGNMENT)))
@@ -194,38 +222,66 @@ def _alignment(field: Field | None) -> int:
 
 
 def _read_tensors(reading: Reading, count: int, tensors: list[TensorInfo]) -> None:
-    cursor, layout = reading.cursor, reading.layout
-    names = set[str]()
-    for index in range(count):
-        entry = cursor.position
+    cursor, largest = reading.cursor, reading.layout.largest_tensor
+    names, cut = set[str](), False
+    while len(tensors) < count:
+        # Entries are taken straight from the window while one of any length fits: there may be thousands.
+        window, at = cursor.ahead(min(largest, cursor.left))
+        start, last = cursor.position - at, max(len(window) - largest, at)
         try:
-            (length,) = cursor.unpack(layout.length)
-            name = _tensor_name(reading, length, index, entry)
-            (dimensions,) = cursor.unpack(layout.u32)
-            if dimensions > MOST_DIMENSIONS:
-                raise FormatError(
-                    f"tensor {name!r} has {dimensions} dimensions; ggml knows at most {MOST_DIMENSIONS}",
-                    code="bad-shape",
-                    offset=entry,
-                )
-            *shape, kind, offset = cursor.unpack(layout.tensors[dimensions])
-        except TruncatedFileError as error:
-            raise _within(error, f"tensor entry {index + 1} of {count}") from None
-        if name in names:
-            raise FormatError(f"the tensor {name!r} stands twice", code="duplicate-tensor", offset=entry)
-        names.add(name)
-        tensors.append(_checked(TensorInfo(name, tuple(shape), kind, offset, math.prod(shape), entry)))
+            while at <= last and len(tensors) < count:
+                tensor, behind = _tensor(reading, window, at, start + at, len(tensors))
+                if tensor.name in names:
+                    raise FormatError(
+                        f"the tensor {tensor.name!r} stands twice",
+                        code="duplicate-tensor",
+                        offset=tensor.entry,
+                    )
+                names.add(tensor.name)
+                tensors.append(tensor)
+                at = behind
+        except struct.error:
+            cut = True
+        finally:
+            cursor.skip(start + at - cursor.position)
+        if cut:
+            error = cursor.cut_short(cursor.left + 1)
+            raise _within(error, f"tensor entry {len(tensors) + 1} of {count}")
 
 
-def _tensor_name(reading: Reading, length: int, index: int, entry: int) -> str:
+def _tensor(reading: Reading, window: bytes, at: int, entry: int, index: int) -> tuple[TensorInfo, int]:
+    """The entry at `at` in the window, `entry` in the file, and where it ends in the window.
+
+    Raises:
+        FormatError: It breaks the format's rules.
+        struct.error: It reaches past the window's end.
+    """
+    layout = reading.layout
+    (length,) = layout.length.unpack_from(window, at)
+    begin = at + layout.length.size
     if length > MOST_NAME_BYTES:
         raise FormatError(
             f"the name of tensor {index + 1} claims {length} bytes; ggml allows {MOST_NAME_BYTES}",
             code="bad-tensor-name",
             offset=entry,
         )
+    end = begin + length
+    (dimensions,) = layout.u32.unpack_from(window, end)
+    name = _tensor_name(reading, window[begin:end], index, entry)
+    if dimensions > MOST_DIMENSIONS:
+        raise FormatError(
+            f"tensor {name!r} has {dimensions} dimensions; ggml knows at most {MOST_DIMENSIONS}",
+            code="bad-shape",
+            offset=entry,
+        )
+    rest = layout.tensors[dimensions]
+    *shape, kind, offset = rest.unpack_from(window, end + layout.u32.size)
+    return _sized(name, tuple(shape), kind, offset, entry), end + layout.u32.size + rest.size
+
+
+def _tensor_name(reading: Reading, raw: bytes, index: int, entry: int) -> str:
     try:
-        name = reading.cursor.take(length).decode()
+        name = raw.decode()
     except UnicodeDecodeError:
         raise FormatError(
             f"the name of tensor {index + 1} is not UTF-8", code="bad-tensor-name", offset=entry
@@ -235,22 +291,26 @@ def _tensor_name(reading: Reading, length: int, index: int, entry: int) -> str:
     return name
 
 
-def _checked(tensor: TensorInfo) -> TensorInfo:
-    if tensor.elements > _LARGEST or any(length > _LARGEST for length in tensor.shape):
+def _sized(name: str, shape: tuple[int, ...], kind: int, offset: int, entry: int) -> TensorInfo:
+    elements = math.prod(shape)
+    # Where no dimension is zero, each is at most their product.
+    if elements > _LARGEST or (not elements and max(shape) > _LARGEST):
         raise FormatError(
-            f"tensor {tensor.name!r} claims the shape {list(tensor.shape)}: more than 63 bits can count",
+            f"tensor {name!r} claims the shape {list(shape)}: more than 63 bits can count",
             code="bad-shape",
-            offset=tensor.entry,
+            offset=entry,
         )
-    known = TENSOR_TYPES.get(tensor.type)
-    row = tensor.shape[0] if tensor.shape else 1
-    if known is not None and row % known.block:
+    known = TENSOR_TYPES.get(kind)
+    if known is None:
+        return TensorInfo(name, shape, kind, offset, elements, None, entry)
+    row = shape[0] if shape else 1
+    if row % known.block:
         raise FormatError(
-            f"tensor {tensor.name!r} has rows of {row} elements, and {known.name} blocks have {known.block}",
+            f"tensor {name!r} has rows of {row} elements, and {known.name} blocks have {known.block}",
             code="bad-shape",
-            offset=tensor.entry,
+            offset=entry,
         )
-    return tensor
+    return TensorInfo(name, shape, kind, offset, elements, elements // known.block * known.size, entry)
 
 
 def _within(error: TruncatedFileError, what: str) -> TruncatedFileError:

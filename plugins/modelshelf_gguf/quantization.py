@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from modelshelf_gguf.tables import UNQUANTIZED
+from modelshelf_gguf.tables import UNQUANTIZED, tensor_type_name
 
 if TYPE_CHECKING:
     from modelshelf_gguf.header import TensorInfo
@@ -77,13 +77,14 @@ def quantization_of(declared: str | None, tensors: Iterable[TensorInfo]) -> Quan
     The tensors' types alone cannot tell Q4_K_M from Q4_K_S, so a declared name stands where it fits them;
     where it does not, or none is declared, the type of most elements is the name.
     """
-    elements: dict[str, int] = {}
+    by_number: dict[int, int] = {}
     for tensor in tensors:
         # Norms and biases stay in 32 bits in every quantization: vectors do not count beside matrices.
         weight = tensor.elements if len(tensor.shape) > 1 else 0
-        elements[tensor.type_name] = elements.get(tensor.type_name, 0) + weight
-    if not elements:
+        by_number[tensor.type] = by_number.get(tensor.type, 0) + weight
+    if not by_number:
         return Quantization(name=None, declared=declared, dominant=None)
+    elements = {tensor_type_name(number): weight for number, weight in by_number.items()}
     dominant = max(elements, key=elements.__getitem__)
     name = declared if declared and _fits(declared, dominant, set(elements)) else dominant
     return Quantization(name=name, declared=declared, dominant=dominant)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ NUMPY_AFTER = 1_000_000
 """Strings that a process walks before it imports numpy: the import costs about as much as walking these."""
 
 _STEPS_PER_WINDOW = 64
+_MOST_ZEROS = 2  # one word in so many; strings of one byte make two in five, more come of NULs in them
 
 _PREFIX = struct.Struct("<Q")
 
@@ -77,7 +79,14 @@ def walk_strings(window: bytes, start: int, count: int, prefix: Struct) -> tuple
 
 def leap_strings(window: bytes, start: int, count: int) -> tuple[int, int]:
     """What `walk_strings` does for little-endian 64-bit lengths, by whole stretches of the chain."""
-    starts, breaks = _chain(window, start)
+    import numpy as np
+
+    octets = np.frombuffer(window, np.uint8, (len(window) - start) & ~3, start)
+    words = octets.view("<u4")
+    before = np.flatnonzero(words[1:-1] == 0)
+    if _MOST_ZEROS * len(before) > len(words):
+        return walk_strings(window, start, count, _PREFIX)
+    starts, breaks = _chain(octets, words, before)
     passed, position, steps = 0, start, 0
     unpack, last = _PREFIX.unpack_from, len(window) - _PREFIX.size
     while passed < count and position <= last:
@@ -95,26 +104,37 @@ def leap_strings(window: bytes, start: int, count: int) -> tuple[int, int]:
     return passed, position
 
 
-def _chain(window: bytes, start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Possible prefixes in a window, and where their chain breaks.
+def _chain(
+    octets: NDArray[np.uint8], words: NDArray[np.uint32], before: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Possible prefixes, and where their chain breaks.
+
+    Args:
+        octets: The bytes.
+        words: The same as 32-bit words.
+        before: Ascending indexes of the words that stand before a zero word.
 
     Returns:
-        Ascending positions relative to `start`; and ascending indexes into them of those that do not lead to
+        Ascending positions in `octets`; and ascending indexes into them of those that do not lead to
         their neighbour, the last one always among them.
     """
     import numpy as np
 
-    octets = np.frombuffer(window, np.uint8, (len(window) - start) & ~3, start)
-    words = octets.view("<u4")
-    before = np.flatnonzero(words[1:-1] == 0)
     head, tail = words.take(before), words.take(before + 2)
     # The last byte before the zero word that is not zero is the length; the word behind ends the prefix.
-    low = (head > 0xFF).astype(np.int64) + (head > 0xFFFF) + (head > 0xFFFFFF)  # noqa: PLR2004 - byte borders
+    low = (head > 0xFF).view(np.int8) + (head > 0xFFFF) + (head > 0xFFFFFF)  # noqa: PLR2004 - byte borders
     starts = (before << 2) + low
-    lengths = octets.take(starts).astype(np.int64)
-    reach = tail & ((np.uint32(1) << (low << 3).astype(np.uint32)) - np.uint32(1))
-    leads = (np.diff(starts) == lengths[:-1] + 8) & (reach[:-1] == 0)
+    rest = tail & _bytes_below().take(low)
+    leads = (starts[1:] - starts[:-1] - 8 == octets.take(starts[:-1])) & (rest[:-1] == 0)
     return starts, np.append(np.flatnonzero(~leads), len(starts) - 1)
+
+
+@cache
+def _bytes_below() -> NDArray[np.uint32]:
+    """The bits of a little-endian word's first 0, 1, 2 and 3 bytes."""
+    import numpy as np
+
+    return np.array((0, 0xFF, 0xFFFF, 0xFFFFFF), np.uint32)
 
 
 def _numpy_is_worth_it(count: int) -> bool:

@@ -14,6 +14,7 @@ from modelshelf_gguf.layout import Layout
 from modelshelf_gguf.limits import KEPT_ITEMS, KEPT_TEXT_BYTES, Allowance
 from modelshelf_gguf.strings import skip_strings
 from modelshelf_gguf.tables import ValueType
+from modelshelf_gguf.vocabulary import Recall
 
 DEEPEST_ARRAY = 8
 """Arrays within arrays that are followed; no writer is known to nest any."""
@@ -27,11 +28,13 @@ class Reading:
         cursor: The position in the file.
         layout: The structures of the file's version and byte order.
         allowance: What the header may still ask for.
+        recall: What is remembered of vocabularies; None walks all of them.
         findings: The first of each kind of breach that did not hinder the reading, by code.
     """
 
     cursor: Cursor
     layout: Layout
+    recall: Recall | None = None
     allowance: Allowance = field(factory=Allowance)
     findings: dict[str, Finding] = field(factory=dict)
 
@@ -148,7 +151,8 @@ def _scalars(reading: Reading, kind: ValueType, count: int, key: str) -> tuple[A
 
 def _strings(reading: Reading, count: int, key: str) -> tuple[str, ...] | None:
     if not reading.allowance.keeps(count):
-        skip_strings(reading.cursor, count, reading.layout.length)
+        skip = skip_strings if reading.recall is None else reading.recall.skip
+        skip(reading.cursor, count, reading.layout.length)
         return None
     items = [_text(reading, _length(reading), key) for _ in range(count)]
     return None if None in items else tuple(item for item in items if item is not None)

@@ -9,7 +9,6 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf_pytorch.health import companion_findings, issues_in
 from modelshelf_pytorch.inspection import Inspection, inspect
-from modelshelf_pytorch.sharded import index_issues, read_index
 from modelshelf_pytorch.verdict import unreadable
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ def findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterat
 
 
 def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:
+    from modelshelf_pytorch.sharded import index_issues, read_index
+
     try:
         index = read_index(reader, name)
     except ReadError as error:

@@ -37,13 +37,13 @@ def _mapping(kind: str) -> Callable[[Any], Mapping]:
 
 def _fill(mapping: Mapping, given: Any) -> None:
     if type(given) is Mapping:
-        mapping.flat.extend(given.flat)
+        mapping.extend(list(given.flat))
         return
     needs(mapping.kind == "OrderedDict" and type(given) is list, "something that is no dict")
     for pair in given:
         needs(type(pair) in {tuple, list} and len(pair) == 2, "pairs that are no pairs")  # noqa: PLR2004
         needs(hashable(pair[0]), "a key that cannot be one")
-        mapping.flat.extend(pair)
+        mapping.extend(list(pair))
 
 
 def hashable(value: Any) -> bool:

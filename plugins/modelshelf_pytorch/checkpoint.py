@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
-from modelshelf_pytorch import numpyfile, zipread
+from modelshelf_pytorch import zipread
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.inspection import Inspection
@@ -23,7 +23,7 @@ from modelshelf_pytorch.verdict import Issue, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_pytorch.zipread import Directory, Member
+    from modelshelf_pytorch.zipdirectory import Directory, Member
 
 LARGEST_PICKLE = 64 * 1024 * 1024
 """Bytes that a deflated pickle may inflate to."""
@@ -39,25 +39,34 @@ def read(reader: FileReader) -> Inspection:
         ReadError: The archive's records cannot be read.
     """
     directory = zipread.read_directory(reader)
-    first = directory.members[0].name if directory.members else ""
+    first = directory.names[0] if directory.names else ""
     root = first[: first.find("/") + 1]
-    folded = {member.name.casefold(): member for member in directory.members}
-    main = folded.get(f"{root}data.pkl".casefold())
+    main = directory.find(f"{root}data.pkl")
     issues = list(directory.issues)
     if main is None or not root:
+        from modelshelf_pytorch import exported
+
+        configs = exported.configs_of(directory, root)
+        if configs:
+            contents, misfits = exported.read(reader, directory, root, configs)
+            told = (*issues, *misfits)
+            return Inspection(kind="exported", issues=told, directory=directory, root=root, contents=contents)
         contents = _arrays(reader, directory)
         return Inspection(
             kind="archive", issues=tuple(issues), directory=directory, root=root, contents=contents
         )
-    constants = folded.get(f"{root}constants.pkl".casefold())
+    constants = directory.find(f"{root}constants.pkl")
     script = constants is not None
     dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
     stream = interpret_member(reader, main, dialect, issues)
     streams = [stream]
-    issues.extend(_storage_issues(stream, folded, f"{root}data/"))
+    storages = _storages(stream, f"{root}data/")
+    issues.extend(_storage_issues(stream, directory, f"{root}data/", storages))
     if constants is not None:
         streams.append(interpret_member(reader, constants, dialect, issues))
-        issues.extend(_storage_issues(streams[-1], folded, f"{root}constants/"))
+        more = _storages(streams[-1], f"{root}constants/")
+        issues.extend(_storage_issues(streams[-1], directory, f"{root}constants/", more))
+        storages |= more
     return Inspection(
         kind="torchscript" if script else "zip",
         issues=tuple(issues),
@@ -65,12 +74,15 @@ def read(reader: FileReader) -> Inspection:
         streams=tuple(streams),
         directory=directory,
         root=root,
+        storages=storages.keys(),
         details=_script_details(stream) if script else {},
     )
 
 
 def _arrays(reader: FileReader, directory: Directory) -> Contents:
     """The arrays of a ``.npz``, by their headers; a member that is none is left to the probe."""
+    from modelshelf_pytorch import numpyfile
+
     found = []
     for member in directory.members:
         if member.name.endswith(".npy"):
@@ -81,7 +93,7 @@ def _arrays(reader: FileReader, directory: Directory) -> Contents:
                 continue
             if tensor is not None:
                 found.append(NamedTensor(name=member.name.removesuffix(".npy"), tensor=tensor))
-    return Contents(tensors=tuple(found), model=tuple(found))
+    return Contents(all=tuple(found), model=tuple(found))
 
 
 def _script_details(stream: Outcome) -> dict[str, str]:
@@ -109,8 +121,23 @@ def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issue
     return stream
 
 
-def _storage_issues(stream: Outcome, folded: dict[str, Member], folder: str) -> list[Issue]:
+def _storages(stream: Outcome, folder: str) -> dict[str, int]:
+    """The members that a pickle's storages are, with the bytes that its tensors expect of each."""
+    needed = {folder + one.key: one.elements * ITEM_BYTES[one.dtype] for one in stream.loose_storages}
+    for run in stream.runs:
+        needed.update(
+            zip([folder + key for key in run.keys], [form.stored for form in run.forms], strict=True)
+        )
+    return needed
+
+
+def _storage_issues(
+    stream: Outcome, directory: Directory, folder: str, needed: dict[str, int]
+) -> list[Issue]:
     """Each storage that the pickle names must be there, stored, and as long as it says."""
+    named = len(stream.loose_storages) + sum(len(run.keys) for run in stream.runs)
+    if len(needed) == named and directory.distinct and directory.holds(needed):
+        return []
     issues = []
     seen: dict[str, Storage] = {}
     for storage in stream.storages:
@@ -122,14 +149,14 @@ def _storage_issues(stream: Outcome, folded: dict[str, Member], folder: str) -> 
                 )
             continue
         seen[storage.key] = storage
-        member = folded.get(f"{folder}{storage.key}".casefold())
-        needed = storage.elements * ITEM_BYTES[storage.dtype]
+        member = directory.find(f"{folder}{storage.key}")
+        expected = storage.elements * ITEM_BYTES[storage.dtype]
         if member is None:
             issues.append(
                 _mismatch(f"the storage {folder}{storage.key} is not in the archive", storage.offset)
             )
-        elif member.size != needed:
-            sizes = f"{member.size} bytes and its tensors expect {needed}"
+        elif member.size != expected:
+            sizes = f"{member.size} bytes and its tensors expect {expected}"
             issues.append(_mismatch(f"the storage {member.name} holds {sizes}", storage.offset))
     return issues
 
@@ -144,13 +171,12 @@ def record_issues(reader: FileReader, directory: Directory, root: str) -> list[I
     Raises:
         ReadError: A record cannot be read.
     """
-    folded = {member.name.casefold(): member for member in directory.members}
     issues = []
-    version = folded.get(f"{root}.data/version".casefold()) or folded.get(f"{root}version".casefold())
+    version = directory.find(f"{root}.data/version") or directory.find(f"{root}version")
     text = zipread.content(reader, version, 64).strip() if version is not None else b""
     if not text.isdigit() or int(text) not in _VERSIONS:
         issues.append(_record("version", text, 0 if version is None else version.header))
-    order = folded.get(f"{root}byteorder".casefold())
+    order = directory.find(f"{root}byteorder")
     if order is not None:
         text = zipread.content(reader, order, 64)
         if text not in {b"little", b"big"}:

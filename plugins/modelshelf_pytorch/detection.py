@@ -10,14 +10,14 @@ from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.embedded import convincing
-from modelshelf_pytorch.inspection import container_of, is_compressed
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_compressed
 from modelshelf_pytorch.legacy import MAGIC_NUMBER
 from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
-from modelshelf_pytorch.numpyfile import MAGIC
 from modelshelf_pytorch.pickle_machine import Machine
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_pytorch.zipdirectory import Directory, Member
 
 _CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
@@ -41,7 +41,7 @@ def detect(candidate: Candidate) -> Detection | None:
     head, suffix = candidate.head, candidate.suffix
     if head.startswith(b"PK\x03\x04"):
         return _detect_zip(candidate)
-    if head.startswith(MAGIC):
+    if head.startswith(NUMPY_MAGIC):
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     container = container_of(head)
     if container is not None:
@@ -98,7 +98,7 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
         name = "archive" if candidate.suffix in _ARCHIVES else _BY_SUFFIX.get(candidate.suffix, ("", 0.0))[0]
         evidence = "a ZIP whose directory cannot be read"
         return Detection(format=name, confidence=0.6, evidence=evidence) if name else None
-    names = [member.name.lower() for member in directory.members]
+    names = [name.lower() for name in directory.names]
     if any(name.endswith("data.pkl") for name in names):
         return Detection(format="pytorch", confidence=0.95, evidence="a ZIP with a member data.pkl")
     if names and all(name.endswith(".npy") for name in names):
@@ -108,7 +108,7 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
     return _detect_foreign_zip(candidate, directory)
 
 
-def _detect_foreign_zip(candidate: Candidate, directory: zipread.Directory) -> Detection | None:
+def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection | None:
     """A ZIP under a foreign name: ours if it holds a pickle, or stays closed under an archive's name."""
     for member in directory.members[:_MOST_SNIFFED]:
         if _holds_pickle(candidate.reader, member):
@@ -120,7 +120,7 @@ def _detect_foreign_zip(candidate: Candidate, directory: zipread.Directory) -> D
     return None
 
 
-def _holds_pickle(reader: FileReader, member: zipread.Member) -> bool:
+def _holds_pickle(reader: FileReader, member: Member) -> bool:
     if member.name.lower().endswith(PICKLE_SUFFIXES):
         return True
     try:

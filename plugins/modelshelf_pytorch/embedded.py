@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -18,12 +19,15 @@ from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_pytorch.tensor_run import TensorRun
 
 _DEPTH = 4  # encodings within encodings that are undone
 _ATTEMPTS = 256  # places in one string where a stream is tried
 _PIECE = 1024 * 1024
 _OVERLAP = 4096
 _LONGEST_BLOB = 64 * 1024 * 1024  # bytes of one long string that are searched
+_LONG_WORD = b"a" * 16  # the fewest characters that the patterns below take for an encoded pickle
+_LETTERS = bytes.maketrans(bytes(range(256)), b"a" * 46 + b"." + b"a" * 209)
 _LIMITS = Limits(structure=1 << 20, objects=100_000, depth=1000)
 
 _PROTO = re.compile(rb"\x80[\x02-\x05]")
@@ -151,7 +155,8 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
     Raises:
         ReadError: A long string could not be read again.
     """
-    for place, value in outcome.suspects:
+    suspects = outcome.suspects if _hide_something(outcome.runs) else outcome.loose_suspects
+    for place, value in suspects:
         if isinstance(value, Blob):
             yield from _search_blob(value, reader)
             continue
@@ -164,6 +169,29 @@ def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterat
             yield suspicious(
                 "code-string", f"a string holds code: {_short(found)}; harmless until it is run", place
             )
+
+
+def _hide_something(runs: Iterable[TensorRun]) -> bool:
+    """Whether a name in the runs could hold a pickle or code, and is to be looked at by itself.
+
+    Such a name has neither a line break nor a bracket nor a byte of 80 or above, so that it would have to be
+    encoded. The dots in it are in no encoding's alphabet, and layers repeat what stands between them.
+    """
+    words: set[bytes] = set()
+    for run in runs:
+        names = ".".join(run.names).encode("ascii")
+        letters = names.translate(_LETTERS)
+        place = letters.find(_LONG_WORD)
+        while place >= 0:
+            end = letters.find(b".", place)
+            words.add(names[place : end if end >= 0 else None])
+            place = letters.find(_LONG_WORD, end) if end >= 0 else -1
+    return any(map(_hides_something, words))
+
+
+@lru_cache(maxsize=4096)
+def _hides_something(word: bytes) -> bool:
+    return next(hidden_in(word), None) is not None or code_in(word) is not None
 
 
 def _search_blob(blob: Blob, reader: FileReader) -> Iterator[Issue]:

@@ -39,7 +39,7 @@ def issues_in(reader: FileReader, found: Inspection, depth: Depth, level: int = 
     yield from found.issues
     if depth is Depth.QUICK:
         return
-    if found.kind in {"zip", "torchscript", "archive"}:
+    if found.directory is not None:
         yield from members.examine(reader, found, depth, level)
     elif not found.details.get("compressed"):
         for stream in found.streams:

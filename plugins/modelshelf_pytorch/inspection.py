@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -9,7 +10,7 @@ from attrs import field, frozen
 from modelshelf_pytorch.outcome import Outcome
 from modelshelf_pytorch.tensors import Contents
 from modelshelf_pytorch.verdict import Issue, unreadable
-from modelshelf_pytorch.zipread import Directory
+from modelshelf_pytorch.zipdirectory import Directory
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -20,13 +21,15 @@ class Inspection:
     """What the header of one file told.
 
     Attributes:
-        kind: ``zip`` (a torch.save archive), ``torchscript``, ``legacy``, ``pickle``, ``npy``, ``archive`` (a
-            ZIP of something else), ``unreadable`` (a container that is not looked into).
+        kind: ``zip`` (a torch.save archive), ``torchscript``, ``exported`` (a program of torch.export),
+            ``legacy``, ``pickle``, ``npy``, ``archive`` (a ZIP of something else), ``unreadable`` (a
+            container that is not looked into).
         issues: What was noticed while reading.
         contents: The tensors.
         streams: The pickle streams that were interpreted.
         directory: The central directory, where it is a ZIP.
         root: The folder in the archive that holds the checkpoint, with its slash, or empty.
+        storages: Names of the archive's members that are the storages that its pickles name.
         details: Facts for the metadata's details.
     """
 
@@ -36,8 +39,12 @@ class Inspection:
     streams: tuple[Outcome, ...] = ()
     directory: Directory | None = None
     root: str = ""
+    storages: AbstractSet[str] = frozenset()
     details: dict[str, Any] = field(factory=dict)
 
+
+NUMPY_MAGIC = b"\x93NUMPY"
+"""The first bytes of a ``.npy`` file."""
 
 _UNREADABLE = (
     (0, b"7z\xbc\xaf'\x1c", "7z"),
@@ -67,18 +74,24 @@ def inspect(reader: FileReader) -> Inspection:
     Raises:
         ReadError: The file cannot be read, or breaks its format's rules so that nothing can be told.
     """
-    from modelshelf_pytorch import checkpoint, compressed, legacy, numpyfile
-
     head = reader.read_up_to(0, _HEAD)
     if head.startswith(b"PK\x03\x04"):
+        from modelshelf_pytorch import checkpoint
+
         return checkpoint.read(reader)
     container = container_of(head)
     if container is not None:
         return Inspection(kind="unreadable", issues=tuple(_closed(reader, container)))
-    if head.startswith(numpyfile.MAGIC):
+    if head.startswith(NUMPY_MAGIC):
+        from modelshelf_pytorch import numpyfile
+
         return numpyfile.read(reader)
     if is_compressed(head):
+        from modelshelf_pytorch import compressed
+
         return compressed.read(reader)
+    from modelshelf_pytorch import legacy
+
     return legacy.read(reader)
 
 

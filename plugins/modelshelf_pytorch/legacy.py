@@ -15,7 +15,7 @@ from modelshelf_pytorch.pickle_audit import interpret, tail_issues
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Mapping, Storage
 from modelshelf_pytorch.tensors import contents_of
-from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -39,7 +39,8 @@ def read(reader: FileReader) -> Inspection:
     streams, issues = interpret(reader, 0, reader.size)
     told = any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams)
     if not told:
-        issues = [_no_pickle(streams[0])]
+        # An opcode that reaches for code does so before the stream breaks off.
+        issues = [_no_pickle(streams[0]), *(one for one in issues if one.verdict is Verdict.DANGEROUS)]
     message = "a plain pickle names a storage that is not in it; it was cut out of a checkpoint"
     issues += [
         suspicious("bad-persistent-id", message, stream.storages[0].offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from attrs import evolve
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth
-from modelshelf_pytorch import embedded, numpyfile, zipcheck, zipread
+from modelshelf_pytorch import embedded, zipcheck, zipread
 from modelshelf_pytorch.bytesfile import BytesFile, Part
 from modelshelf_pytorch.checkpoint import LARGEST_PICKLE, record_issues
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, Inspection
 from modelshelf_pytorch.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle_audit import audit
 from modelshelf_pytorch.pickle_machine import Machine
@@ -20,8 +22,7 @@ from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_pytorch.inspection import Inspection
-    from modelshelf_pytorch.zipread import Member
+    from modelshelf_pytorch.zipdirectory import Member
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
 _NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
@@ -29,6 +30,7 @@ _SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
 _PIECE = 4 * 1024 * 1024
 _SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
 _DEEPEST = 3  # archives within archives
+_PLAIN = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
 
 
 def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0) -> Iterator[Issue]:
@@ -41,23 +43,17 @@ def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0)
     if directory is None:
         return
     yield from zipcheck.directory_issues(directory)
-    for member in directory.members:
-        yield from zipcheck.local_issues(reader, member)
+    yield from zipcheck.local_issues(reader, directory)
     if found.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, found.root)
-    storages = {
-        f"{found.root}{folder}/{storage.key}"
-        for stream, folder in zip(found.streams, ("data", "constants"), strict=False)
-        for storage in stream.storages
-    }
     code = False
-    for member in directory.members:
-        if member.name in storages:
+    for place, name in enumerate(directory.names):
+        if name in found.storages:
             if depth is Depth.FULL:
-                yield from _checksum(reader, member)
+                yield from _checksum(reader, directory.member(place))
             continue
-        code = code or member.name.startswith(f"{found.root}code/")
-        yield from _examine_member(reader, member, found, level)
+        code = code or name.startswith(f"{found.root}code/")
+        yield from _examine_member(reader, directory.member(place), found, level)
     if code:
         message = "a TorchScript archive: it carries the model's code, which runs when it is used"
         yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
@@ -74,7 +70,7 @@ def _examine_member(reader: FileReader, member: Member, found: Inspection, level
         else:
             yield _unreadable(error, member)
         return
-    main = found.kind != "archive" and member.name.casefold() in {
+    main = found.kind in {"zip", "torchscript"} and member.name.casefold() in {
         f"{found.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
     }
     nested = not main and _nests(head, member)
@@ -98,6 +94,8 @@ def is_pickle(head: bytes, name: str) -> bool:
     """Whether a member is a pickle, by its name or by what its first bytes do."""
     if name.lower().endswith(PICKLE_SUFFIXES):
         return True
+    if _PLAIN.fullmatch(head):
+        return False
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
     if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == _SNIFFED:
         return True  # a long one, cut by the sniff
@@ -110,7 +108,7 @@ def is_pickle(head: bytes, name: str) -> bool:
 def _nests(head: bytes, member: Member) -> bool:
     if head.startswith(b"PK\x03\x04"):
         return True
-    return head.startswith(numpyfile.MAGIC) or (
+    return head.startswith(NUMPY_MAGIC) or (
         member.name.lower().endswith(_NESTED_SUFFIXES) and head.startswith(b"\x80")
     )
 

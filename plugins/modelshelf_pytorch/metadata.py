@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_pytorch.tensors import dominant_type, stored_bytes, types_of
+from modelshelf_pytorch.tensors import count_of, elements_of, stored_bytes, types_of
 
 if TYPE_CHECKING:
     from modelshelf_pytorch.inspection import Inspection
@@ -16,6 +16,7 @@ _SOURCES = {
     "legacy": "the pickled object",
     "pickle": "the pickle",
     "npy": "the array's header",
+    "exported": "the weights' config",
 }
 
 
@@ -31,7 +32,7 @@ def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  
     details: dict[str, Any] = {}
     for shard in shards:
         details |= shard.details
-    left_out = sum(len(shard.contents.tensors) - len(shard.contents.model) for shard in shards)
+    left_out = sum(count_of(shard.contents.all) - count_of(shard.contents.model) for shard in shards)
     if left_out:
         details["tensors_not_counted"] = left_out
     part = next((shard.contents.part for shard in shards if shard.contents.part), "")
@@ -41,14 +42,15 @@ def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  
         details["container"] = first.kind
     if not tensors:
         return ModelMetadata.told(Origin.HEADER, detail, format=format, details=details)
-    parameters = sum(one.tensor.elements for one in tensors)
+    elements = elements_of(tensors)
+    parameters = sum(elements.values())
     told = ModelMetadata.told(
         Origin.HEADER,
         detail,
         format=format,
         parameters=parameters,
-        quantization=dominant_type(tensors),
-        tensor_count=len(tensors),
+        quantization=max(elements, key=elements.__getitem__),
+        tensor_count=count_of(tensors),
         tensor_types=types_of(tensors),
         bits_per_weight=_bits_per_weight(shards, parameters),
         details=details,

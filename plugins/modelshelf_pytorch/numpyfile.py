@@ -19,7 +19,6 @@ from modelshelf_pytorch.verdict import suspicious, unreadable
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
-MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1024 * 1024
 _DEEPEST = 16
 _TOKEN = re.compile(
@@ -54,7 +53,7 @@ def read(reader: FileReader) -> Inspection:
     elif held > needed:
         message = f"{held - needed} bytes follow the array's data"
         issues.append(suspicious("trailing-data", message, start + needed))
-    contents = Contents(tensors=(tensor,), model=(tensor,))
+    contents = Contents(all=(tensor,), model=(tensor,))
     return Inspection(kind="npy", issues=tuple(issues), contents=contents)
 
 

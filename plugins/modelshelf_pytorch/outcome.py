@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from attrs import define, field, frozen
 
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Storage
+from modelshelf_pytorch.tensor_run import TensorRun
 from modelshelf_pytorch.verdict import Issue
+
+Suspect = tuple[int, bytes | str | Blob]
+"""A string that may hold another pickle, after its file offset."""
 
 
 class Dialect(Enum):
@@ -46,9 +51,10 @@ class Outcome:
         protocol: What PROTO said, or None.
         value: The symbolic value that the stream leaves, or None.
         globals: Every name it imports.
-        storages: Every storage it names.
         issues: What was noticed.
-        suspects: Strings that may hold another pickle, with their file offsets.
+        runs: The runs of tensor records that were taken whole.
+        loose_storages: Every storage it names outside of them.
+        loose_suspects: Strings outside of them that may hold another pickle, with their file offsets.
         foreign: The first opcode that torch's ``weights_only`` unpickler does not know, with its offset.
     """
 
@@ -58,7 +64,20 @@ class Outcome:
     protocol: int | None = None
     value: Any = None
     globals: list[GlobalUse] = field(factory=list)
-    storages: list[Storage] = field(factory=list)
     issues: list[Issue] = field(factory=list)
-    suspects: list[tuple[int, bytes | str | Blob]] = field(factory=list)
+    runs: list[TensorRun] = field(factory=list)
+    loose_storages: list[Storage] = field(factory=list)
+    loose_suspects: list[Suspect] = field(factory=list)
     foreign: tuple[str, int] | None = None
+
+    @property
+    def storages(self) -> list[Storage]:
+        """Every storage it names, in order."""
+        within = [one for run in self.runs for one in run.storages]
+        return sorted([*self.loose_storages, *within], key=attrgetter("offset"))
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """Every string that may hold another pickle, with its file offset, in order."""
+        within = [one for run in self.runs for one in run.suspects]
+        return sorted([*self.loose_suspects, *within], key=itemgetter(0))

@@ -78,7 +78,7 @@ def _on_put(state: State, index: int) -> None:
 
 
 def _on_memoize(state: State, _: None) -> None:
-    state.memo[len(state.memo)] = state.stack[-1]
+    state.memo[state.memo.entries] = state.stack[-1]
 
 
 def _on_tuple(state: State, _: None) -> None:

@@ -11,14 +11,20 @@ import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
+from modelshelf_pytorch import records
 from modelshelf_pytorch.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle_handlers import HANDLERS
 from modelshelf_pytorch.pickle_opcodes import KEEP, LONGEST_FIXED, OPCODES, WEIGHTS_ONLY, NotUtf8Error
-from modelshelf_pytorch.pickle_state import LONGEST_NAME, SHORTEST_TEXT, Broken, State, Stopped, is_name
+from modelshelf_pytorch.pickle_state import LONGEST_NAME, Broken, State, Stopped, is_name
+from modelshelf_pytorch.symbols import Mapping, Tensor
+from modelshelf_pytorch.tensor_run import OBJECTS, SHORTEST_TEXT
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+
+_SETITEMS = 0x75
+_MOST_MISSES = 8  # places in one stream where records were looked for in vain
 
 _unpack_u32 = struct.Struct("<I").unpack_from
 _unpack_i32 = struct.Struct("<i").unpack_from
@@ -50,6 +56,7 @@ class Machine(State):
         super().__init__(reader, start, limit, dialect)
         self._limits = limits or Limits()
         self._fast = fast
+        self._misses = 0
 
     def run(self) -> Outcome:
         """Interpret up to STOP, the first opcode that cannot be, or the limits."""
@@ -88,7 +95,7 @@ class Machine(State):
 
     def _check_limits(self) -> None:
         structure = self.position - self.outcome.start - self.window.skipped
-        held = self.objects + len(self.memo)
+        held = self.objects + self.memo.held
         if (
             structure > self._limits.structure
             or held > self._limits.objects
@@ -110,6 +117,7 @@ class Machine(State):
         safe = end - LONGEST_FIXED
         stack, marks, memo = self.stack, self.marks, self.memo
         objects = 0
+        after_tensor = False  # where another record may follow
         try:
             while index < safe:
                 match data[
@@ -128,13 +136,20 @@ class Machine(State):
                         stack.append(memo[data[index + 1]])
                         index += 2
                     case 0x58:  # BINUNICODE
+                        if after_tensor:
+                            after_tensor = False
+                            self.stack = stack
+                            taken = self._take_records(index, end)
+                            if taken:
+                                stack, index = self.stack, taken
+                                continue
                         start = index + 5
                         stop = start + _unpack_u32(data, index + 1)[0]
                         if stop > end or stop - start > KEEP:
                             break
                         text = data[start:stop].decode("utf-8", "surrogatepass")
                         if len(text) >= SHORTEST_TEXT or text[:1] > "\x7f":
-                            self.outcome.suspects.append((base + start, text))
+                            self.outcome.loose_suspects.append((base + start, text))
                         stack.append(text)
                         index = stop
                     case 0x28:  # MARK
@@ -154,7 +169,8 @@ class Machine(State):
                     case 0x52:  # REDUCE
                         arguments = stack.pop()
                         self.position = base + index
-                        stack[-1] = self.call(stack[-1], arguments)
+                        made = stack[-1] = self.call(stack[-1], arguments)
+                        after_tensor = type(made) is Tensor
                         objects += 1
                         index += 1
                     case 0x4D:  # BININT2
@@ -190,6 +206,29 @@ class Machine(State):
             self.stack = stack
             self.position = self.following = base + index
             self.objects += objects
+
+    def _take_records(self, index: int, end: int) -> int:
+        """Take the tensor records at an index of the window as a whole; the index behind them, or 0."""
+        window = self.window
+        taken = None
+        if self._misses < _MOST_MISSES:
+            taken = records.take(window.data, index, end, self.memo, window.base, self.outcome.start)
+        if taken is None:
+            self._misses += 1
+            return 0
+        run, index = taken
+        self.outcome.runs.append(run)
+        self.memo.runs.append(run)
+        self.objects += OBJECTS * len(run.names)
+        below = self.marks[-1] if self.marks else []
+        whole = index < end and window.data[index] == _SETITEMS and len(self.stack) % 2 == 0
+        if whole and below and type(below[-1]) is Mapping:
+            self.position = window.base + index
+            self.set_items(below[-1], self.pop_marked())
+            below[-1].parts.append(run)
+            return index + 1
+        self.stack.extend(run.pairs)
+        return index
 
     def _step(self) -> None:
         """Interpret one opcode, whichever it is."""

@@ -9,6 +9,7 @@ from modelshelf_pytorch.allowlist import ALLOWED, DATA, NUMPY, TORCHSCRIPT, mode
 from modelshelf_pytorch.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle_opcodes import KEEP, decoded
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Made, Mapping, Tensor
+from modelshelf_pytorch.tensor_run import SHORTEST_TEXT, Memo
 from modelshelf_pytorch.verdict import Issue, Verdict
 from modelshelf_pytorch.window import Window
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _MOST_ISSUES = 64
 _MOST_GLOBALS = 10_000
 _SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
-SHORTEST_TEXT = 8  # characters of a text from which on it could be a pickle, or code
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
 
 
@@ -65,7 +65,7 @@ class State:
         self.following = start
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+        self.memo = Memo()
         self.objects = 0
         self.frame_end = 0
         self._named: dict[tuple[str, str], GlobalUse] = {}
@@ -98,13 +98,13 @@ class State:
     def text(self, value: Any) -> None:
         """Push a string and keep it for a second look where it could hold a pickle."""
         if isinstance(value, Blob):
-            self.outcome.suspects.append((value.offset, value))
+            self.outcome.loose_suspects.append((value.offset, value))
         elif isinstance(value, bytes):
             if len(value) >= _SHORTEST_PICKLE:
-                self.outcome.suspects.append((self.following - len(value), value))
+                self.outcome.loose_suspects.append((self.following - len(value), value))
         elif len(value) >= SHORTEST_TEXT or value[:1] > "\x7f":
             length = len(value.encode("utf-8", "surrogatepass"))
-            self.outcome.suspects.append((self.following - length, value))
+            self.outcome.loose_suspects.append((self.following - length, value))
         self.stack.append(value)
 
     def from_python2(self, value: bytes | Blob) -> bytes | str | Blob:
@@ -203,7 +203,7 @@ class State:
         except rebuild.BadArgumentsError as error:
             self.note("bad-persistent-id", Verdict.UNREADABLE, f"{error}: torch would refuse to load it")
             return Made("persistent id", identity)
-        self.outcome.storages.append(found)
+        self.outcome.loose_storages.append(found)
         return found
 
     def gather(self, count: int) -> None:
@@ -237,7 +237,7 @@ class State:
             self.refuse_target("SETITEM", target)
             return
         self.check_keys(items[::2])
-        target.flat.extend(items)
+        target.extend(items)
 
     def check_keys(self, keys: list[Any]) -> None:
         """Keep an issue where a key cannot be one."""

@@ -5,7 +5,6 @@ Source: transformers' ``save_pretrained`` (``{"metadata": {"total_size": N}, "we
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -43,6 +42,8 @@ def read_index(reader: ArtifactReader, name: str) -> Index:
         FormatError: It is no index, or names a file outside its folder.
         ReadError: It cannot be read.
     """
+    import json
+
     file = reader.file(name)
     if file.size > _LARGEST_INDEX:
         raise _bad(name, f"it has {file.size} bytes")
@@ -106,7 +107,7 @@ def index_issues(artifact: Artifact, index: Index, shards: dict[str, Inspection]
                 f"{len(extra)} tensors are here that the index does not place here, such as {extra[0]!r}"
             )
             found.append((name, suspicious("misplaced-tensor", message)))
-    total = sum(stored_bytes(shard.contents.tensors) for shard in shards.values())
+    total = sum(stored_bytes(shard.contents.all) for shard in shards.values())
     complete = len(shards) == len(artifact.weights) and not artifact.missing
     if complete and index.total_size is not None and total < index.total_size:
         message = f"the index tells of {index.total_size} bytes of tensors and the shards hold {total}"

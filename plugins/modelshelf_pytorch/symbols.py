@@ -62,13 +62,34 @@ class Mapping:
 
     Attributes:
         kind: ``dict``, ``OrderedDict`` or ``Counter``.
-        flat: Key, value, key, value; a later key replaces an equal earlier one.
+        parts: Its content in order: lists of key, value, key, value, and `TensorRun`s of names and tensors.
         attributes: What BUILD gave it (``_metadata`` of a state dict), or None.
     """
 
     kind: str = "dict"
-    flat: list[Any] = field(factory=list)
+    parts: list[Any] = field(factory=list)
     attributes: Any = None
+
+    @property
+    def flat(self) -> list[Any]:
+        """Key, value, key, value; a later key replaces an equal earlier one. Runs are written out in it."""
+        if len(self.parts) != 1 or type(self.parts[0]) is not list:
+            written = [one for part in self.parts for one in (part if type(part) is list else part.pairs)]
+            self.parts = [written]
+        flat: list[Any] = self.parts[0]
+        return flat
+
+    @property
+    def runs(self) -> list[Any]:
+        """The runs that are not written out."""
+        return [part for part in self.parts if type(part) is not list]
+
+    def extend(self, items: list[Any]) -> None:
+        """Add keys and values."""
+        if self.parts and type(self.parts[-1]) is list:
+            self.parts[-1].extend(items)
+        else:
+            self.parts.append(items)
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Keys and values in the order they were set, replaced ones included."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
 
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.symbols import Blob, Made, Mapping, Tensor
+from modelshelf_pytorch.tensor_run import TensorRun
 
 _DEEPEST = 64
 """Containers within containers that are looked into; a real checkpoint nests less than ten."""
@@ -55,30 +57,64 @@ class NamedTensor:
 
 
 @frozen(kw_only=True)
+class NamedRun:
+    """A run of tensors and where it stands in the checkpoint.
+
+    Attributes:
+        name: What stands before each tensor's own name: empty, or a path with its dot.
+        run: The tensors.
+    """
+
+    name: str
+    run: TensorRun
+
+    @property
+    def named(self) -> Iterator[NamedTensor]:
+        """Each tensor with its path."""
+        for name, tensor in zip(self.run.names, self.run.tensors, strict=True):
+            yield NamedTensor(name=self.name + name, tensor=tensor)
+
+
+Tensors = tuple[NamedTensor | NamedRun, ...]
+"""Tensors in the order they stand."""
+
+
+@frozen(kw_only=True)
 class Contents:
     """A checkpoint's tensors.
 
     Attributes:
-        tensors: All of them, in the order they stand.
+        all: All of them.
         model: Those of the model itself: optimizer state and the like left out.
         part: The key of the part that holds the model, or empty where the checkpoint is flat.
     """
 
-    tensors: tuple[NamedTensor, ...] = ()
-    model: tuple[NamedTensor, ...] = ()
+    all: Tensors = ()
+    model: Tensors = ()
     part: str = ""
+
+    @property
+    def tensors(self) -> list[NamedTensor]:
+        """All of them, one by one."""
+        found: list[NamedTensor] = []
+        for part in self.all:
+            if isinstance(part, NamedRun):
+                found.extend(part.named)
+            else:
+                found.append(part)
+        return found
 
 
 def contents_of(root: Any) -> Contents:
     """Every tensor below `root`, and the part that is the model."""
     tensors = tuple(_named(root, ""))
     part, model = _model_part(root, tensors)
-    return Contents(tensors=tensors, model=model, part=part)
+    return Contents(all=tensors, model=model, part=part)
 
 
-def _named(root: Any, name: str) -> list[NamedTensor]:
+def _named(root: Any, name: str) -> list[NamedTensor | NamedRun]:
     """Walk depth first, each container once: shared ones are listed where they stand first."""
-    found: list[NamedTensor] = []
+    found: list[NamedTensor | NamedRun] = []
     seen: set[int] = set()
     todo: list[tuple[str, Any, int]] = [(name, root, 0)]
     while todo:
@@ -86,6 +122,9 @@ def _named(root: Any, name: str) -> list[NamedTensor]:
         kind = type(value)
         if kind is Tensor:
             found.append(NamedTensor(name=path, tensor=value))
+            continue
+        if kind is TensorRun:
+            found.append(NamedRun(name=path, run=value))
             continue
         if kind not in _CONTAINERS or depth > _DEEPEST or len(path) > _LONGEST_NAME or id(value) in seen:
             continue
@@ -105,6 +144,8 @@ def _inner(value: Any, path: str) -> list[tuple[str, Any]]:
     if type(value) is not Mapping:
         return [(f"{path}[{index}]", inner) for index, inner in enumerate(value) if type(inner) in _WALKED]
     dot = f"{path}." if path else ""
+    if value.runs and _keys_differ(value):
+        return _inner_parts(value, dot)
     last: dict[str, Any] = {}
     others: list[tuple[str, Any]] = []
     for key, inner in value.items():
@@ -115,14 +156,31 @@ def _inner(value: Any, path: str) -> list[tuple[str, Any]]:
     return [(dot + key, inner) for key, inner in last.items() if type(inner) in _WALKED] + others
 
 
+def _keys_differ(value: Mapping) -> bool:
+    """Whether all keys are text, and no two the same."""
+    keys = [key for part in value.parts for key in (part[::2] if type(part) is list else part.names)]
+    return all(type(key) is str for key in keys) and len(set(keys)) == len(keys)
+
+
+def _inner_parts(value: Mapping, dot: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for part in value.parts:
+        if type(part) is list:
+            pairs = zip(part[::2], part[1::2], strict=True)
+            found += [(dot + key, inner) for key, inner in pairs if type(inner) in _WALKED]
+        else:
+            found.append((dot, part))
+    return found
+
+
 def _shown(key: Any) -> str:
     if type(key) in {int, float, bool, bytes} or key is None:
         return repr(key)
     return "…" if type(key) is Blob else type(key).__name__.lower()
 
 
-def _model_part(root: Any, tensors: tuple[NamedTensor, ...]) -> tuple[str, tuple[NamedTensor, ...]]:
-    if type(root) is not Mapping or any(type(value) is Tensor for _, value in root.items()):
+def _model_part(root: Any, tensors: Tensors) -> tuple[str, Tensors]:
+    if type(root) is not Mapping or root.runs or any(type(value) is Tensor for _, value in root.items()):
         return "", tensors
     keys = {key for key, _ in root.items() if type(key) is str}
     for key in MODEL_KEYS:
@@ -135,28 +193,46 @@ def _model_part(root: Any, tensors: tuple[NamedTensor, ...]) -> tuple[str, tuple
     return "", tuple(one for one in tensors if not one.name.lower().startswith(_OTHER_KEYS))
 
 
-def types_of(tensors: tuple[NamedTensor, ...]) -> dict[str, int]:
+def count_of(tensors: Tensors) -> int:
+    """How many tensors these are."""
+    return sum(len(one.run.names) if type(one) is NamedRun else 1 for one in tensors)
+
+
+def _tallied(tensors: Tensors) -> Iterator[tuple[str, int, int]]:
+    """Element type, elements and how often, for what is alike in a run or for each tensor."""
+    for one in tensors:
+        if type(one) is NamedTensor:
+            yield one.tensor.dtype, one.tensor.elements, 1
+        elif type(one) is NamedRun:
+            yield from ((form.tensor.dtype, form.elements, times) for form, times in one.run.counts.items())
+
+
+def types_of(tensors: Tensors) -> dict[str, int]:
     """How many tensors there are of each element type."""
     counts: dict[str, int] = {}
-    for one in tensors:
-        dtype = one.tensor.dtype
-        counts[dtype] = counts.get(dtype, 0) + 1
+    for dtype, _, times in _tallied(tensors):
+        counts[dtype] = counts.get(dtype, 0) + times
     return counts
 
 
-def dominant_type(tensors: tuple[NamedTensor, ...]) -> str | None:
-    """The element type that most of the elements have, or None where there are none."""
+def elements_of(tensors: Tensors) -> dict[str, int]:
+    """How many elements there are of each type, all tensors together."""
     elements: dict[str, int] = {}
-    for one in tensors:
-        dtype = one.tensor.dtype
-        elements[dtype] = elements.get(dtype, 0) + one.tensor.elements
-    return max(elements, key=elements.__getitem__, default=None)
+    for dtype, count, times in _tallied(tensors):
+        elements[dtype] = elements.get(dtype, 0) + count * times
+    return elements
 
 
-def stored_bytes(tensors: tuple[NamedTensor, ...]) -> int:
+def stored_bytes(tensors: Tensors) -> int:
     """Bytes of the storages below these tensors, a shared one counted once."""
     storages: dict[str, int] = {}
-    todo = [one.tensor for one in tensors]
+    todo: list[Tensor] = []
+    for one in tensors:
+        if type(one) is NamedTensor:
+            todo.append(one.tensor)
+        elif type(one) is NamedRun:
+            stored = [form.stored for form in one.run.forms]
+            storages.update(zip(one.run.keys, stored, strict=True))
     while todo:
         tensor = todo.pop()
         todo.extend(tensor.parts)

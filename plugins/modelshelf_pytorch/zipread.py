@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-
-from modelshelf.errors import FormatError, TruncatedFileError
+from modelshelf.errors import TruncatedFileError
 from modelshelf_pytorch.verdict import Issue, dangerous
+from modelshelf_pytorch.zipdirectory import MAX32, Directory, Member, broken, parse
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -22,72 +20,11 @@ if TYPE_CHECKING:
 _END = struct.Struct("<4s4H2LH")  # 4.3.16
 _LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
 _END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
-_CENTRAL = struct.Struct("<4s4B4HL2L5H2L")  # 4.3.12
 LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
 _LONGEST_COMMENT = 0xFFFF
 _LARGEST_DIRECTORY = 64 * 1024 * 1024  # bytes; 100,000 members take about 10 MB
-MAX32, _MAX16 = 0xFFFFFFFF, 0xFFFF
+_MAX16 = 0xFFFF
 STORED, DEFLATED = 0, 8
-ENCRYPTION = 0x1 | 0x40 | 0x2000  # encrypted, strong encryption, masked headers
-UTF8 = 0x800
-
-
-@define(eq=False)
-class Member:
-    """One entry of the central directory (not frozen: a scan makes hundreds, freezing doubles their cost).
-
-    Attributes:
-        name: Its path in the archive.
-        raw_name: The same as it is written.
-        flags: General purpose bit flags.
-        method: 0 stored, 8 deflated.
-        crc: CRC-32 of its content, or 0 where the writer left it out.
-        packed: Bytes in the archive.
-        size: Bytes of its content.
-        header: Offset of its local header.
-        attributes: External attributes: Unix file mode above, DOS attributes below.
-    """
-
-    name: str
-    raw_name: bytes
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    header: int
-    attributes: int
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether a flag says that it is encrypted."""
-        return bool(self.flags & ENCRYPTION)
-
-
-@frozen(kw_only=True)
-class Directory:
-    """An archive's central directory.
-
-    Attributes:
-        members: Its entries, in order.
-        start: Offset where it begins.
-        issues: What was noticed on the way.
-        by_name: The last entry of each name.
-    """
-
-    members: tuple[Member, ...]
-    start: int
-    issues: tuple[Issue, ...] = ()
-    by_name: dict[str, Member] = field(init=False)
-
-    @by_name.default
-    def _by_name(self) -> dict[str, Member]:
-        return {member.name: member for member in self.members}
-
-
-def broken(reader: FileReader, message: str, offset: int, code: str = "zip-malformed") -> FormatError:
-    """The error of an archive whose records cannot be followed."""
-    return FormatError(f"{reader.name}: {message}", code=code, file=reader.name, offset=offset)
 
 
 def _find_end(reader: FileReader) -> tuple[int, bytes]:
@@ -143,8 +80,9 @@ def read_directory(reader: FileReader) -> Directory:
         raise broken(
             reader, "bytes lie between the central directory and its end record, or before the archive", place
         )
-    members = tuple(_entries(reader, reader.read(start, size), start, count))
-    return Directory(members=members, start=start, issues=tuple(issues))
+    directory = parse(reader, reader.read(start, size), start, count)
+    directory.issues = tuple(issues)
+    return directory
 
 
 def _read_end64(reader: FileReader, place: int) -> tuple[int, int, int, int]:
@@ -168,55 +106,15 @@ def _read_end64(reader: FileReader, place: int) -> tuple[int, int, int, int]:
     return count, size, start, offset
 
 
-def _entries(reader: FileReader, data: bytes, start: int, count: int) -> Iterator[Member]:
-    if count * _CENTRAL.size > len(data):
-        raise broken(reader, f"{count} entries do not fit a central directory of {len(data)} bytes", start)
-    index = 0
-    unpack = _CENTRAL.unpack_from
-    for _ in range(count):
-        if index + _CENTRAL.size > len(data):
-            raise broken(reader, "the central directory ends inside an entry", start + index)
-        (mark, _, _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length,
-         disk, _, attributes, header) = unpack(data, index)  # fmt: skip
-        if mark != b"PK\x01\x02" or disk != 0:
-            raise broken(reader, "the central directory holds something that is no entry", start + index)
-        name_end = index + _CENTRAL.size + name_length
-        after = name_end + extra_length + comment_length
-        if after > len(data):
-            raise broken(reader, "the central directory ends inside an entry", start + index)
-        raw = data[index + _CENTRAL.size : name_end]
-        if MAX32 in (packed, size, header):
-            size, packed, header = _wide(
-                reader, data[name_end : name_end + extra_length], size, packed, header
-            )
-        name = raw.decode("utf-8" if flags & UTF8 or raw.isascii() else "cp437", "replace")
-        yield Member(name, raw, flags, method, crc, packed, size, header, attributes)
-        index = after
-    if index != len(data):
-        raise broken(reader, "the central directory is longer than its entries", start + index)
+def local_heads(reader: FileReader, directory: Directory) -> list[bytes]:
+    """The members' local headers with their names, as far as the file goes.
 
-
-def _wide(reader: FileReader, extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, int]:
-    """Sizes and offset from the ZIP64 extra field (4.5.3), in its order, for those that are all ones."""
-    index = 0
-    while index + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, index)
-        body = extra[index + 4 : index + 4 + length]
-        index += 4 + length
-        if kind != 1:
-            continue
-        values = []
-        for value in (size, packed, header):
-            if value != MAX32:
-                values.append(value)
-                continue
-            if len(body) < 8:  # noqa: PLR2004  # bytes of a u64
-                break
-            values.append(int.from_bytes(body[:8], "little"))
-            body = body[8:]
-        if len(values) == 3:  # noqa: PLR2004
-            return values[0], values[1], values[2]
-    raise broken(reader, "an entry calls for ZIP64 sizes that are not there", 0)
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    read = reader.read_up_to
+    spans = zip(directory.headers, map(len, directory.raw_names), strict=True)
+    return [read(header, 30 + length) for header, length in spans]
 
 
 def data_offset(reader: FileReader, member: Member) -> int:
@@ -226,11 +124,13 @@ def data_offset(reader: FileReader, member: Member) -> int:
         FormatError: There is no local header where the directory says.
         TruncatedFileError: The file ends before it.
     """
-    head = reader.read(member.header, LOCAL.size)
-    if head[:4] != b"PK\x03\x04":
-        raise broken(reader, f"no local header for the member {member.name!r}", member.header)
-    name_length, extra_length = struct.unpack_from("<2H", head, 26)
-    return member.header + LOCAL.size + int(name_length) + int(extra_length)
+    if member.start is None:
+        head = reader.read(member.header, LOCAL.size)
+        if head[:4] != b"PK\x03\x04":
+            raise broken(reader, f"no local header for the member {member.name!r}", member.header)
+        name_length, extra_length = struct.unpack_from("<2H", head, 26)
+        member.start = member.header + LOCAL.size + int(name_length) + int(extra_length)
+    return member.start
 
 
 def content(reader: FileReader, member: Member, most: int) -> bytes:

@@ -12,10 +12,11 @@ from modelshelf.model import Severity
 from modelshelf_safetensors.dtypes import BITS
 from modelshelf_safetensors.findings import BoundedFindings, shown
 from modelshelf_safetensors.layout import LENGTH_BYTES, MOST_U64, Header, Layout, lay_out
-from modelshelf_safetensors.strict_json import MOST_NESTED, Members, depth_of, parse
+from modelshelf_safetensors.strict_json import MOST_NESTED, Members, depth_of, members_of, value_at
 
 _METADATA = "__metadata__"
 _FIELDS = ("dtype", "shape", "data_offsets")
+_INTEGERS = frozenset({int})
 
 
 def parse_json(text: str, length: int, file: str) -> Header:
@@ -26,38 +27,33 @@ def parse_json(text: str, length: int, file: str) -> Header:
             severity error: all else that such a header says still stands.
     """
     table = _Table(file=file, length=length, findings=BoundedFindings(file))
-    for name, value in _top_level(text, table):
-        if name == _METADATA:
-            table.add_metadata(value)
-        else:
-            table.add_tensor(name, value)
-    return table.finished()
-
-
-def _top_level(text: str, table: _Table) -> Members:
     try:
-        value = parse(text)
+        for name, quick, begin, end in members_of(text):
+            if name == _METADATA:
+                table.add_metadata(value_at(text, begin))
+            # A minus is hidden from a quick look: -0 is no integer of the format's, and 0 of Python's.
+            elif text.find("-", begin, end) >= 0 or not table.add_plain(name, quick):
+                table.add_tensor(name, value_at(text, begin))
     except json.JSONDecodeError as error:
         at = LENGTH_BYTES + len(text[: error.pos].encode())
         table.refuse(f"is not JSON at byte {at}: {error.msg}", offset=at)
     except ValueError as error:
         table.refuse(f"is not JSON as the format has it: {error}")
-    if not isinstance(value, Members):
-        table.refuse("is no JSON object")
     if not text.startswith("{"):
         table.findings.warn(
             "leading-whitespace", "the header begins with white space where the format wants '{'"
         )
-    return value
+    return table.finished()
 
 
 @define(kw_only=True)
 class _Table:
-    """A header on its way: columns by name of the tensor, the last of equal names stands."""
+    """A header on its way: columns, and the row of each name; the last of equal names stands."""
 
     file: str
     length: int
-    rows: dict[str, tuple[Layout, int, int]] = field(factory=dict)
+    rows: dict[str, int] = field(factory=dict)
+    columns: tuple[list[Layout], list[int], list[int]] = field(factory=lambda: ([], [], []))
     metadata: dict[str, str] | None = None
     seen_metadata: bool = False
     layouts: dict[tuple[str, tuple[int, ...]], Layout] = field(factory=dict)
@@ -104,11 +100,39 @@ class _Table:
                 f"its shape asks for {layout.size} bytes and its offsets for {end - begin}",
                 "tensor-size-mismatch",
             )
-        if name in self.rows:
+        self.place(name, layout, begin, end)
+
+    def add_plain(self, name: str, told: Any) -> bool:
+        """Take in a tensor that is spelled as writers spell it; False where it wants a closer look."""
+        if not isinstance(told, tuple | list) or len(told) != len(_FIELDS):
+            return False
+        fields = dict(told) if type(told) is tuple else dict(zip(_FIELDS, told, strict=True))
+        dtype, shape, offsets = map(fields.get, _FIELDS)
+        if type(dtype) is not str or type(shape) is not list or type(offsets) is not list:
+            return False
+        if len(offsets) != len(("begin", "end")) or not _INTEGERS.issuperset(map(type, shape + offsets)):
+            return False
+        begin, end = offsets
+        layout = self.layouts.get((dtype, tuple(shape)))
+        if layout is None or layout.size not in {None, end - begin} or not begin <= end <= MOST_U64:
+            return False
+        if type(told) is list:
+            self.note_form(name)
+        self.place(name, layout, begin, end)
+        return True
+
+    def place(self, name: str, layout: Layout, begin: int, end: int) -> None:
+        row = self.rows.setdefault(name, len(self.rows))
+        layouts, begins, ends = self.columns
+        if row < len(layouts):
             self.findings.warn(
                 "duplicate-tensor", f"tensor {shown(name)} stands twice in the header; the last stands"
             )
-        self.rows[name] = (layout, begin, end)
+            layouts[row], begins[row], ends[row] = layout, begin, end
+            return
+        layouts.append(layout)
+        begins.append(begin)
+        ends.append(end)
 
     def fields(self, name: str, value: Any) -> tuple[str, tuple[int, ...], int, int]:
         told = self.members(name, value)
@@ -182,21 +206,28 @@ class _Table:
 
     def finished(self) -> Header:
         self.check_cover()
-        rows = self.rows.values()
+        layouts, begins, ends = self.columns
         return Header(
             length=self.length,
             names=list(self.rows),
-            layouts=[layout for layout, _, _ in rows],
-            begins=[begin for _, begin, _ in rows],
-            ends=[end for _, _, end in rows],
+            layouts=layouts,
+            begins=begins,
+            ends=ends,
             metadata=self.metadata or {},
             findings=self.findings.all(),
         )
 
     def check_cover(self) -> None:
         """Find gaps and overlaps: tensors must cover the data from its first byte on without either."""
+        _, begins, ends = self.columns
+        if begins == [0, *ends[:-1]]:
+            return
+        names = list(self.rows)
         due = 0
-        for name, (_, begin, end) in sorted(self.rows.items(), key=lambda row: row[1][1:]):
+        order = sorted(range(len(names)), key=ends.__getitem__)
+        order.sort(key=begins.__getitem__)
+        for row in order:
+            begin = begins[row]
             if begin != due:
                 code, what = (
                     ("tensor-overlap", "overlaps the one before")
@@ -206,10 +237,11 @@ class _Table:
                 self.findings.add(
                     code,
                     Severity.ERROR,
-                    f"tensor {shown(name)} {what}: it begins at byte {begin} of the data where {due} is due",
+                    f"tensor {shown(names[row])} {what}: it begins at byte {begin} of the data where {due} is"
+                    " due",
                     offset=LENGTH_BYTES + self.length + begin,
                 )
-            due = end
+            due = ends[row]
 
 
 def _is_array(value: Any) -> bool:

@@ -35,13 +35,6 @@ def read_header(file: FileReader) -> Header:
         FormatError: It breaks the format's rules.
         TruncatedFileError: The file ends within it.
     """
-    if file.read_up_to(0, len(LFS_POINTER)) == LFS_POINTER:
-        raise FormatError(
-            f"{file.name}: is a git-LFS pointer, not the file it stands for; run `git lfs pull`",
-            code="git-lfs-pointer",
-            file=file.name,
-            offset=0,
-        )
     if file.size < LENGTH_BYTES:
         raise TruncatedFileError(
             f"{file.name}: has {file.size} bytes where {LENGTH_BYTES} are the least; fetch it again",
@@ -50,6 +43,13 @@ def read_header(file: FileReader) -> Header:
         )
     (length,) = struct.unpack("<Q", file.read(0, LENGTH_BYTES))
     if length > MOST_HEADER_BYTES:
+        if file.read_up_to(0, len(LFS_POINTER)) == LFS_POINTER:
+            raise FormatError(
+                f"{file.name}: is a git-LFS pointer, not the file it stands for; run `git lfs pull`",
+                code="git-lfs-pointer",
+                file=file.name,
+                offset=0,
+            )
         raise FormatError(
             f"{file.name}: the header's length reads {length}, more than the {MOST_HEADER_BYTES} bytes"
             " that are allowed; the file is damaged or of another format",

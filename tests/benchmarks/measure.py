@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
+
+_KILOBYTE = 1024  # what ru_maxrss counts in, on Linux
 
 
 @frozen(kw_only=True)
@@ -124,6 +128,17 @@ def side_by_side(
     return statistics.median(taken[0]), statistics.median(taken[1])
 
 
+# A process starts with the resident set of the one that forked it as its peak, so a small one stands between.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(child.pid, 0)
+seconds = time.perf_counter() - started
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
 def run_process(
     line: Sequence[str | os.PathLike[str]], *, environment: dict[str, str] | None = None
 ) -> Spent:
@@ -132,26 +147,19 @@ def run_process(
     Raises:
         RuntimeError: It failed; the message ends in what it said.
     """
-    started = time.perf_counter()
-    with subprocess.Popen(
-        [os.fspath(part) for part in line],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, *map(os.fspath, line)],
+        capture_output=True,
         env=None if environment is None else {**os.environ, **environment},
-    ) as process:
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        told = said.decode(errors="backslashreplace")[-2000:]
-        raise RuntimeError(f"{line[0]} ended with {process.returncode}: {told}")
-    return Spent(
-        seconds=time.perf_counter() - started,
-        processor_seconds=used.ru_utime + used.ru_stime,
-        peak_megabytes=used.ru_maxrss * 1024 / 1e6,
+        check=False,
     )
+    said = done.stderr.decode(errors="backslashreplace")[-2000:]
+    if done.returncode:
+        raise RuntimeError(f"{line[0]} could not be started: {said}")
+    code, seconds, processor_seconds, peak = json.loads(done.stdout)
+    if code:
+        raise RuntimeError(f"{line[0]} ended with {code}: {said}")
+    return Spent(seconds=seconds, processor_seconds=processor_seconds, peak_megabytes=peak * _KILOBYTE / 1e6)
 
 
 def processes_side_by_side(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelshelf.cli.screen import Screen
+import click
+
+from modelshelf.cli.screen import Screen, complain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelshelf.config import Settings
+    from modelshelf.lookup import ModelLookup
     from modelshelf.model import ModelConfig
     from modelshelf.registry import ModelRegistry
+
+T = TypeVar("T")
 
 
 class App:
@@ -56,16 +60,18 @@ class App:
         Raises:
             ModelshelfError: It cannot be opened.
         """
-        from modelshelf.errors import StoreUnavailableError
-
-        try:
-            registry = self._open(plugins, readonly=readonly)
-        except StoreUnavailableError:
-            if not readonly:
-                raise
-            registry = self._open(plugins, readonly=False)
-        with registry:
+        with _opened(partial(self._open, plugins), readonly=readonly) as registry, _damage_told(registry):
             yield registry
+
+    @contextmanager
+    def lookup(self) -> Iterator[ModelLookup]:
+        """The records, open to look at; quicker to open than the registry, which can also change them.
+
+        Raises:
+            ModelshelfError: They cannot be opened.
+        """
+        with _opened(self._open_to_look, readonly=True) as lookup, _damage_told(lookup):
+            yield lookup
 
     def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
         from modelshelf.config import MODELS_FOLDER
@@ -81,6 +87,13 @@ class App:
             readonly=readonly,
         )
 
+    def _open_to_look(self, *, readonly: bool) -> ModelLookup:
+        from modelshelf.lookup import ModelLookup
+        from modelshelf.opening import open_store
+
+        settings = self.settings
+        return ModelLookup(open_store(settings.store, blocked=settings.disable_plugins, readonly=readonly))
+
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write machine output to standard output."""
         sys.stdout.flush()
@@ -91,9 +104,36 @@ class App:
 
     def write_json(self, value: Any) -> None:
         """Write a value as JSON, everything beyond ASCII escaped."""
+        import json
+
         self.write([json.dumps(value, indent=2).encode() + b"\n"])
 
     def as_json(self, registry: ModelRegistry, models: Iterable[ModelConfig]) -> list[dict[str, Any]]:
         """The records as ``ls --format json`` writes them, to be put into a larger document."""
+        import json
+
         records: list[dict[str, Any]] = json.loads(b"".join(registry.serializer("json").dump(models)))
         return records
+
+
+@contextmanager
+def _damage_told(lookup: ModelLookup) -> Iterator[None]:
+    """Name each record that a listing had to leave out, and end the command with exit code 1 then."""
+    told: dict[str, None] = {}
+    lookup.on_damage = lambda error: told.setdefault(str(error))
+    yield
+    for message in told:
+        complain(f"error: {message}")
+    if told:
+        raise click.exceptions.Exit(1)
+
+
+def _opened(opening: Callable[..., T], *, readonly: bool) -> T:
+    from modelshelf.errors import StoreUnavailableError
+
+    try:
+        return opening(readonly=readonly)
+    except StoreUnavailableError:
+        if not readonly:
+            raise
+        return opening(readonly=False)

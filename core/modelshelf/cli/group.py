@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +26,10 @@ SUMMARIES = {
     "default": "Show or set the default model.",
     "set": "Change settings of a model; they outlive every scan.",
     "rm": "Remove a model's record; its files stay.",
-    "export": "Write all records.",
+    "pin": "Have a model stand for one of its versions.",
+    "export": "Write all records, or what was set by hand.",
+    "import": "Take over what was set by hand elsewhere.",
+    "doctor": "Check the store and the plugins; repair a damaged store.",
     "du": "Show where the space goes: by store, family and quantization.",
     "dupes": "Show models that take up space more than once.",
     "sources": "List, add and remove places where models lie.",
@@ -45,7 +49,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now, or None."""
         if cmd_name in SUMMARIES:
-            command: click.Command = import_module(f"modelshelf.cli.{cmd_name}").command
+            module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+            command: click.Command = import_module(f"modelshelf.cli.{module}").command
             return command
         extension = _extensions(ctx).get(cmd_name)
         return extension.command() if extension else None
@@ -64,16 +69,21 @@ def _extensions(ctx: click.Context) -> dict[str, Extension]:
     """The commands that other distributions add; nothing is loaded where there is no other distribution."""
     found = ctx.meta.get(f"{__name__}.extensions")
     if found is None:
-        from modelshelf.plugin.entries import entry_points_of  # its import is a third of a quick run
-
-        distributions = {one.dist.name for one in entry_points_of(PROGRAM) if one.dist is not None}
         found = {}
-        if distributions - {PROGRAM}:
+        if _others_have_plugins():
             from modelshelf.cli.extensions import load_extensions
 
             found = {name: one for name, one in load_extensions(_app(ctx)).items() if name not in SUMMARIES}
         ctx.meta[f"{__name__}.extensions"] = found
     return found
+
+
+def _others_have_plugins() -> bool:
+    from modelshelf.plugin.entries import entry_points_of, others_offer
+
+    if not others_offer(PROGRAM, PROGRAM):
+        return False
+    return any(one.dist is not None and one.dist.name != PROGRAM for one in entry_points_of(PROGRAM))
 
 
 def _app(ctx: click.Context) -> App:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modelshelf.cli.app import App
-    from modelshelf.registry import ModelRegistry
+    from modelshelf.lookup import ModelLookup
+    from modelshelf.model import Query
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,21 +80,22 @@ def command(app: App, /, *, output: str, as_json: bool, model_format: str | None
     for key in ("min_parameters", "max_parameters"):
         conditions[key] = _parameters(key, conditions[key])
     query = Query(format=model_format, **conditions)
-    with app.registry(readonly=True) as registry:
-        if as_json or output != "table":
+    if as_json or output != "table":
+        with app.registry(readonly=True) as registry:
             serializer = registry.serializer("json" if as_json else output)
             app.write(serializer.dump(registry.find(query)))
-        else:
-            _show(app, registry, query)
+    else:
+        with app.lookup() as lookup:
+            _show(app, lookup, query)
 
 
-def _show(app: App, registry: ModelRegistry, query: Any) -> None:
+def _show(app: App, lookup: ModelLookup, query: Query) -> None:
     from modelshelf.cli.models import show_table
 
-    models = registry.find_summaries(query)
+    models = lookup.find_summaries(query)
     if models:
-        show_table(app.screen, models, registry)
-    elif len(registry):
+        show_table(app.screen, models, lookup)
+    elif len(lookup):
         complain("no model meets these conditions")
     else:
         complain("no model is recorded yet; `modelshelf scan PATH` finds some")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from modelshelf.cli.screen import Screen
+    from modelshelf.lookup import ModelLookup
     from modelshelf.model import Finding, ModelConfig
-    from modelshelf.registry import ModelRegistry
     from modelshelf.sealed import Summary
 
 _HEALTH_STYLES = {
@@ -38,12 +38,9 @@ _COLUMNS = (
 _DEFAULT = "*"
 
 
-def show_table(screen: Screen, models: Iterable[Summary], registry: ModelRegistry) -> None:
+def show_table(screen: Screen, models: Iterable[Summary], lookup: ModelLookup) -> None:
     """Write one row per model; a star marks the default."""
-    from modelshelf.records import RecordReader
-
-    # The id alone: decoding the default's whole record would cost more than the table.
-    default_id = registry.store.view(lambda state: RecordReader(state).default())
+    default_id = lookup.default_id()
     screen.table(_COLUMNS, [_row(model, default_id) for model in models])
 
 

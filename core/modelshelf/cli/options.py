@@ -30,8 +30,8 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
 
     app: App = ctx.find_object(App) or App()
     try:
-        with app.registry(readonly=True) as registry:
-            return [one for one in registry.list_models() if one.startswith(incomplete) and one.isprintable()]
+        with app.lookup() as lookup:
+            return [one for one in lookup.list_models() if one.startswith(incomplete) and one.isprintable()]
     except ModelshelfError:
         return []
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from modelshelf.cli.options import json_option
+from modelshelf.cli.scaffold import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +21,41 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-@click.pass_obj
-def command(app: App, *, as_json: bool) -> int:
+@click.pass_context
+def command(context: click.Context, /, *, as_json: bool) -> int:
     """List the plugins: what each offers, whether it was loaded, and what failed.
 
     What failed over single models in scans is told as the store remembers it; `modelshelf scan --force`
     asks again. Exit code 1: a plugin failed.
     """
+    return _list(context.obj, as_json=as_json) if context.invoked_subcommand is None else 0
+
+
+@command.command("new")
+@click.argument("name", metavar="NAME")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the plugin offers.")
+@click.option(
+    "--into",
+    metavar="DIR",
+    default=".",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder to write the new one into; the working directory by default.",
+)
+@click.pass_obj
+def new(app: App, /, *, name: str, kind: str, into: Path) -> None:
+    """Write a small distribution that offers a format, source, store or serializer.
+
+    It installs and passes its tests, which run the conformance kit, as it is.
+    """
+    from modelshelf.cli.scaffold import write_plugin
+
+    for path in write_plugin(name, kind, into):
+        app.screen.line(str(path))
+
+
+def _list(app: App, *, as_json: bool) -> int:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.plugin.report import PluginState, failed
 
@@ -69,6 +97,7 @@ def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
     columns = (
         Column("PLUGIN"),
         Column("VERSION"),
+        Column("DISTRIBUTION"),
         Column("STATE"),
         Column("LOADED IN", right=True),
         Column("HOOKS", wraps=True),
@@ -77,8 +106,9 @@ def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
         columns,
         [
             (
-                report.plugin,
+                report.name,
                 report.version or UNKNOWN,
+                report.distribution or UNKNOWN,
                 Cell(str(report.state), _STATE_STYLES[report.state.value]),
                 f"{report.load_seconds * 1000:.0f} ms",
                 ", ".join(hook.removeprefix("modelshelf_") for hook in report.hooks) or UNKNOWN,

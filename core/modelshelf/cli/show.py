@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
+    from modelshelf.lookup import ModelLookup
     from modelshelf.model import Location, ModelConfig, ModelVersion
-    from modelshelf.registry import ModelRegistry
 
 
 @click.command()
@@ -27,18 +27,19 @@ def command(app: App, *, model_id: str, version: str | None, as_json: bool) -> N
 
     Without a VERSION the current one is shown. Exit code 1: there is no such model.
     """
-    with app.registry(readonly=True) as registry:
-        model = recorded(registry, model_id, version)
-        versions = registry.get_versions(model.id)
-        if as_json:
+    if as_json:
+        with app.registry(readonly=True) as registry:
+            model = recorded(registry, model_id, version)
             [record] = app.as_json(registry, [model])
-            app.write_json({**record, "versions": [str(one) for one in versions]})
-        else:
-            default = registry.default()
-            _show(app.screen, model, versions, is_default=default is not None and default.id == model.id)
+            app.write_json({**record, "versions": [str(one) for one in registry.get_versions(model.id)]})
+    else:
+        with app.lookup() as lookup:
+            model = recorded(lookup, model_id, version)
+            versions = lookup.get_versions(model.id)
+            _show(app.screen, model, versions, is_default=lookup.default_id() == model.id)
 
 
-def recorded(registry: ModelRegistry, model_id: str, version: str | None = None) -> ModelConfig:
+def recorded(lookup: ModelLookup, model_id: str, version: str | None = None) -> ModelConfig:
     """The record of that id, or of that id and version.
 
     Raises:
@@ -47,7 +48,7 @@ def recorded(registry: ModelRegistry, model_id: str, version: str | None = None)
     """
     from modelshelf.errors import UnknownModelError
 
-    model = registry.get(model_id) if version is None else registry.get_by_version(model_id, version)
+    model = lookup.get(model_id) if version is None else lookup.get_by_version(model_id, version)
     if model is None:
         raise UnknownModelError(model_id, version)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +21,7 @@ from modelshelf.model import (
     ModelMetadata,
     Origin,
     Problem,
+    Provenance,
     Role,
     merge_metadata,
 )
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from modelshelf.source import Source, SourceType
 
 _HEAD = 512
+_SIGNATURE = Provenance(Origin.HEADER, "signature")
+_FILE_SYSTEM = Provenance(Origin.FILENAME, "file system")
 _FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
 
 
@@ -77,6 +81,7 @@ class Examiner:
         formats: What the format plugins want to see.
         sources: The sources, each of which opens its own artifacts' files.
         blocked: Names of the plugins that are not to be loaded, here or in a worker process.
+        rules: Digest of all that decides which files matter: names, formats, and the plugins that vote.
     """
 
     def __init__(self, plugins: PluginSet, sources: Iterable[Source] | None = None) -> None:
@@ -85,6 +90,12 @@ class Examiner:
         self.formats = FormatTable.of(plugins.collect("modelshelf_formats"))
         self.sources = tuple(make_sources(plugins) if sources is None else sources)
         self._openers = {one.name: one.open for one in reversed(self.sources)}
+        voters = [(one.plugin, one.version) for one in plugins.reports if one.hooks]
+        self.rules = hashlib.blake2b(repr((self.formats.rules, voters)).encode(), digest_size=16).digest()
+
+    def bound(self, fingerprint: bytes) -> bytes:
+        """A fingerprint of what was rejected, which says nothing to other plugins."""
+        return hashlib.blake2b(fingerprint + self.rules, digest_size=16).digest()
 
     def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
         """Look into an artifact; never raises for what a file or a plugin does."""
@@ -93,8 +104,9 @@ class Examiner:
         budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
         with ArtifactReader(artifact, opener, budget) as reader:
             examination = self._look(artifact, reader, depth)
-            examination = attrs.evolve(examination, bytes_read=reader.bytes_read)
-        return attrs.evolve(examination, failures=self._plugins.failures[failed_before:])
+        return attrs.evolve(
+            examination, bytes_read=reader.bytes_read, failures=self._plugins.failures[failed_before:]
+        )
 
     def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Examination:
         name = artifact.weights[0].name
@@ -208,15 +220,23 @@ def make_sources(plugins: PluginSet, tables: Iterable[Mapping[str, Any]] = ()) -
 
 
 def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:
-    facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
-    yield ModelMetadata.told(Origin.HEADER, "signature", format=told_format)
-    yield ModelMetadata.told(Origin.SOURCE, artifact.source, **{"source": artifact.source, **facts})
     newest = max(one.mtime_ns for one in artifact.weights) // 10**9
-    yield ModelMetadata.told(
-        Origin.FILENAME, "file system", size_bytes=artifact.size_bytes, created_at=max(newest, 0)
+    if artifact.facts:
+        facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
+        yield ModelMetadata.told(Origin.SOURCE, artifact.source, **facts)
+    yield ModelMetadata(
+        format=told_format,
+        source=artifact.source,
+        size_bytes=artifact.size_bytes,
+        created_at=max(newest, 0),
+        details={name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES},
+        provenance={
+            "format": _SIGNATURE,
+            "source": Provenance(Origin.SOURCE, artifact.source),
+            "size_bytes": _FILE_SYSTEM,
+            "created_at": _FILE_SYSTEM,
+        },
     )
-    other = {name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES}
-    yield ModelMetadata(details=other)
 
 
 def _problem(artifact: Artifact, code: str, message: str) -> Problem:
@@ -246,7 +266,7 @@ def restat(artifact: Artifact, roles: frozenset[Role] = frozenset(Role)) -> Arti
             continue
         try:
             told = described(one.name, os.stat(artifact.path_of(one.name)))
-        except OSError:
+        except (OSError, ValueError):
             told = None
         if told is not None:
             files.append(attrs.evolve(told, role=one.role))

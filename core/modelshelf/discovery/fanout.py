@@ -8,25 +8,41 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from modelshelf.discovery.examine import Examination, Examiner
-from modelshelf.discovery.workers import WorkerPool
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
 from modelshelf.plugin.limit import HOOK_SECONDS
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from concurrent.futures import Executor, Future
 
 BATCH = 32
-"""Artifacts in one call and one commit."""
+"""The most artifacts in one call and one commit."""
 
-_WORTH_A_POOL = 4 * BATCH  # changed artifacts; fewer are read before a second interpreter has started
+_HEAVY_BATCH = 64 << 20  # bytes of weights, of each file no more than a large header's
+_LARGE_HEADER = 8 << 20
+
+_WORTH_A_POOL = 128  # changed artifacts; fewer are read before a second interpreter has started
 
 _CALLS_IN_A_LIMIT = 4
 """Hooks that may run to their own time limit before the whole worker is taken for stuck and ended."""
 
 Examined = list[tuple[Artifact, Examination]]
+
+
+def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
+    """Artifacts for one call and one commit each: many small ones, or a few whose headers may be large."""
+    batch: list[Artifact] = []
+    weight = 0
+    for artifact in artifacts:
+        batch.append(artifact)
+        weight += sum(min(one.size, _LARGE_HEADER) for one in artifact.files)
+        if len(batch) >= BATCH or weight >= _HEAVY_BATCH:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
 
 
 def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: Depth) -> Iterator[Examined]:
@@ -136,6 +152,8 @@ def fan_out(
     else:
         yield from examined_here(examiner, iter(first), depth)
         return
+    from modelshelf.discovery.workers import WorkerPool
+
     pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:

@@ -153,7 +153,7 @@ def _numbered_name(like: str, number: int) -> str:
 
 
 def _with_ids(folder: Folder, artifacts: list[Artifact], formats: FormatTable) -> list[Artifact]:
-    base = folder.model_id or os.path.basename(os.path.normpath(folder.path)) or "models"
+    base = folder.model_id or os.path.basename(os.path.normpath(folder.path)).strip() or "models"
     # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
     claimed = [one for one in artifacts if formats.claims(_first_weight(one))]
     named = []

@@ -174,9 +174,9 @@ def suffix_of(name: str) -> str:
 def unfinished_reason(name: str) -> str | None:
     """Why a name is an unfinished download's, or None."""
     lowered = name.lower()
-    for suffix in _UNFINISHED_SUFFIXES:
-        if lowered.endswith(suffix):
-            return f"its name ends in {suffix}"
+    if lowered.endswith(_UNFINISHED_SUFFIXES):
+        suffix = next(suffix for suffix in _UNFINISHED_SUFFIXES if lowered.endswith(suffix))
+        return f"its name ends in {suffix}"
     return "its name ends in -partial" if _UNFINISHED_PATTERN.search(lowered) else None
 
 
@@ -218,6 +218,18 @@ class FormatTable:
         """The table of these formats."""
         return cls(formats=tuple(formats))
 
+    @property
+    def rules(self) -> tuple[object, ...]:
+        """All that `wants` goes by, and what is made of the names that it wants."""
+        kept = (_OF_NO_INTEREST, _COMPANIONS)
+        patterns = (_UNFINISHED_PATTERN, _AUXILIARY, _PROJECTOR)
+        return (
+            self.formats,
+            _UNFINISHED_SUFFIXES,
+            [sorted(one) for one in kept],
+            [one.pattern for one in patterns],
+        )
+
     def claims(self, name: str) -> bool:
         """Whether some format claims the ending of this name."""
         return suffix_of(name) in self.suffixes
@@ -229,13 +241,9 @@ class FormatTable:
     def wants(self, name: str) -> bool:
         """Whether a walk should ask the system about a file of this name."""
         suffix = suffix_of(name)
-        return (
-            suffix in self.suffixes
-            or suffix not in _OF_NO_INTEREST
-            or is_companion(name)
-            or self.is_index(name)
-            or unfinished_reason(name) is not None
-        )
+        if suffix not in _OF_NO_INTEREST or suffix in self.suffixes:
+            return True  # what is unfinished has no ending that is of no interest
+        return is_companion(name) or self.is_index(name)
 
     def suffix_formats(self, suffix: str) -> frozenset[str]:
         """Names of the formats that claim an ending."""

@@ -7,14 +7,17 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+import attrs
 
 from modelshelf.discovery.admit import Admission, Change, admit, mark_missing
-from modelshelf.discovery.fanout import BATCH, Examined, fan_out
-from modelshelf.discovery.group import group
+from modelshelf.discovery.fanout import Examined, batched, fan_out
+from modelshelf.discovery.group import Grouped, group
 from modelshelf.discovery.index import read_index
+from modelshelf.discovery.known import Known
+from modelshelf.discovery.tally import HARMLESS, ScanProgress, Tally
+from modelshelf.discovery.treescan import TreeScan
 from modelshelf.discovery.walk import Walker
-from modelshelf.errors import SourceError
+from modelshelf.errors import InvalidModelError, SourceError
 from modelshelf.model import (
     Artifact,
     ArtifactFile,
@@ -25,8 +28,8 @@ from modelshelf.model import (
     Problem,
     UnfinishedDownload,
 )
-from modelshelf.records import RecordReader, Records, Seen
-from modelshelf.source import Folder, Place, Source
+from modelshelf.records import RecordReader, Records
+from modelshelf.source import Folder, Listing, Place, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,40 +39,13 @@ if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.store import Store, Transaction
 
-# Left out with a reason, and nobody's fault.
-_HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root"})
+__all__ = ["PLAIN_FOLDERS", "Scan", "ScanProgress", "choose_source"]
 
+PLAIN_FOLDERS = "local"
+"""Name of the source of plain folders. What it makes of a folder must depend on that folder and those above
+it alone, because it is shown those that changed since the last scan, with those above them, and no others."""
 
-@frozen(kw_only=True)
-class ScanProgress:
-    """How far a scan is.
-
-    Attributes:
-        done: Artifacts that are examined or known to be unchanged.
-        found: Artifacts that were found so far.
-        path: The last one.
-        finished_listing: Whether `found` is all there is.
-    """
-
-    done: int
-    found: int
-    path: str
-    finished_listing: bool = False
-
-
-@define(kw_only=True)
-class _Tally:
-    folders: int = 0
-    found: int = 0
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    missing: int = 0
-    done: int = 0
-    bytes_read: int = 0
-    problems: list[Problem] = field(factory=list)
-    unfinished: list[UnfinishedDownload] = field(factory=list)
-    orphans: list[Orphan] = field(factory=list)
+_FEW_FOLDERS = 256  # with changes; for more of them all that is known of the place is read at once
 
 
 class Scan:
@@ -100,11 +76,12 @@ class Scan:
         self._depth = depth
         self._force = force
         self._progress = progress
-        self._tally = _Tally()
+        self._tally = Tally()
         self._visited: set[str] = set()
+        self._several = False
         self._walk = Walker(examiner.formats.wants)
-        self._known: dict[str, Seen] = {}
-        self._known_indexes: dict[str, tuple[int, int, int, list[str]]] = {}
+        self._known = Known(store, "", at_once=False)
+        self._tree: TreeScan | None = None
         self._failures: list[PluginFailure] = []
         self._new_indexes: list[tuple[str, ArtifactFile, list[str]]] = []
 
@@ -125,88 +102,137 @@ class Scan:
         """
         started = time.perf_counter()
         self._tally.problems += [_plugin_problem(one) for one in failures]
+        self._several = len(places) > 1
         for source, place in places:
             self._scan_place(source, place, executor, workers)
         self._remember_failures()
-        tally = self._tally
-        return DiscoveryStats(
-            total_scanned=tally.folders,
-            models_found=tally.found,
-            models_added=tally.added,
-            models_updated=tally.updated,
-            models_unchanged=tally.unchanged,
-            models_missing=tally.missing,
-            errors=sum(one.code not in _HARMLESS for one in tally.problems),
-            unfinished_downloads=len(tally.unfinished),
-            bytes_read=tally.bytes_read,
-            seconds=time.perf_counter() - started,
-            problems=tally.problems,
-            unfinished=tally.unfinished,
-            orphans=tally.orphans,
-        )
+        return self._tally.stats(time.perf_counter() - started)
 
     def _scan_place(
         self, source: Source, place: Place, executor: Executor | None, workers: int | None
     ) -> None:
-        # A file that is named brings its folder's shards and index with it.
-        around = place.root if os.path.isdir(place.root) else os.path.dirname(place.root)
-        self._known = self._store.view(lambda state: RecordReader(state).seen_below(around))
-        self._known_indexes = self._store.view(lambda state: RecordReader(state).indexes_below(around))
         unlisted: list[str] = []
-        batches = self._batches(source, place, unlisted)
+        listings = self._listings(source, place, unlisted)
+        batches = batched(self._changed(source, listings, unlisted))
         for examined in fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers):
             self._commit(examined)
-        self._mark_missing(place.root, unlisted)
+        tree = self._tree
+        if tree is not None:
+            self._count_passed_over(tree)
+        unseen = self._known.standing(None if tree is None else tree.in_doubt())
+        unseen = [path for path in unseen if path not in self._visited and _is_below(path, place.root)]
+        hidden = {path for path in unseen if any(_is_below(path, one) for one in unlisted)}
+        self._mark_missing([path for path in unseen if path not in hidden])
         self._remember_indexes()
+        if tree is not None:
+            tree.remember(self._store, hidden)
         self._tell(place.root, finished=True)
 
-    def _batches(self, source: Source, place: Place, unlisted: list[str]) -> Iterator[list[Artifact]]:
-        batch: list[Artifact] = []
-        for artifact in self._artifacts(source, place, unlisted):
+    def _listings(self, source: Source, place: Place, unlisted: list[str]) -> Iterator[Listing]:
+        """What the source lists; of plain folders that are walked as they are, only those that changed."""
+        # A file that is named brings its folder's shards and index with it.
+        is_folder = os.path.isdir(place.root)
+        around = place.root if is_folder else os.path.dirname(place.root)
+        self._tree = None
+        try:
+            if is_folder and source.name == PLAIN_FOLDERS:
+                yield from source.list(place, self._walk_of(place.root))
+            else:
+                self._known = Known(self._store, around, at_once=True)
+                yield from source.list(place, self._walk)
+        except SourceError as error:
+            unlisted.append(place.root)
+            self._tally.problems.append(Problem(code="unlisted-place", path=place.root, message=str(error)))
+
+    def _walk_of(self, place: str) -> Callable[[str], Iterator[Listing]]:
+        def walk(root: str) -> Iterator[Listing]:
+            return self._changed_below(root) if root == place else self._walk(root)
+
+        return walk
+
+    def _changed_below(self, root: str) -> Iterator[Listing]:
+        tree = self._tree = TreeScan(self._walk, root, self._examiner.rules)
+        self._store.view(tree.recall)
+        tree.compare(everything=self._force)
+        few = tree.changed is not None and tree.changed <= _FEW_FOLDERS
+        self._known = Known(self._store, root, at_once=not few)
+        try:
+            for listed in tree.folders():
+                yield from listed.problems
+                if listed.folder is not None:
+                    yield listed.folder
+        except OSError as error:  # it was there a moment ago
+            message = f"{root}: {error.strerror or error}; nothing there was changed"
+            yield Problem(code="absent", path=root, message=message)
+
+    def _count_passed_over(self, tree: TreeScan) -> None:
+        folders, models = tree.passed_over()
+        if self._several:  # another place may hold the same files, and each counts once
+            fresh = set(tree.models_passed_over()) - self._visited
+            self._visited |= fresh
+            models = len(fresh)
+        tally = self._tally
+        tally.folders += folders
+        tally.found += models
+        tally.unchanged += models
+        tally.done += models
+
+    def _changed(
+        self, source: Source, listings: Iterator[Listing], unlisted: list[str]
+    ) -> Iterator[Artifact]:
+        for artifact in self._artifacts(source, listings, unlisted):
             if artifact.path in self._visited:
+                self._leave_open(artifact)
                 continue
             self._visited.add(artifact.path)
-            if self._is_known(artifact):
-                continue
-            batch.append(artifact)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+            if not self._is_known(artifact):
+                yield artifact
 
     def _is_known(self, artifact: Artifact) -> bool:
-        seen = self._known.get(artifact.path)
-        if seen is None or seen.missing or self._force or seen.fingerprint != artifact.fingerprint.digest:
+        seen = None if self._force else self._known.seen(artifact.path)
+        if seen is None or seen.missing:
             return False
+        digest = artifact.fingerprint.digest
         if seen.code is None:
+            if seen.fingerprint != digest:
+                return False
             self._tally.found += 1
             self._tally.unchanged += 1
-        elif self._examiner.formats.claims(artifact.weights[0].name):
-            self._tally.problems.append(
-                Problem(code=seen.code, path=artifact.path, message=seen.message or "")
-            )
+        else:
+            if seen.fingerprint != self._examiner.bound(digest):
+                return False
+            if self._examiner.formats.claims(artifact.weights[0].name):
+                self._leave_open(artifact)
+                self._tally.problems.append(
+                    Problem(code=seen.code, path=artifact.path, message=seen.message or "")
+                )
+            else:
+                self._dismiss(artifact)
         self._tally.done += 1
         return True
 
-    def _artifacts(self, source: Source, place: Place, unlisted: list[str]) -> Iterator[Artifact]:
-        listing = source.list(place, self._walk)
-        while True:
-            try:
-                one = next(listing, None)
-            except SourceError as error:
-                unlisted.append(place.root)
-                self._tally.problems.append(
-                    Problem(code="unlisted-place", path=place.root, message=str(error))
-                )
-                return
-            if one is None:
-                return
+    def _leave_open(self, artifact: Artifact) -> None:
+        if self._tree is not None:
+            self._tree.look_again(artifact.folder)
+
+    def _dismiss(self, artifact: Artifact) -> None:
+        if self._tree is not None:
+            seen = self._known.seen(artifact.path)
+            if seen is None or seen.model_id is None:
+                self._tree.dismiss(artifact.folder, artifact.primary)
+            else:  # a record lies there still, of other bytes
+                self._tree.look_again(artifact.folder)
+
+    def _artifacts(
+        self, source: Source, listings: Iterator[Listing], unlisted: list[str]
+    ) -> Iterator[Artifact]:
+        for one in listings:
             if isinstance(one, Folder):
                 self._tally.folders += 1
                 grouped = group(one, self._examiner.formats, self._read_index, source.name)
                 self._tally.unfinished += grouped.unfinished
                 self._tally.problems += grouped.problems
+                self._note(one, grouped)
                 yield from grouped.artifacts
             elif isinstance(one, Artifact):
                 yield one
@@ -219,11 +245,17 @@ class Scan:
                 if one.code in {"absent", "unreadable-folder", "unreadable"} and one.path:
                     unlisted.append(one.path)
 
+    def _note(self, folder: Folder, grouped: Grouped) -> None:
+        if self._tree is not None:
+            self._tree.held(folder.path, (one.primary for one in grouped.artifacts))
+            if grouped.unfinished or grouped.problems:
+                self._tree.look_again(folder.path)
+
     def _read_index(self, folder: str, index: ArtifactFile) -> Sequence[str] | Problem:
         path = f"{folder.rstrip('/')}/{index.name}"
-        known = self._known_indexes.get(path)
-        if known is not None and known[:3] == (index.size, index.mtime_ns, index.inode):
-            return known[3]
+        known = self._known.shards(path, index)
+        if known is not None:
+            return known
         names = read_index(folder, index)
         if not isinstance(names, Problem):
             self._new_indexes.append((path, index, names))
@@ -237,9 +269,13 @@ class Scan:
             outcome: list[tuple[Artifact, Examination, Admission | None]] = []
             for artifact, seen in examined:
                 if seen.rejected is None:
-                    outcome.append((artifact, seen, admit(records, artifact, seen, now)))
+                    try:
+                        outcome.append((artifact, seen, admit(records, artifact, seen, now)))
+                    except InvalidModelError as error:  # a source's id, say, that is none
+                        unfit = Problem(code="unfit-record", path=artifact.path, message=str(error))
+                        outcome.append((artifact, attrs.evolve(seen, rejected=unfit), None))
                 else:
-                    _note_rejection(records, artifact, seen.rejected)
+                    self._note_rejection(records, artifact, seen.rejected)
                     outcome.append((artifact, seen, None))
             return outcome
 
@@ -248,6 +284,12 @@ class Scan:
             if admission is not None:
                 self._emit(admission.events)
         self._tell(examined[-1][0].path)
+
+    def _note_rejection(self, records: Records, artifact: Artifact, rejected: Problem) -> None:
+        # Only what its bytes decide is remembered: a file that could not be read may be readable next time.
+        if rejected.code == "no-format" and records.location(artifact.path) is None:
+            digest = self._examiner.bound(artifact.fingerprint.digest)
+            records.reject(artifact.path, digest, rejected.code, rejected.message)
 
     def _count(self, artifact: Artifact, seen: Examination, admission: Admission | None) -> None:
         tally = self._tally
@@ -258,24 +300,20 @@ class Scan:
         if admission is None:
             # A file that no format claims by name was looked into by grace; leaving it out is no news.
             named = artifact.named_directly or self._examiner.formats.claims(artifact.weights[0].name)
-            if seen.rejected is not None and (named or seen.rejected.code not in _HARMLESS):
+            if seen.rejected is not None and (named or seen.rejected.code not in HARMLESS):
                 tally.problems.append(seen.rejected)
+                self._leave_open(artifact)
+            else:
+                self._dismiss(artifact)
             return
+        if not seen.complete:
+            self._leave_open(artifact)
         tally.found += 1
         tally.added += admission.change is Change.ADDED
         tally.updated += admission.change is Change.UPDATED
         tally.unchanged += admission.change is Change.UNCHANGED
 
-    def _mark_missing(self, root: str, unlisted: list[str]) -> None:
-        gone = [
-            path
-            for path, seen in self._known.items()
-            if seen.model_id is not None
-            and not seen.missing
-            and path not in self._visited
-            and _is_below(path, root)
-            and not any(_is_below(path, one) for one in unlisted)
-        ]
+    def _mark_missing(self, gone: list[str]) -> None:
         if not gone:
             return
         now = int(time.time())
@@ -308,14 +346,6 @@ def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _note_rejection(records: Records, artifact: Artifact, rejected: Problem) -> None:
-    # Only what its bytes decide is remembered: a file that could not be read may be readable next time.
-    known = records.location(artifact.path)
-    if rejected.code == "no-format" and known is None:
-        digest = artifact.fingerprint.digest
-        records.reject(artifact.path, digest, rejected.code, rejected.message)
-
-
 def _write_indexes(indexes: list[tuple[str, ArtifactFile, list[str]]], state: Transaction) -> None:
     records = Records(state)
     for path, index, names in indexes:
@@ -333,9 +363,9 @@ def choose_source(sources: Sequence[Source], root: str) -> Source:
         SourceError: No plugin offers plain folders.
     """
     for source in sorted(sources, key=lambda one: one.name):
-        if source.name != "local" and os.path.isdir(root) and source.claims(root):
+        if source.name != PLAIN_FOLDERS and os.path.isdir(root) and source.claims(root):
             return source
     for source in sources:
-        if source.name == "local":
+        if source.name == PLAIN_FOLDERS:
             return source
     raise SourceError("no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled")

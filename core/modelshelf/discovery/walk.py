@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 _SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".locks", ".no_exist"}
 )
+
+
+@frozen(kw_only=True)
+class Listed:
+    """What one look into a folder gave.
+
+    Attributes:
+        path: The folder.
+        folder: Its files that somebody wants, or None where it cannot be listed.
+        problems: What was left out of it, and why.
+        below: Paths of the folders in it that are walked too.
+        told: Its own stat data, from before it was listed; None where there was no need.
+        listed_at: Unix time in nanoseconds, from before it was listed.
+        links: Links to files that nobody wants, with the stat data of what they lead to.
+        steady: Whether everything in it is a wanted file, of no interest, or a folder of its own, so that
+            another look gives the same as long as the folder's and the files' stat data are the same.
+    """
+
+    path: str
+    folder: Folder | None = None
+    problems: list[Problem] = field(factory=list)
+    below: list[str] = field(factory=list)
+    told: os.stat_result | None = None
+    listed_at: int = 0
+    links: list[tuple[str, os.stat_result]] = field(factory=list)
+    steady: bool = False
 
 
 class Walker:
@@ -37,68 +61,127 @@ class Walker:
         """
         try:
             told = os.stat(root)
+            tree = self.tree(root) if stat.S_ISDIR(told.st_mode) else None
         except (OSError, ValueError) as error:
             yield Problem(
                 code="absent", path=root, message=f"{root}: {_why(error)}; nothing there was changed"
             )
             return
-        if not stat.S_ISDIR(told.st_mode):
+        if tree is None:
             yield from self._around(root)
             return
-        real_root = os.path.realpath(root)
-        seen = {(told.st_dev, told.st_ino)}
         waiting = [root]
         while waiting:
-            path = waiting.pop()
-            below: list[str] = []
-            yield from self._list_folder(path, real_root, seen, below)
-            waiting.extend(reversed(below))
+            listed = tree.look(waiting.pop())
+            yield from listed.problems
+            if listed.folder is not None:
+                yield listed.folder
+            waiting.extend(reversed(listed.below))
+
+    def tree(self, root: str) -> Tree:
+        """The folders below `root`, to be looked into one by one.
+
+        Raises:
+            OSError: The root is not there.
+        """
+        return Tree(root, self._wants)
 
     def _around(self, file: str) -> Iterator[Listing]:
         """The folder of one file: its shards and companions lie beside it."""
-        folder, name = os.path.split(file)
-        alone = Walker(lambda entry: entry == name or self._wants(entry))
-        for listed in alone._list_folder(folder or ".", "", set(), []):
-            if isinstance(listed, Folder):
-                yield evolve(listed, subfolders=(), named=name)
-            elif isinstance(listed, Problem) and listed.path in {file, folder}:
-                yield listed
+        path, name = os.path.split(file)
+        path = path or "."
+        listed = Tree(path, lambda entry: entry == name or self._wants(entry)).look(path)
+        yield from (one for one in listed.problems if one.path in {file, path})
+        if listed.folder is not None:
+            yield evolve(listed.folder, subfolders=(), named=name)
 
-    def _list_folder(
-        self, path: str, real_root: str, seen: set[tuple[int, int]], below: list[str]
-    ) -> Iterator[Listing]:
+
+class Tree:
+    """One walk through the folders below a root.
+
+    Args:
+        root: The root.
+        wants: Whether a file of that name matters.
+
+    Raises:
+        OSError: The root is not there.
+    """
+
+    def __init__(self, root: str, wants: Callable[[str], bool]) -> None:
+        self._wants = wants
+        told = os.stat(root)
+        self._real_root = os.path.realpath(root)
+        self._seen = {(told.st_dev, told.st_ino)}
+
+    def look(self, path: str) -> Listed:
+        """List one folder: the root, or one that an earlier look gave as `below`."""
+        listed = Listed(path=path, listed_at=time.time_ns())
         try:
+            told = os.stat(path)
             with os.scandir(path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                entries = sorted(listing, key=_name_of)
         except OSError as error:
-            yield Problem(code="unreadable-folder", path=path, message=f"{path}: {_why(error)}")
-            return
+            listed.problems.append(
+                Problem(code="unreadable-folder", path=path, message=f"{path}: {_why(error)}")
+            )
+            return listed
         files: list[ArtifactFile] = []
         subfolders: list[str] = []
+        steady = True
         for entry in entries:
+            name = entry.name
             try:
-                if _is_folder(entry):
-                    problem = _link_problem(entry, real_root, seen) if entry.is_symlink() else None
-                    if problem is not None:
-                        yield problem
-                    elif entry.name not in _SKIPPED_FOLDERS:
-                        subfolders.append(entry.name)
-                        below.append(entry.path)
-                elif self._wants(entry.name):
-                    one = described(entry.name, entry.stat())
-                    if one is None:
-                        yield _special(entry.path)
-                    else:
-                        files.append(one)
+                if entry.is_symlink():
+                    steady = self._follow(entry, listed, files, subfolders) and steady
+                elif entry.is_dir(follow_symlinks=False):
+                    if name not in _SKIPPED_FOLDERS:
+                        subfolders.append(name)
+                        listed.below.append(entry.path)
+                elif self._wants(name):
+                    steady = _keep(entry, listed, files) and steady
             except OSError as error:
-                if self._wants(entry.name):
-                    yield Problem(code="unreadable", path=entry.path, message=f"{entry.path}: {_why(error)}")
-        yield Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
+                steady = False
+                if self._wants(name):
+                    listed.problems.append(
+                        Problem(code="unreadable", path=entry.path, message=f"{entry.path}: {_why(error)}")
+                    )
+        folder = Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
+        return evolve(listed, folder=folder, told=told, steady=steady)
+
+    def _follow(
+        self, entry: os.DirEntry[str], listed: Listed, files: list[ArtifactFile], subfolders: list[str]
+    ) -> bool:
+        """Take in what a link leads to; whether the link's stat data will tell of any change."""
+        if entry.is_dir():
+            problem = _link_problem(entry, self._real_root, self._seen)
+            if problem is not None:
+                listed.problems.append(problem)
+            elif entry.name not in _SKIPPED_FOLDERS:
+                subfolders.append(entry.name)
+                listed.below.append(entry.path)
+            return False
+        if self._wants(entry.name):
+            return _keep(entry, listed, files)
+        # It may lead to a folder by the next scan, and nothing of this folder would tell.
+        try:
+            listed.links.append((entry.name, entry.stat()))
+        except FileNotFoundError:
+            return False
+        return True
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # Without a link the entry itself tells, at no cost; only a link has to be followed.
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and entry.is_dir())
+def _keep(entry: os.DirEntry[str], listed: Listed, files: list[ArtifactFile]) -> bool:
+    """Take in a file that somebody wants; whether it is a regular one."""
+    one = described(entry.name, entry.stat())
+    if one is None:
+        listed.problems.append(_special(entry.path))
+        return False
+    files.append(one)
+    return True
+
+
+def _name_of(entry: os.DirEntry[str]) -> str:
+    return entry.name
 
 
 def described(name: str, told: os.stat_result) -> ArtifactFile | None:

@@ -44,7 +44,7 @@ def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
     except OSError as error:
         return [_reason("file", "rejected", f"{error.strerror or error}"), *_registered(path, records)]
     if stat.S_ISDIR(told.st_mode):
-        return _why_folder(path, examiner, records)
+        return [*_link_rule(path), *_why_folder(path, examiner, records)]
     name = os.path.basename(path)
     one = described(name, told)
     if one is None:
@@ -58,6 +58,16 @@ def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
     role = next(held.role for held in artifact.files if held.name == name)
     reasons.append(_reason("grouping", "noted", f"{role} of the model that is loaded by {artifact.path}"))
     return [*reasons, *_examined(artifact, examiner), *_registered(artifact.path, records)]
+
+
+def _link_rule(path: str) -> list[Reason]:
+    if not os.path.islink(path):
+        return []
+    message = (
+        f"links to {os.path.realpath(path)}; a scan of a folder above follows a link to a folder that it "
+        "would not come to otherwise, and only below itself"
+    )
+    return [_reason("link", "skipped", message)]
 
 
 def _name_rules(name: str, examiner: Examiner) -> list[Reason]:  # noqa: PLR0911 - one return a rule

@@ -1,22 +1,32 @@
-"""The values that everything else speaks in: frozen, keyword-only, without behaviour that reads or writes."""
+"""The values that everything else speaks in: frozen, keyword-only, without behaviour that reads or writes.
 
-from modelshelf.model.artifact import (
-    Artifact,
-    ArtifactFile,
-    Candidate,
-    Detection,
-    Fingerprint,
-    FormatType,
-    Role,
-)
-from modelshelf.model.config import Location, ModelConfig
-from modelshelf.model.event import EventKind, ModelEvent
-from modelshelf.model.failure import PluginFailure
-from modelshelf.model.health import Depth, Finding, HealthReport, HealthStatus, Severity
-from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
-from modelshelf.model.query import Query
-from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
-from modelshelf.model.version import ModelVersion
+Each is loaded when it is first used: building a class of values takes longer than a listing needs for a
+hundred rows, and a listing needs few of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the same names
+    from modelshelf.model.artifact import (
+        Artifact,
+        ArtifactFile,
+        Candidate,
+        Detection,
+        Fingerprint,
+        FormatType,
+        Role,
+    )
+    from modelshelf.model.config import Location, ModelConfig
+    from modelshelf.model.event import EventKind, ModelEvent
+    from modelshelf.model.failure import PluginFailure
+    from modelshelf.model.health import Depth, Finding, HealthReport, HealthStatus, Severity
+    from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
+    from modelshelf.model.query import Query
+    from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
+    from modelshelf.model.version import ModelVersion
 
 __all__ = [
     "Artifact",
@@ -47,3 +57,29 @@ __all__ = [
     "UnfinishedDownload",
     "merge_metadata",
 ]
+
+_HOMES = {
+    "artifact": ("Artifact", "ArtifactFile", "Candidate", "Detection", "Fingerprint", "FormatType", "Role"),
+    "config": ("Location", "ModelConfig"),
+    "event": ("EventKind", "ModelEvent"),
+    "failure": ("PluginFailure",),
+    "health": ("Depth", "Finding", "HealthReport", "HealthStatus", "Severity"),
+    "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),
+    "query": ("Query",),
+    "stats": ("DiscoveryStats", "Orphan", "Problem", "UnfinishedDownload"),
+    "version": ("ModelVersion",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,20 +10,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from modelshelf.command import CommandType
 from modelshelf.errors import ReadError
-from modelshelf.model import Depth, Detection, Finding, FormatType, ModelMetadata
+from modelshelf.model.health import Depth
 from modelshelf.plugin.fit import misfit
 from modelshelf.plugin.limit import HOOK_SECONDS, interrupted_after
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
-from modelshelf.serializer import SerializerType
-from modelshelf.source import SourceType
-from modelshelf.store import StoreType
 
 if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
@@ -32,18 +30,28 @@ log = logging.getLogger(__name__)
 
 _MOST_RESULTS = 10_000  # of one call: a generator that never ends must end
 
-# What a hook gives: the type of one result, and whether it may give several.
-_RESULTS: dict[str, tuple[type, bool]] = {
-    "modelshelf_formats": (FormatType, True),
-    "modelshelf_detect_format": (Detection, False),
-    "modelshelf_extract_metadata": (ModelMetadata, True),
-    "modelshelf_probe_health": (Finding, True),
-    "modelshelf_serializers": (SerializerType, True),
-    "modelshelf_sources": (SourceType, True),
-    "modelshelf_stores": (StoreType, True),
-    "modelshelf_commands": (CommandType, True),
-    "modelshelf_model_changed": (type(None), False),
+# What a hook gives: the type of one result, by its module and name, and whether it may give several.
+# A type is imported when its hook is first called, since most runs call few.
+_RESULTS = {
+    "modelshelf_formats": ("model.artifact", "FormatType", True),
+    "modelshelf_detect_format": ("model.artifact", "Detection", False),
+    "modelshelf_extract_metadata": ("model.metadata", "ModelMetadata", True),
+    "modelshelf_probe_health": ("model.health", "Finding", True),
+    "modelshelf_serializers": ("serializer", "SerializerType", True),
+    "modelshelf_sources": ("source", "SourceType", True),
+    "modelshelf_stores": ("store", "StoreType", True),
+    "modelshelf_commands": ("command", "CommandType", True),
 }
+
+
+@cache
+def result_of(hook: str) -> tuple[type, bool]:
+    """The type of one result of a hook, and whether it may give several."""
+    if hook not in _RESULTS:
+        return type(None), False
+    module, name, several = _RESULTS[hook]
+    kind: type = getattr(import_module(f"modelshelf.{module}"), name)
+    return kind, several
 
 
 @frozen(kw_only=True)
@@ -140,7 +148,7 @@ class PluginSet:
         self, one: HookImplementation, path: str | None, arguments: dict[str, Any], kept: list[Any]
     ) -> None:
         """Call the implementation and keep its results, those too that came before it failed."""
-        kind, several = _RESULTS[one.hook]
+        kind, several = result_of(one.hook)
         value = one.function(**{name: arguments[name] for name in one.arguments})
         wrong: set[str] = set()
         for number, result in enumerate(_results(value, kind, several)):

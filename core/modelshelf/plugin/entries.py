@@ -1,16 +1,39 @@
 """Entry points by group, read so that one distribution with broken metadata hides no other.
 
 `importlib.metadata.entry_points` reads every installed distribution before it selects, and raises for the
-first whose ``entry_points.txt`` does not parse.
+first whose ``entry_points.txt`` does not parse. Importing it takes longer than a short command does. So where
+the import path is folders, as it nearly always is, a plain look at their ``.dist-info`` answers the questions
+of every start: what the distribution of that name offers, and whether any other offers something. Both ways
+read the same files by the same rules, those of
+https://packaging.python.org/en/latest/specifications/entry-points/.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
-from typing import TYPE_CHECKING
+import os
+import re
+import sys
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from importlib.metadata import Distribution, EntryPoint
+
+_SEPARATORS = re.compile(r"[-_.]+")
+_TOLD_BY = "entry_points.txt"
+
+
+class Offer(NamedTuple):
+    """What one distribution offers in one group.
+
+    Attributes:
+        version: The distribution's version.
+        modules: Name of each entry point to the module that it names.
+    """
+
+    version: str
+    modules: dict[str, str]
 
 
 def entry_points_of(
@@ -23,13 +46,103 @@ def entry_points_of(
         on_broken: Told the name of each distribution that means to offer something in the group and whose
             metadata cannot be read, and why.
     """
+    from importlib.metadata import entry_points
+
     try:
         return list(entry_points(group=group))
     except Exception:  # noqa: BLE001 - which distribution it was, and what else there is, the slow way tells
         return _one_by_one(group, on_broken)
 
 
+def offered_by(distribution: str, group: str) -> Offer | None:
+    """What a distribution offers in a group; None where a plain look cannot tell: ask `entry_points_of`."""
+    wanted = _normalized(distribution)
+    try:
+        stem, folder = next(found for found in _distributions() if _name_of(found[0]) == wanted)
+        text = _text(folder)
+    except (StopIteration, _NotPlainError, OSError, ValueError):
+        return None
+    if not folder.endswith(".dist-info"):
+        return None
+    modules = _section(text, group)
+    return None if modules is None else Offer(version=stem.partition("-")[2], modules=modules)
+
+
+def others_offer(distribution: str, group: str) -> bool:
+    """Whether a distribution but the named one may offer something in a group."""
+    mine, header = _normalized(distribution), f"[{group}]"
+    try:
+        return any(header in _text(folder) for stem, folder in _distributions() if _name_of(stem) != mine)
+    except (_NotPlainError, OSError, ValueError):
+        return True
+
+
+class _NotPlainError(Exception):
+    """The import path holds something that only `importlib.metadata` can look into."""
+
+
+def _distributions() -> Iterator[tuple[str, str]]:
+    """Stem and path of each distribution's folder, in the path's order; of two of one name the first."""
+    for finder in sys.meta_path:
+        if finder is not PathFinder and hasattr(finder, "find_distributions"):
+            raise _NotPlainError
+    seen = set()
+    for root in sys.path:
+        if not isinstance(root, str):
+            raise _NotPlainError
+        for child in _children(root or os.curdir):
+            stem, dot, suffix = child.rpartition(".")
+            if dot and suffix.lower() in {"dist-info", "egg-info"} and (name := _name_of(stem)) not in seen:
+                seen.add(name)
+                yield stem, os.path.join(root, child)
+
+
+def _children(root: str) -> list[str]:
+    if root.endswith(".egg"):
+        raise _NotPlainError
+    try:
+        return os.listdir(root)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:  # an archive
+        raise _NotPlainError from None
+
+
+def _normalized(name: str) -> str:
+    """A distribution's name as the name of its folder has it."""
+    return _SEPARATORS.sub("_", name).lower()
+
+
+def _name_of(stem: str) -> str:
+    return _normalized(stem.partition("-")[0])
+
+
+def _text(folder: str) -> str:
+    try:
+        with open(os.path.join(folder, _TOLD_BY), encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        return ""  # it has none, or as good as none
+
+
+def _section(text: str, group: str) -> dict[str, str] | None:
+    """The modules that a section's entries name, or None where one is more than a module's name."""
+    modules: dict[str, str] = {}
+    current = None
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            current = line[1:-1]
+        elif current == group and line and not line.startswith("#"):
+            name, _, module = (part.strip() for part in line.partition("="))
+            if not all(part.isidentifier() for part in module.split(".")):
+                return None
+            modules.setdefault(name, module)
+    return modules
+
+
 def _one_by_one(group: str, on_broken: Callable[[str, Exception], None] | None) -> list[EntryPoint]:
+    from importlib.metadata import distributions
+
     found: list[EntryPoint] = []
     seen: set[str] = set()
     for distribution in distributions():
@@ -52,6 +165,6 @@ def _name(distribution: Distribution) -> str:
 
 def _mentions(distribution: Distribution, group: str) -> bool:
     try:
-        return f"[{group}]" in (distribution.read_text("entry_points.txt") or "")
+        return f"[{group}]" in (distribution.read_text(_TOLD_BY) or "")
     except Exception:  # noqa: BLE001 - unreadable altogether: nothing says that it concerns the group
         return False

@@ -14,14 +14,10 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from modelshelf.command import CommandType
-from modelshelf.serializer import SerializerType
-from modelshelf.source import SourceType
-from modelshelf.store import StoreType
-
 _Fits: TypeAlias = Callable[[Any], bool]
 
-_DESCRIPTORS = frozenset({CommandType, SerializerType, SourceType, StoreType})
+# Where descriptors are at home: classes of texts and functions. None is imported until a hook gives it.
+_DESCRIPTORS = frozenset(f"modelshelf.{module}" for module in ("command", "serializer", "source", "store"))
 _TEXTS = frozenset({"name", "scheme", "summary", "media_type"})
 _DEEPEST = 8  # levels of lists and tables within `details`
 
@@ -47,10 +43,14 @@ def _checks(kind: type) -> tuple[tuple[str, _Fits], ...]:
     if not attrs.has(kind):
         return ()
     fields = attrs.fields(kind)
-    if kind in _DESCRIPTORS:  # texts, and functions
-        return tuple((one.name, _is(str) if one.name in _TEXTS else callable) for one in fields)
+    if kind.__module__ in _DESCRIPTORS:
+        return tuple((one.name, _is(str) if one.name in _TEXTS else _function(one)) for one in fields)
     hints = get_type_hints(kind)
     return tuple((one.name, _check_of(hints[one.name])) for one in fields)
+
+
+def _function(one: attrs.Attribute[Any]) -> _Fits:
+    return (lambda held: held is None or callable(held)) if one.default is None else callable
 
 
 def _check_of(hint: Any) -> _Fits:

@@ -7,14 +7,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import pluggy
 from attrs import field, frozen
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import entry_points_of
+from modelshelf.plugin.entries import entry_points_of, offered_by
 from modelshelf.plugin.report import PluginReport, PluginState, describe
 
 if TYPE_CHECKING:
@@ -87,6 +87,22 @@ def find() -> list[FoundPlugin]:
     for one in found:  # an editable and an installed copy of one distribution name the same entry twice
         seen.setdefault((one.name, one.distribution), one)
     return list(seen.values())
+
+
+def find_builtin(name: str) -> FoundPlugin | None:
+    """The built-in plugin of that name alone, or None; found without a look at other distributions."""
+    offer = offered_by(BUILTIN, GROUP)
+    if offer is None:
+        return next((one for one in find() if one.distribution == BUILTIN and one.name == name), None)
+    if name not in offer.modules:
+        return None
+    return FoundPlugin(
+        name=name,
+        display=f"{BUILTIN}[{name}]",
+        load=partial(import_module, offer.modules[name]),
+        distribution=BUILTIN,
+        version=offer.version,
+    )
 
 
 def _describe_entry(entry: EntryPoint) -> FoundPlugin:
@@ -226,8 +242,6 @@ def _fit(function: Callable[..., Any], known: tuple[str, ...]) -> tuple[str, tup
 
 @lru_cache(maxsize=1)
 def hook_arguments() -> dict[str, tuple[str, ...]]:
-    """Each hook's name with the names of its arguments, as the specification declares them to pluggy."""
-    manager = pluggy.PluginManager(spec.PROJECT)
-    manager.add_hookspecs(spec)
-    hooks = {name: caller.spec for name, caller in vars(manager.hook).items() if not name.startswith("__")}
-    return {name: tuple(one.argnames) for name, one in hooks.items() if one is not None}
+    """Each hook's name with the names of its arguments, as the specification's functions declare them."""
+    hooks = {name: value for name, value in vars(spec).items() if name.startswith(spec.PREFIX)}
+    return {name: tuple(inspect.signature(function).parameters) for name, function in hooks.items()}

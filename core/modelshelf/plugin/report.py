@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from modelshelf.model import PluginFailure
+from modelshelf.model.failure import PluginFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

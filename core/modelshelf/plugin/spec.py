@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pluggy
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -41,10 +39,7 @@ if TYPE_CHECKING:
 PROJECT = "modelshelf"
 PREFIX = "modelshelf_"
 
-_hookspec = pluggy.HookspecMarker(PROJECT)
 
-
-@_hookspec
 def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
     """Say which files the plugin wants to see. Called once.
 
@@ -55,7 +50,6 @@ def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
     """
 
 
-@_hookspec
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     r"""Vote on what a candidate is, or give None. Called for every new or changed artifact, in any process.
 
@@ -70,7 +64,6 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     """
 
 
-@_hookspec
 def modelshelf_extract_metadata(
     artifact: Artifact, format: str, reader: ArtifactReader
 ) -> ModelMetadata | Iterable[ModelMetadata] | None:
@@ -90,7 +83,6 @@ def modelshelf_extract_metadata(
     """
 
 
-@_hookspec
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterable[Finding] | None:
@@ -108,7 +100,6 @@ def modelshelf_probe_health(
     """
 
 
-@_hookspec
 def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-body]
     r"""Offer ways to write records. Called once, when a name is first asked for.
 
@@ -120,7 +111,6 @@ def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-
     """
 
 
-@_hookspec
 def modelshelf_sources() -> Iterable[SourceType]:  # type: ignore[empty-body]
     """Offer places where models lie. Called once.
 
@@ -131,7 +121,6 @@ def modelshelf_sources() -> Iterable[SourceType]:  # type: ignore[empty-body]
     """
 
 
-@_hookspec
 def modelshelf_stores() -> Iterable[StoreType]:  # type: ignore[empty-body]
     """Offer stores by URL scheme. Called once, when a scheme is first asked for.
 
@@ -142,7 +131,6 @@ def modelshelf_stores() -> Iterable[StoreType]:  # type: ignore[empty-body]
     """
 
 
-@_hookspec
 def modelshelf_commands() -> Iterable[CommandType]:  # type: ignore[empty-body]
     """Offer commands for the command line. Called when help is shown or an unknown command is asked for.
 
@@ -153,7 +141,6 @@ def modelshelf_commands() -> Iterable[CommandType]:  # type: ignore[empty-body]
     """
 
 
-@_hookspec
 def modelshelf_model_changed(event: ModelEvent) -> None:
     """Be told of a change, after it was committed. Called in the process that made the change.
 

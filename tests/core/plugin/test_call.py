@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 import sys
 from collections.abc import Iterator
 
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import FormatError
 from modelshelf.model import Detection, Finding, FormatType, Severity
-from modelshelf.plugin.call import Outcome, PluginSet, named
-from modelshelf.plugin.load import given, load
+from modelshelf.plugin import spec
+from modelshelf.plugin.call import Outcome, PluginSet, named, result_of
+from modelshelf.plugin.load import given, hook_arguments, load
 
 FINDING = Finding(code="odd-size", severity=Severity.INFO, message="the size is odd")
 VOTE = Detection(format="npy", confidence=0.9)
@@ -196,3 +199,12 @@ def test_of_two_plugins_that_offer_one_name_the_first_keeps_it() -> None:
     plugins = plugin_set(Offers("npy", "onnx"), Offers("npy"))
     first = plugins.collect("modelshelf_formats")[0]
     assert list(named(plugins, "modelshelf_formats", "name", lambda name: name == "npy")) == [first]
+
+
+@pytest.mark.parametrize("hook", sorted(hook_arguments()))
+def test_the_type_that_a_hook_gives_is_the_one_that_its_specification_names(hook: str) -> None:
+    told = inspect.signature(getattr(spec, hook)).return_annotation
+    kind, several = result_of(hook)
+    named = "None" if kind is type(None) else kind.__name__
+    assert named in re.findall(r"\w+", told)
+    assert several == ("Iterable" in told)

@@ -13,6 +13,7 @@ from modelshelf.plugin.load import (
     LoadedPlugins,
     blocked_names,
     find,
+    find_builtin,
     given,
     hook_arguments,
     load,
@@ -62,6 +63,34 @@ def test_a_found_plugin_is_named_by_distribution_and_entry_and_not_yet_imported(
     one = next(one for one in find() if one.distribution == "weather-shelf")
     assert (one.display, one.version) == ("weather-shelf[clouds]", "2.1.0")
     assert module not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["lmdb", "serializers", "gguf"])
+def test_a_built_in_plugin_that_is_found_alone_is_the_one_that_is_found_among_all(name: str) -> None:
+    alone, among = find_builtin(name), next(one for one in find() if one.name == name)
+    assert alone is not None
+    assert (alone.name, alone.display, alone.distribution, alone.version) == (
+        among.name,
+        among.display,
+        among.distribution,
+        among.version,
+    )
+    assert alone.load() is among.load()
+
+
+def test_no_built_in_plugin_is_found_under_a_name_of_somebody_elses(site: Path) -> None:
+    write_distribution(site, "weather-shelf", "", entry="clouds")
+    assert find_builtin("clouds") is None
+
+
+def test_a_built_in_plugin_is_found_where_the_import_path_is_no_plain_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "archive.zip")])
+    found = find_builtin("lmdb")
+    assert found is not None
+    assert (found.name, found.distribution) == ("lmdb", "modelshelf")
 
 
 def test_the_built_in_plugins_load_without_a_failure() -> None:

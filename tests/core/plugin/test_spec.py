@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 
+import pluggy
 import pytest
 
 from modelshelf.plugin import spec
@@ -30,3 +31,19 @@ def test_a_hook_is_typed_in_full(hook: str) -> None:
     signature = inspect.signature(getattr(spec, hook))
     assert signature.return_annotation is not signature.empty
     assert all(one.annotation is not one.empty for one in signature.parameters.values())
+
+
+def test_pluggy_reads_the_hooks_and_their_arguments_alike() -> None:
+    class Manager(pluggy.PluginManager):
+        def parse_hookspec_opts(self, _module: object, name: str) -> dict[str, object] | None:
+            wanted = {
+                "firstresult": False,
+                "historic": False,
+                "warn_on_impl": None,
+                "warn_on_impl_args": None,
+            }
+            return wanted if name.startswith(spec.PREFIX) else None
+
+    manager = Manager(spec.PROJECT)
+    manager.add_hookspecs(spec)
+    assert {name: tuple(getattr(manager.hook, name).spec.argnames) for name in HOOKS} == hook_arguments()

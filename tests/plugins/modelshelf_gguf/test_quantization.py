@@ -17,7 +17,7 @@ NORM = ("F32", (4096,))
 
 def tensors(*kinds):
     for index, (name, shape) in enumerate(kinds):
-        yield TensorInfo(f"t{index}", shape, NUMBERS[name], 0, math.prod(shape), 0)
+        yield TensorInfo(f"t{index}", shape, NUMBERS[name], 0, math.prod(shape), None, 0)
 
 
 def named(declared, *kinds):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import resource
@@ -15,10 +16,11 @@ from modelshelf.model import Depth, HealthStatus
 from modelshelf_pytorch.allowlist import DTYPES
 from modelshelf_pytorch.artifact import inspected
 from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.exported import SCALAR_TYPES
 from modelshelf_pytorch.health import issues_in
 from modelshelf_pytorch.inspection import inspect
 from tests.fuzz import checkpoints
-from tests.plugins.modelshelf_pytorch.forge import EVIL_4, checkpoint, look, look_at, saved
+from tests.plugins.modelshelf_pytorch.forge import EVIL_4, Entry, archive, checkpoint, look, look_at, saved
 from tests.support import reader_of
 
 VARIANTS = int(os.environ.get("MODELSHELF_FUZZ_CHECKPOINTS", "120"))
@@ -174,6 +176,76 @@ def test_a_program_of_torch_export_is_healthy(tmp_path):
         torch.export.save(torch.export.export(Module(), (torch.ones(1, 4),)), path)
     told = look(path)
     assert (told.format, told.status) == ("pytorch", HealthStatus.HEALTHY)
+    assert {name: shape for name, (shape, _, _) in ours(path).items()} == {
+        name: tuple(one.shape) for name, one in Module().state_dict().items()
+    }
+    assert (told.metadata.parameters, told.metadata.tensor_types) == (17, {"F32": 3})
+
+
+def test_the_element_types_of_torch_export_are_those_of_its_schema():
+    from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
+
+    theirs = {
+        number: str(dtype).removeprefix("torch.") for number, dtype in _SERIALIZE_TO_TORCH_DTYPE.items()
+    }
+    assert {number: DTYPES[name] for number, name in theirs.items()} == SCALAR_TYPES
+
+
+WEIGHT = {
+    "path_name": "weight_0",
+    "use_pickle": False,
+    "tensor_meta": {
+        "dtype": 7,
+        "sizes": [{"as_int": 2}],
+        "strides": [{"as_int": 1}],
+        "storage_offset": {"as_int": 0},
+    },
+}
+
+
+def program(weights: object, data: bytes = bytes(8)) -> bytes:
+    text = weights if isinstance(weights, bytes) else json.dumps({"config": weights}).encode()
+    return archive(
+        Entry(name=b"m/data/weights/weight_0", content=data),
+        Entry(name=b"m/data/weights/model_weights_config.json", content=text),
+        Entry(name=b"m/archive_format", content=b"pt2"),
+    )
+
+
+def changed(**meta: object) -> dict:
+    return {"w": {**WEIGHT, "tensor_meta": {**WEIGHT["tensor_meta"], **meta}}}
+
+
+def test_a_forged_program_without_forgery_is_healthy(tmp_path):
+    told = look_at(tmp_path, program({"w": WEIGHT}), "m.pt2")
+    assert (told.findings, told.metadata.parameters) == ((), 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (program({"w": WEIGHT}, bytes(7)), "storage-size-mismatch"),
+        (program({"w": {**WEIGHT, "path_name": "weight_1"}}), "storage-size-mismatch"),
+        (program(changed(storage_offset={"as_int": 1})), "storage-size-mismatch"),
+        (program(changed(sizes=[{"as_int": -1}])), "bad-record"),
+        (program(changed(sizes=[{"as_int": 1 << 62}], strides=[{"as_int": 4}])), "bad-record"),
+        (program(changed(sizes=[{"as_float": 2.0}])), "bad-record"),
+        (program(changed(sizes=[])), "bad-record"),
+        (program(changed(dtype=99)), "bad-record"),
+        (program(changed(dtype=[])), "bad-record"),
+        (program({"w": []}), "bad-record"),
+        (program({"w": None}), "bad-record"),
+        (program([]), "bad-record"),
+        (program(b"[" * 100_000), "bad-record"),
+        (program(b"\xff"), "bad-record"),
+        (program(b"1" * 5000), "bad-record"),
+        (program({"w": {**WEIGHT, "use_pickle": True}}, EVIL_4), "unsafe-global"),
+    ],
+)
+def test_a_lie_of_an_exported_program_is_unhealthy(tmp_path, data, code):
+    told = look_at(tmp_path, data, "m.pt2")
+    assert code in told.codes
+    assert told.status is HealthStatus.UNHEALTHY
 
 
 def test_a_dangerous_global_in_a_checkpoint_is_named_with_its_place_in_the_file(tmp_path):

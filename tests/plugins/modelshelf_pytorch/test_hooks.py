@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 import modelshelf_pytorch
 from modelshelf.model import Depth, HealthStatus
 from modelshelf.model.health import status_of
+from tests.fuzz.pickles import generate
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, checkpoint, look, look_at, saved
 from tests.support import artifact_of, candidate_of, reader_of
 
@@ -153,8 +155,8 @@ def test_a_quick_probe_looks_at_no_member(tmp_path):
 WATCH = """
 import sys
 FORBIDDEN = (
-    "pickle.find_class", "exec", "compile", "marshal.loads", "subprocess.", "socket.", "ctypes.", "os.system",
-    "os.exec", "os.posix_spawn", "os.fork", "import",
+    "pickle.find_class", "exec", "compile", "marshal.", "subprocess.", "socket.", "ctypes.", "os.system",
+    "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "pty.", "import",
 )
 from pathlib import Path
 import modelshelf_pytorch
@@ -191,6 +193,10 @@ def test_a_whole_probe_imports_executes_and_calls_nothing(tmp_path):
         "broken.pt": checkpoint()[:-5],
         "object.pkl": pickle.dumps(np.array([print], dtype=object)),
         "a.7z": b"7z\xbc\xaf'\x1c" + EVIL_4,
+        "many.pt": saved({f"layer.{number}.weight": torch.ones(2) for number in range(60)}),
+        "packed.joblib": gzip.compress(EVIL_4),
+        "nested.pkl": pickle.dumps({"config": EVIL_4, "text": EVIL_4.hex()}),
+        **{f"generated-{number}.pkl": data for number, data in enumerate(generate(100, seed=5))},
     }
     for name, data in samples.items():
         (tmp_path / name).write_bytes(data)

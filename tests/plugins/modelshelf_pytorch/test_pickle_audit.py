@@ -12,7 +12,7 @@ from modelshelf_pytorch.pickle_audit import Verdict, audit
 from tests.fuzz.pickles import DANGEROUS, generate
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4
 
-HOSTILE = int(os.environ.get("MODELSHELF_FUZZ_PICKLES", "2000"))
+HOSTILE = int(os.environ.get("MODELSHELF_FUZZ_PICKLES", "10000"))
 
 
 def test_every_generated_route_to_a_call_is_dangerous():

@@ -57,6 +57,33 @@ def test_the_spaces_of_pythons_writer_are_taken_too():
     assert columns(fast) == columns(slow) == columns(both(text)[0])
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda told: json.dumps(told, indent=2, ensure_ascii=False),
+        lambda told: json.dumps(told, indent="\t", ensure_ascii=False, separators=(" , ", "\r\n: ")),
+        lambda told: json.dumps(told, ensure_ascii=False, separators=(",", " :")),
+        lambda told: json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("}}", "} }\n"),
+    ],
+)
+def test_white_space_is_taken_anywhere_and_kept_within_names(written):
+    text = text_of(save({"a": np.zeros((2, 3), np.float32), "b ,é: d": np.zeros(4)}, {"k ,": "v : w"}))
+    fast, slow = both(written(json.loads(text)))
+    assert fast is not None
+    assert set(fast.names) == {"a", "b ,é: d"}
+    assert columns(fast) == columns(slow) == columns(both(text)[1])
+
+
+def test_a_text_that_changes_its_white_space_midway_is_read(monkeypatch):
+    text = text_of(save({f"t{at}": np.zeros(at + 1, np.float32) for at in range(50)}))
+    middle = text.index('"t2')
+    text = text[:middle] + text[middle:].replace("[", "[ ")
+    monkeypatch.setattr(canonical, "_BLOCK", 100)
+    monkeypatch.setattr(canonical, "_LONGEST_ENTRY", 200)
+    fast, slow = both(text)
+    assert columns(fast) == columns(slow)
+
+
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_blocks_join_without_a_seam(monkeypatch, separators):
     text = text_of(save({f"t{at}": np.zeros(at + 1, np.float32) for at in range(50)}))
@@ -64,6 +91,7 @@ def test_blocks_join_without_a_seam(monkeypatch, separators):
     whole = columns(parse_canonical(text, len(text)))
     for size in (0, 1, 17, 100, 500):
         monkeypatch.setattr(canonical, "_BLOCK", size)
+        monkeypatch.setattr(canonical, "_LONGEST_ENTRY", 200)
         assert columns(parse_canonical(text, len(text))) == whole
 
 
@@ -73,15 +101,17 @@ GOOD = text_of(save({"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.uint
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"a":', '"a" :'),
         ('"a":', '"\\u0061":'),
         ('"a":', '"\x01":'),
         ('"b":', '"a":'),
         ('"b":', '"__metadata__":'),
         ("[0,24]", "[00,24]"),
         ("[0,24]", "[0,24,24]"),
-        ("[0,24]", "[0, 24]"),
-        ('"a":', '"a": '),
+        ("[0,24]", "[0,2 4]"),
+        ("[0,24]", "[0,2\n4]"),
+        ('"a":', '"a"\x0b:'),
+        ('"a":', '"a"\xa0:'),
+        ('"a":', '"a\t":'),
         ("[24,28]", "[25,29]"),
         ("[24,28]", "[24,28],[28,28]"),
         ("[2,3]", "[2,03]"),

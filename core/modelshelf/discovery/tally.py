@@ -1,0 +1,66 @@
+"""What a scan counts, and what it tells on the way."""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from modelshelf.model import DiscoveryStats, Orphan, Problem, UnfinishedDownload
+
+HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root"})
+"""Codes of problems that leave something out with a reason, and that are nobody's fault."""
+
+
+@frozen(kw_only=True)
+class ScanProgress:
+    """How far a scan is.
+
+    Attributes:
+        done: Artifacts that are examined or known to be unchanged.
+        found: Artifacts that were found so far.
+        path: The last one.
+        finished_listing: Whether `found` is all there is.
+    """
+
+    done: int
+    found: int
+    path: str
+    finished_listing: bool = False
+
+
+@define(kw_only=True)
+class Tally:
+    """What a scan has counted so far; see `DiscoveryStats`.
+
+    Attributes:
+        done: Artifacts that are examined or known to be unchanged.
+    """
+
+    folders: int = 0
+    found: int = 0
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    done: int = 0
+    bytes_read: int = 0
+    problems: list[Problem] = field(factory=list)
+    unfinished: list[UnfinishedDownload] = field(factory=list)
+    orphans: list[Orphan] = field(factory=list)
+
+    def stats(self, seconds: float) -> DiscoveryStats:
+        """The counters as the scan's result."""
+        return DiscoveryStats(
+            total_scanned=self.folders,
+            models_found=self.found,
+            models_added=self.added,
+            models_updated=self.updated,
+            models_unchanged=self.unchanged,
+            models_missing=self.missing,
+            errors=sum(one.code not in HARMLESS for one in self.problems),
+            unfinished_downloads=len(self.unfinished),
+            bytes_read=self.bytes_read,
+            seconds=seconds,
+            problems=self.problems,
+            unfinished=self.unfinished,
+            orphans=self.orphans,
+        )

@@ -1,0 +1,290 @@
+"""The conformance suite of a format: contract, isolation, hostile input, budget, round trip, determinism."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+from attrs import field, frozen
+
+from modelshelf.model import Artifact, ArtifactFile, Depth, FormatType, HealthStatus, Origin
+from modelshelf.reader import HEAD_BLOCK
+from modelshelf.testing.audit import deeds
+from modelshelf.testing.looks import HEAD, NOWHERE, Look, artifact_of, in_memory, look, plugin_set
+from modelshelf.testing.mutations import cuts, lies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from modelshelf.plugin.call import PluginSet
+
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LIE_BUDGET = 16 * 1024 * 1024  # bytes that reading a small file that lies may cost
+_FOREIGN = {
+    "zeros": bytes(4096),
+    "ones": b"\xff" * 4096,
+    "prose": b"It was a bright cold day in April, and the clocks were striking thirteen.\n" * 8,
+    "JSON": b'{"name": "value", "list": [1, 2, 3]}\n',
+    "an LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+}
+
+
+def _as_paths(value: Path | Iterable[Path]) -> tuple[Path, ...]:
+    return (value,) if isinstance(value, Path) else tuple(value)
+
+
+@frozen(kw_only=True)
+class FormatCase:
+    """A sound model of the format.
+
+    Attributes:
+        plugin: The plugin: its module, or an object whose methods are hooks.
+        format: The format's name.
+        weights: The file, or all shards in order. Make the weights of 64 KiB or more, so that a plugin that
+            reads them is told from one that reads headers.
+        index: The index of the shards, or None.
+        companions: Files beside the weights that belong to the model.
+        most_read: Bytes that detection, extraction and a header probe may read together.
+        may_lack: Bytes at each file's end that may be absent without a fault: padding.
+        depths: Depths at which the model is sound; leave out `Depth.FULL` where the real loader is not
+            installed for the tests.
+    """
+
+    plugin: object
+    format: str
+    weights: tuple[Path, ...] = field(converter=_as_paths)
+    index: Path | None = None
+    companions: tuple[Path, ...] = field(default=(), converter=_as_paths)
+    most_read: int = 2 * HEAD_BLOCK
+    may_lack: int = 0
+    depths: tuple[Depth, ...] = tuple(Depth)
+
+    @property
+    def artifact(self) -> Artifact:
+        """The model as a scan would group it, with a fact that its source might tell."""
+        return artifact_of(
+            *self.weights, index=self.index, companions=self.companions, facts={"shelf": ["top"]}
+        )
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """Every file's bytes by its name."""
+        files = [*self.weights, *([self.index] if self.index else []), *self.companions]
+        return {path.name: path.read_bytes() for path in files}
+
+
+class FormatSuite:
+    """Inherit this in an empty class and give a fixture ``format_case`` that returns a `FormatCase`."""
+
+    @pytest.fixture
+    def plugins(self, format_case: FormatCase) -> PluginSet:
+        """The plugin alone, loaded as every plugin is."""
+        return plugin_set(format_case.plugin)
+
+    def test_the_plugin_loads_with_every_hook_of_a_format(self, plugins: PluginSet) -> None:
+        """Hooks fit their specification: names, arguments, plain functions."""
+        (report,) = plugins.reports
+        assert not plugins.load_failures, [str(one) for one in plugins.load_failures]
+        wanted = {"formats", "detect_format", "extract_metadata", "probe_health"}
+        missing = wanted - {hook.removeprefix("modelshelf_") for hook in report.hooks}
+        assert not missing, f"a format has the hooks {sorted(missing)} too"
+
+    def test_the_format_is_declared(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Suffixes and magic bytes are such that a walk can use them, and fit the files of the case."""
+        declared: list[FormatType] = plugins.collect("modelshelf_formats")
+        assert not plugins.failures, [str(one) for one in plugins.failures]
+        named = [one for one in declared if one.name == format_case.format]
+        assert named, f"modelshelf_formats() gives no format {format_case.format!r}"
+        for one in declared:
+            for suffix in (*one.suffixes, *one.index_suffixes):
+                assert suffix.startswith("."), f"the suffix {suffix!r} begins with no dot"
+                assert suffix == suffix.lower(), f"the suffix {suffix!r} is matched in lower case"
+            for offset, magic in one.magic:
+                fits = offset >= 0 and magic and offset + len(magic) <= HEAD
+                assert fits, f"magic bytes {magic!r} at {offset} do not lie within the first {HEAD} bytes"
+        suffixes = {suffix for one in named for suffix in one.suffixes}
+        magic_bytes = [one for format in named for one in format.magic]
+        for path in format_case.weights:
+            content = path.read_bytes()
+            shown = any(content[at : at + len(magic)] == magic for at, magic in magic_bytes)
+            told = path.suffix.lower() in suffixes or shown
+            assert told, f"{path.name} has neither a suffix nor the magic bytes that the format declares"
+
+    def test_a_sound_model_is_healthy_at_every_depth(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """It is detected as the format, something is told of it, and nothing is found at fault."""
+        for depth in format_case.depths:
+            seen = _on_disk(format_case, plugins, depth)
+            assert seen.claims(format_case.format), f"not detected: {seen.detections}"
+            assert not seen.faults, f"at depth {depth}: {seen.findings} {seen.read_errors}"
+            assert any(one.known() or one.details for one in seen.metadata), "no metadata is told"
+
+    def test_metadata_tells_where_each_value_comes_from(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """`ModelMetadata.told` gives every value its origin; what a person sets is not a plugin's to tell."""
+        for one in _on_disk(format_case, plugins).metadata:
+            untold = set(one.known()) - one.provenance.keys()
+            assert not untold, f"values without an origin: {sorted(untold)}"
+            assert all(told.origin is not Origin.USER for told in one.provenance.values())
+
+    def test_findings_are_well_formed(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Codes are kebab-case; a finding names a file of the artifact and an offset within it."""
+        for where, sizes, seen in _mutilated(format_case, plugins, _cuts_of(format_case)):
+            for one in seen.findings:
+                assert _CODE.fullmatch(one.code), f"{one.code!r} is no kebab-case code ({where})"
+                assert one.message.strip(), f"{one.code} says nothing ({where})"
+                known = one.file is None or one.file in sizes
+                assert known, f"{one.code}: {one.file!r} is no file of the model ({where})"
+                size = max(sizes.values()) if one.file is None else sizes[one.file]
+                inside = one.offset is None or 0 <= one.offset <= size
+                assert inside, f"{one.code}: offset {one.offset} lies outside of the file ({where})"
+
+    def test_foreign_content_is_not_claimed(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Under a name that tells nothing, bytes of no format get no vote."""
+        for name, content in _FOREIGN.items():
+            file = ArtifactFile(name="file.unknown", size=len(content), mtime_ns=0)
+            unknown = Artifact(folder=NOWHERE, primary=file.name, files=(file,))
+            artifact, opener = in_memory(unknown, {file.name: content})
+            seen = look(plugins, artifact, "unknown", opener=opener)
+            assert not seen.failures, f"{name}: {seen.failures}"
+            assert not seen.claims(format_case.format), f"{name} is claimed: {seen.detections}"
+
+    def test_models_of_other_formats_are_left_alone(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """Asked about a model that another format won, it tells nothing and reads nothing."""
+        artifact, opener = in_memory(format_case.artifact, format_case.contents)
+        alone = look(plugins, artifact, format_case.format, opener=opener)
+        other = look(plugins, artifact, "another-format", opener=opener)
+        told = [*other.metadata, *other.findings]
+        assert not told, f"it speaks of a model of another format: {told}"
+        assert other.spent <= max(HEAD_BLOCK, alone.spent // 2), "it reads a model of another format"
+
+    def test_headers_alone_are_read(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Detection, extraction and a header probe together stay within the case's `most_read`."""
+        total = sum(path.stat().st_size for path in format_case.weights)
+        limit = format_case.most_read
+        assert total >= 2 * limit, f"the weights of the case have {total} bytes; {2 * limit} show more"
+        seen = _on_disk(format_case, plugins)
+        assert seen.spent <= limit, f"{seen.spent} of {total} bytes were read where {limit} should do"
+
+    def test_a_spent_budget_is_no_clean_bill(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Where the budget ends the reading, that is told; it is neither got round nor kept quiet."""
+        for budget in (0, 1):
+            seen = _on_disk(format_case, plugins, budget=budget, detect=False)
+            assert seen.faults, f"with a budget of {budget} bytes it calls the model sound"
+
+    def test_bytes_come_from_the_reader_alone(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Files that are on no disk, as those of a remote store, are read the same."""
+        artifact, opener = in_memory(format_case.artifact, format_case.contents)
+        seen = look(plugins, artifact, format_case.format, opener=opener)
+        assert not seen.failures, seen.failures
+        assert not seen.faults, f"{seen.findings} {seen.read_errors}"
+        assert seen == _on_disk(format_case, plugins), "the place decides what it tells"
+
+    def test_every_truncation_is_found(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """However a file is cut short, a `ReadError` or an error finding says so; nothing else is raised."""
+        for where, _, seen in _mutilated(format_case, plugins, _cuts_of(format_case)):
+            assert not seen.failures, f"{where}: {seen.failures}"
+            sound = seen.claims(format_case.format) and not seen.faults
+            assert not sound, f"{where}, and it is called sound"
+
+    def test_no_lie_gets_anything_but_a_read_error(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Bytes that are overwritten, left out or put in raise nothing else, and stay within the budget."""
+        for where, _, seen in _mutilated(format_case, plugins, lies):
+            assert not seen.failures, f"{where}: {seen.failures}"
+
+    def test_the_same_bytes_give_the_same_answer(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Each time, in a plugin that was loaded anew, and whichever of the hooks comes first."""
+        first = _on_disk(format_case, plugins)
+        assert _on_disk(format_case, plugins) == first
+        assert _on_disk(format_case, plugin_set(format_case.plugin)) == first
+        turned = _on_disk(format_case, plugins, probe_first=True)
+        assert turned.metadata == first.metadata
+        assert turned.findings == first.findings
+
+    def test_nothing_that_it_is_given_is_changed(self, format_case: FormatCase, plugins: PluginSet) -> None:
+        """Neither the artifact nor its files nor the folder that they lie in."""
+        artifact = format_case.artifact
+        before, folder = copy.deepcopy(artifact), format_case.weights[0].parent
+        contents, listed = format_case.contents, _stamps(folder)
+        for depth in format_case.depths:
+            look(plugins, artifact, format_case.format, depth=depth)
+        assert artifact == before, "the artifact was changed"
+        assert format_case.contents == contents, "a file was changed"
+        assert _stamps(folder) == listed, "the folder was changed"
+
+    def test_nothing_is_run_written_fetched_or_unpickled(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """Headers are read and nothing else is done, as the interpreter's audit events tell it."""
+        _on_disk(format_case, plugins)  # imports what it needs
+        with deeds() as done:
+            _on_disk(format_case, plugins)
+        assert not done, done
+
+    def test_nothing_is_printed_and_no_setting_of_the_process_changed(
+        self, format_case: FormatCase, plugins: PluginSet, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A command's output is machine-readable, and other plugins run in the same process."""
+        before = (os.getcwd(), dict(os.environ))
+        capfd.readouterr()
+        _on_disk(format_case, plugins)
+        assert capfd.readouterr() == ("", "")
+        assert (os.getcwd(), dict(os.environ)) == before
+
+    def test_a_scan_records_it_and_a_second_scan_reads_nothing(
+        self, format_case: FormatCase, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """What was told goes into the store and comes back the same; unchanged files are not opened."""
+        from modelshelf.registry import ModelRegistry
+
+        store = tmp_path_factory.mktemp("store")
+        place = os.fspath(format_case.index or format_case.weights[0])
+        with ModelRegistry(place, store, plugins=[format_case.plugin]) as registry:
+            stats = registry.discover_models()
+            assert stats.errors == 0, [str(one.message) for one in stats.problems]
+            (model,) = registry
+            assert model.metadata.format == format_case.format
+            assert model.health_status in (HealthStatus.HEALTHY, HealthStatus.DEGRADED), model.findings
+            again = registry.discover_models()
+            assert (again.models_unchanged, again.bytes_read) == (1, 0)
+        with ModelRegistry(place, store, readonly=True) as reopened:
+            assert reopened.get(model.id) == model
+
+
+def _on_disk(case: FormatCase, plugins: PluginSet, depth: Depth = Depth.HEADER, **options: Any) -> Look:
+    seen = look(plugins, case.artifact, case.format, depth=depth, **options)
+    assert not seen.failures, seen.failures
+    return seen
+
+
+Mutation: TypeAlias = "Callable[[bytes], Iterator[tuple[str, bytes]]]"
+
+
+def _cuts_of(case: FormatCase) -> Mutation:
+    return partial(cuts, may_lack=case.may_lack)
+
+
+def _mutilated(
+    case: FormatCase, plugins: PluginSet, mutations: Mutation
+) -> Iterator[tuple[str, dict[str, int], Look]]:
+    """Looks at the model with one weight file after another made wrong: how, its files' sizes, what it is."""
+    contents = case.contents
+    for path in case.weights:
+        for where, wrong in mutations(contents[path.name]):
+            made = {**contents, path.name: wrong}
+            artifact, opener = in_memory(case.artifact, made)
+            seen = look(plugins, artifact, case.format, opener=opener, budget=_LIE_BUDGET)
+            yield f"{path.name}: {where}", {name: len(held) for name, held in made.items()}, seen
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    return {one.name: (one.stat().st_size, one.stat().st_mtime_ns) for one in folder.iterdir()}

@@ -1,0 +1,180 @@
+"""One look at one artifact by one plugin, guarded as in a scan, with the bytes on disk or in memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from attrs import field, frozen
+
+from modelshelf.errors import ReadError
+from modelshelf.model import (
+    Artifact,
+    ArtifactFile,
+    Candidate,
+    Depth,
+    Detection,
+    Finding,
+    ModelMetadata,
+    Role,
+    Severity,
+)
+from modelshelf.model.converters import as_tuple
+from modelshelf.plugin.call import Outcome, PluginSet
+from modelshelf.plugin.load import given, load
+from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Budget, FileReader, Opener, open_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HEAD = 512  # bytes that a candidate brings along
+_EXTRACT, _PROBE = "modelshelf_extract_metadata", "modelshelf_probe_health"
+NOWHERE = "memory://conformance"
+"""The folder of files that are on no disk: whoever opens a path himself finds nothing there."""
+
+
+def plugin_set(plugin: object) -> PluginSet:
+    """The plugin alone, loaded as every plugin is."""
+    return PluginSet(load(given([plugin])))
+
+
+def artifact_of(
+    *weights: Path, index: Path | None = None, companions: Iterable[Path] = (), **values: Any
+) -> Artifact:
+    """The artifact that a scan would make of these files, which lie in one folder."""
+    folder = weights[0].parent
+    files = [described(path, folder, Role.WEIGHTS) for path in weights]
+    if index is not None:
+        files.append(described(index, folder, Role.INDEX))
+    files += [described(path, folder, Role.COMPANION) for path in companions]
+    primary = (index or weights[0]).name
+    return Artifact(folder=os.fspath(folder), primary=primary, files=tuple(files), **values)
+
+
+def described(path: Path, folder: Path, role: Role = Role.WEIGHTS) -> ArtifactFile:
+    """A file as a listing of `folder` tells of it."""
+    told = path.stat()
+    name = path.relative_to(folder).as_posix()
+    return ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino, role=role)
+
+
+class MemoryFile(FileReader):
+    """A file that is nowhere but in memory, as one on a remote store is nowhere on this disk."""
+
+    def __init__(self, content: bytes, name: str, budget: Budget) -> None:
+        super().__init__(name, budget)
+        self.size = len(content)
+        self._content = content
+        budget.opened += 1
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        return self._content[offset : offset + length]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def in_memory(artifact: Artifact, contents: Mapping[str, bytes]) -> tuple[Artifact, Opener]:
+    """The artifact with these contents in place of its files, and what opens them."""
+    files = tuple(attrs.evolve(one, size=len(contents[one.name])) for one in artifact.files)
+
+    def opener(_artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
+        return MemoryFile(contents[one.name], one.name, budget)
+
+    return attrs.evolve(artifact, folder=NOWHERE, files=files), opener
+
+
+def _as_told(errors: Iterable[ReadError]) -> list[tuple[object, ...]]:
+    return [(type(one), str(one), one.code, one.file, one.offset) for one in errors]
+
+
+@frozen(kw_only=True)
+class Look:
+    """What a plugin said of an artifact.
+
+    Attributes:
+        detections: Its votes.
+        metadata: Its partial metadata.
+        findings: Its findings.
+        read_errors: Faults of the files that ended a hook, as a scan turns them into findings.
+        failures: What the guard around hooks recorded against the plugin, in words.
+        spent: Bytes that were read.
+    """
+
+    detections: tuple[Detection, ...] = field(default=(), converter=as_tuple)
+    metadata: tuple[ModelMetadata, ...] = field(default=(), converter=as_tuple)
+    findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
+    read_errors: tuple[ReadError, ...] = field(default=(), converter=as_tuple, eq=_as_told)
+    failures: tuple[str, ...] = field(default=(), converter=as_tuple)
+    spent: int = field(default=0, eq=False)
+
+    def claims(self, format: str) -> bool:
+        """Whether the plugin votes for the format."""
+        return any(one.format == format and one.confidence > 0 for one in self.detections)
+
+    @property
+    def faults(self) -> list[str]:
+        """What makes the file unsound: errors that were found, and reading that failed."""
+        found = [one.code for one in self.findings if one.severity is Severity.ERROR]
+        return found + [one.code for one in self.read_errors]
+
+
+def look(
+    plugins: PluginSet,
+    artifact: Artifact,
+    format: str,
+    *,
+    opener: Opener = open_local,
+    depth: Depth = Depth.HEADER,
+    budget: int = DEFAULT_BUDGET,
+    probe_first: bool = False,
+    detect: bool = True,
+) -> Look:
+    """Detect, extract and probe, as a scan does.
+
+    Args:
+        probe_first: Whether the last two are turned round.
+        detect: Whether there is a detection first, which reads the file's head for all of them.
+    """
+    before = len(plugins.failures)
+    shared: dict[str, Any] = {"artifact": artifact, "format": format}
+    detected: list[Outcome] = []
+    unread: list[ReadError] = []
+    with ArtifactReader(artifact, opener, budget) as reader:
+        try:
+            if detect:
+                detected += plugins.call("modelshelf_detect_format", candidate=_candidate(reader))
+        except ReadError as error:  # a scan shows such a file to nobody
+            unread.append(error)
+        hooks = [_EXTRACT, _PROBE]
+        called: dict[str, list[Outcome]] = {}
+        for hook in reversed(hooks) if probe_first else hooks:
+            extra: dict[str, Any] = {"depth": depth} if hook == _PROBE else {}
+            called[hook] = list(plugins.call(hook, **shared, reader=reader, **extra))
+        spent = reader.bytes_read
+    outcomes = [*detected, *called[_EXTRACT], *called[_PROBE]]
+    return Look(
+        detections=_results(detected),
+        metadata=_results(called[_EXTRACT]),
+        findings=_results(called[_PROBE]),
+        read_errors=unread + [one.read_error for one in outcomes if one.read_error is not None],
+        failures=[str(one) for one in plugins.failures[before:]],
+        spent=spent,
+    )
+
+
+def _candidate(reader: ArtifactReader) -> Candidate:
+    file = reader.file(reader.artifact.weights[0].name)
+    return Candidate(
+        artifact=reader.artifact,
+        suffix=Path(file.name).suffix.lower(),
+        size=file.size,
+        head=file.read_up_to(0, HEAD),
+        reader=file,
+    )
+
+
+def _results(outcomes: Iterable[Outcome]) -> list[Any]:
+    return [result for outcome in outcomes for result in outcome.results]

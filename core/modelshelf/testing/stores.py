@@ -1,0 +1,335 @@
+"""The conformance suite of a store: the promises of `modelshelf.store`, one by one."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+from modelshelf.errors import StoreError
+from modelshelf.model import ModelConfig, Severity
+from modelshelf.store import LONGEST_KEY
+from modelshelf.testing.looks import plugin_set
+from modelshelf.testing.store_program import add_one, count, counted, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from modelshelf.store import Snapshot, Store, StoreType, Transaction
+
+_THREADS, _PROCESSES, _TIMES = 4, 2, 8
+_PATIENCE = 60  # seconds that another thread or process has
+
+
+@frozen(kw_only=True)
+class StoreCase:
+    """A store that is not there yet.
+
+    Attributes:
+        plugin: The plugin: its module, or an object whose methods are hooks.
+        scheme: The URL scheme that it offers.
+        location: A path or URL of its own for each test, where nothing is yet.
+    """
+
+    plugin: object
+    scheme: str
+    location: str
+
+    def open(self, *, readonly: bool = False) -> Store:
+        """Open the store there."""
+        return open_store(self.plugin, self.scheme, self.location, readonly=readonly)
+
+    def elsewhere(self, task: str, times: int = 1) -> subprocess.Popen[str]:
+        """A process that waits for a line before it does a task of `store_program`.
+
+        Skips the test where another process cannot import the plugin.
+        """
+        module = getattr(self.plugin, "__name__", None)
+        if module not in sys.modules:
+            pytest.skip("the plugin is no module that another process could import")
+        program = [sys.executable, "-m", "modelshelf.testing.store_program", str(module)]
+        return subprocess.Popen(  # noqa: S603 - this very interpreter
+            [*program, self.scheme, self.location, task, str(times)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+class StoreSuite:
+    """Inherit this in an empty class and give a fixture ``store_case`` that returns a `StoreCase`."""
+
+    @pytest.fixture
+    def opened(self, store_case: StoreCase) -> Iterator[Callable[[], Store]]:
+        """Opens the store, any number of times; each is closed when the test is over."""
+        stores: list[Store] = []
+
+        def open_it() -> Store:
+            stores.append(store_case.open())
+            return stores[-1]
+
+        yield open_it
+        for one in stores:
+            one.close()
+
+    @pytest.fixture
+    def store(self, opened: Callable[[], Store]) -> Store:
+        """The store, open and empty."""
+        return opened()
+
+    def test_the_store_is_offered(self, store_case: StoreCase) -> None:
+        """The plugin loads, and its descriptor has a URL scheme."""
+        plugins = plugin_set(store_case.plugin)
+        kinds: list[StoreType] = plugins.collect("modelshelf_stores")
+        assert not plugins.failures, [str(one) for one in plugins.failures]
+        assert store_case.scheme in {one.scheme for one in kinds}
+        assert all(re.fullmatch(r"[a-z][a-z0-9+.-]*", one.scheme) for one in kinds)  # RFC 3986, section 3.1
+
+    def test_what_was_put_is_there_after_reopening(self, store_case: StoreCase, store: Store) -> None:
+        """Every byte of keys and values, the longest and the empty ones included."""
+        values = {b"\0": b"", b"\xff" * LONGEST_KEY: b"\0\xff", b"large": os.urandom(1 << 20)}
+        assert store.update(lambda state: _put(state, values)) == len(values)
+        store.close()
+        reopened = store_case.open()
+        assert _everything(reopened) == values
+        reopened.close()
+
+    def test_an_update_sees_its_own_changes(self, store: Store) -> None:
+        """Put and deleted keys show in the transaction's own reading, its scan included."""
+
+        def work(state: Transaction) -> tuple[object, ...]:
+            state.put(b"a", b"1")
+            state.put(b"b", b"2")
+            told = (state.delete(b"a"), state.delete(b"a"), state.get(b"a"), state.get(b"b"))
+            return (*told, dict(state.scan()))
+
+        assert store.update(work) == (True, False, None, b"2", {b"b": b"2"})
+
+    def test_a_scan_goes_by_prefix_in_bytewise_order(self, store: Store) -> None:
+        """Neither in the order of insertion nor in that of any language."""
+        keys = [b"b", b"a\xff", b"ab", b"\xff\xff", b"a", b"aa", b"a\x00"]
+        store.update(lambda state: _put(state, dict.fromkeys(keys, b"")))
+        assert [key for key, _ in store.view(lambda state: list(state.scan()))] == sorted(keys)
+        for prefix in (b"a", b"a\xff", b"\xff", b"c"):
+            found = store.view(lambda state, prefix=prefix: [key for key, _ in state.scan(prefix)])  # type: ignore[misc]
+            assert found == sorted(key for key in keys if key.startswith(prefix)), prefix
+
+    def test_it_does_what_a_dictionary_does(self, opened: Callable[[], Store]) -> None:
+        """Over many small updates by turns through two handles."""
+        chosen, wanted = random.Random(0), {}  # noqa: S311 - the same each time
+        handles = [opened(), opened()]
+        for number in range(30):
+            changes = {b"k%d" % chosen.randrange(20): b"%d" % number for _ in range(3)}
+            gone = b"k%d" % chosen.randrange(20)
+
+            def work(state: Transaction, changes: dict[bytes, bytes] = changes, gone: bytes = gone) -> None:
+                _put(state, changes)
+                state.delete(gone)
+
+            handles[number % 2].update(work)
+            wanted.update(changes)
+            wanted.pop(gone, None)
+            assert _everything(handles[1 - number % 2]) == wanted
+
+    def test_an_exception_undoes_the_whole_update(self, store: Store) -> None:
+        """It comes through as it is, and neither data nor revision changed."""
+        store.update(add_one)
+        before = store.revision()
+
+        def work(state: Transaction) -> None:
+            add_one(state)
+            state.put(b"b", b"2")
+            raise LookupError("stop")
+
+        with pytest.raises(LookupError):
+            store.update(work)
+        assert (_everything(store), store.revision()) == ({b"counter": b"1"}, before)
+
+    def test_the_revision_changes_with_every_commit_of_any_handle(self, opened: Callable[[], Store]) -> None:
+        """And with nothing else; a snapshot tells the same."""
+        one, other = opened(), opened()
+        seen = [one.revision()]
+        for handle in (one, other, one):
+            handle.update(add_one)
+            seen.append(one.revision())
+            assert other.revision() == seen[-1], "two handles tell different revisions"
+            assert other.view(lambda state: state.revision) == seen[-1]
+            _everything(one)
+            assert one.revision() == seen[-1], "reading changes the revision"
+        assert len(set(seen)) == len(seen), f"revisions repeat: {seen}"
+
+    def test_a_view_sees_one_state_whatever_is_committed_meanwhile(self, opened: Callable[[], Store]) -> None:
+        """A second handle commits in the middle of it, and is not held up by it."""
+        store, other = opened(), opened()
+        store.update(lambda state: _put(state, {b"a": b"old", b"b": b"old"}))
+
+        def work(state: Snapshot) -> tuple[object, ...]:
+            first = state.get(b"a")
+            _in_thread(
+                lambda: other.update(lambda change: _put(change, dict.fromkeys((b"a", b"b", b"c"), b"new")))
+            )
+            return first, state.get(b"b"), state.get(b"c"), [value for _, value in state.scan()]
+
+        assert store.view(work) == (b"old", b"old", None, [b"old", b"old"])
+        assert set(_everything(store).values()) == {b"new"}
+
+    def test_an_open_update_shows_to_nobody_else(self, opened: Callable[[], Store]) -> None:
+        """Until it is committed."""
+        store, other = opened(), opened()
+        seen: list[dict[bytes, bytes]] = []
+
+        def work(state: Transaction) -> None:
+            add_one(state)
+            _in_thread(lambda: seen.append(_everything(other)))
+
+        store.update(work)
+        assert seen[-1] == {}, "what is not committed is seen"
+        assert _everything(other) == {b"counter": b"1"}
+
+    def test_no_update_of_several_threads_is_lost(self, opened: Callable[[], Store]) -> None:
+        """Each thread with a handle of its own, and all with one."""
+        shared = opened()
+        handles = [shared, shared, *(opened() for _ in range(_THREADS - 2))]
+        threads = [threading.Thread(target=count, args=(one, _TIMES), daemon=True) for one in handles]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(_PATIENCE)
+        assert shared.view(counted) == _THREADS * _TIMES
+
+    def test_no_update_of_several_processes_is_lost(self, store_case: StoreCase, store: Store) -> None:
+        """And the handle that was open before sees all of them."""
+        running = [store_case.elsewhere("count", _TIMES) for _ in range(_PROCESSES)]
+        for one in running:  # so that all of them write at once
+            assert one.stdout is not None
+            assert one.stdout.readline() == "ready\n", one.communicate()
+        for one in running:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        count(store, _TIMES)
+        for one in running:
+            out, _ = one.communicate(timeout=_PATIENCE)
+            assert one.returncode == 0, out
+        assert store.view(counted) == (_PROCESSES + 1) * _TIMES
+
+    def test_a_killed_writer_leaves_nothing_half_done(self, store_case: StoreCase, store: Store) -> None:
+        """What was committed before stands, and the next writer is not locked out."""
+        store.update(add_one)
+        died = store_case.elsewhere("die")
+        out, _ = died.communicate("\n", timeout=_PATIENCE)
+        assert died.returncode == -signal.SIGKILL, out
+        assert _everything(store) == {b"counter": b"1"}
+        store.update(add_one)
+        assert store.view(counted) == 2  # noqa: PLR2004 - two updates
+
+    def test_a_forked_child_works_on_its_own(self, store_case: StoreCase, store: Store) -> None:
+        """Parent and child go on with the store that was open before the fork."""
+        forked = store_case.elsewhere("fork")
+        out, _ = forked.communicate("\n", timeout=_PATIENCE)
+        assert forked.returncode == 0, out
+        assert store.view(counted) == 3  # noqa: PLR2004 - before, in the child, after
+
+    def test_an_update_within_a_view_or_update_is_refused(self, store: Store) -> None:
+        """With a `StoreError` instead of a wait for itself; the store is usable afterwards."""
+        for outer in (store.view, store.update):
+
+            def nested(_state: Snapshot) -> None:
+                with pytest.raises(StoreError):
+                    store.update(add_one)
+
+            outer(nested)
+        store.update(add_one)
+        assert store.view(counted) == 1
+
+    @pytest.mark.parametrize("key", [b"", b"k" * (LONGEST_KEY + 1)], ids=["empty", "too long"])
+    def test_a_key_beyond_the_limits_is_a_store_error(self, store: Store, key: bytes) -> None:
+        """Keys have 1 to 511 bytes."""
+        for work in (lambda state: state.put(key, b""), lambda state: state.get(key)):
+            with pytest.raises(StoreError):
+                store.update(work)
+        assert _everything(store) == {}
+
+    def test_a_closed_store_says_so(self, store: Store) -> None:
+        """With a `StoreError`; closing twice is fine."""
+        store.close()
+        store.close()
+        for call in (lambda: store.view(counted), lambda: store.update(add_one)):
+            with pytest.raises(StoreError):
+                call()
+
+    def test_reading_only_writes_nothing(self, store_case: StoreCase) -> None:
+        """Not even the place; an update is refused with a `StoreError`."""
+        with pytest.raises(StoreError):
+            store_case.open(readonly=True)
+        if "://" not in store_case.location:
+            assert not Path(store_case.location).exists(), "opening for reading only made the store"
+        written = store_case.open()
+        written.update(add_one)
+        written.close()
+        store = store_case.open(readonly=True)
+        assert store.view(counted) == 1
+        with pytest.raises(StoreError):
+            store.update(add_one)
+        store.close()
+
+    def test_a_sound_store_is_found_sound(self, store: Store) -> None:
+        """The check changes nothing; the location is named."""
+        store.update(add_one)
+        before = (store.revision(), _everything(store))
+        found = [one for one in store.check() if one.severity is Severity.ERROR]
+        assert not found, found
+        assert (store.revision(), _everything(store)) == before
+        assert store.location
+
+    def test_a_registry_keeps_its_records_there(
+        self, store_case: StoreCase, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Asked for by its URL, as a person does."""
+        from modelshelf.registry import ModelRegistry
+
+        prefix = f"{store_case.scheme}://"
+        url = store_case.location if store_case.location.startswith(prefix) else prefix + store_case.location
+        model = ModelConfig(id="lab/model", path="/models/model.gguf", added_at=1, updated_at=1)
+        folder = tmp_path_factory.mktemp("models")
+        with ModelRegistry(folder, url, plugins=[store_case.plugin]) as registry:
+            registry.register(model)
+        with ModelRegistry(folder, url, plugins=[store_case.plugin], readonly=True) as registry:
+            assert registry.get("lab/model") == model
+
+
+def _put(state: Transaction, values: dict[bytes, bytes]) -> int:
+    for key, value in values.items():
+        state.put(key, value)
+    return len(values)
+
+
+def _everything(store: Store) -> dict[bytes, bytes]:
+    return store.view(lambda state: dict(state.scan()))
+
+
+def _in_thread(work: Callable[[], object]) -> None:
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - told in the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    assert not thread.is_alive(), "another handle has to wait until this one is done"
+    assert not failed, failed[0]

@@ -1,0 +1,277 @@
+"""A ZIP archive's central directory, by columns.
+
+Source: PKWARE APPNOTE 6.3.10, section 4.3.12. A checkpoint has a member for each tensor, alike but for name,
+size and place, so stretches of entries of one length are taken apart at once; any other is read by itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from modelshelf.errors import FormatError
+from modelshelf_pytorch.verdict import Issue
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+_ENTRY = struct.Struct("<4s4B4HL2L5H2L")
+MAX32 = 0xFFFFFFFF
+ENCRYPTION = 0x1 | 0x40 | 0x2000  # encrypted, strong encryption, masked headers
+UTF8 = 0x800
+_FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
+
+
+@define(eq=False)
+class Member:
+    """One entry of the central directory.
+
+    Attributes:
+        name: Its path in the archive.
+        raw_name: The same as it is written.
+        flags: General purpose bit flags.
+        method: 0 stored, 8 deflated.
+        crc: CRC-32 of its content, or 0 where the writer left it out.
+        packed: Bytes in the archive.
+        size: Bytes of its content.
+        header: Offset of its local header.
+        attributes: External attributes: Unix file mode above, DOS attributes below.
+        start: Offset of its packed bytes, once its local header was read.
+    """
+
+    name: str
+    raw_name: bytes
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    header: int
+    attributes: int
+    start: int | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a flag says that it is encrypted."""
+        return bool(self.flags & ENCRYPTION)
+
+
+@define(eq=False)
+class Directory:
+    """An archive's central directory: a column for each field, an entry's fields at one place in all of them.
+
+    Attributes:
+        names: The members' paths.
+        raw_names: The same as they are written.
+        flags: General purpose bit flags.
+        methods: 0 stored, 8 deflated.
+        crcs: CRC-32 of their content, or 0.
+        packed: Bytes in the archive.
+        sizes: Bytes of their content.
+        headers: Offsets of their local headers.
+        attributes: External attributes.
+        start: Offset where the directory begins.
+        issues: What was noticed on the way.
+    """
+
+    names: list[str] = field(factory=list)
+    raw_names: list[bytes] = field(factory=list)
+    flags: list[int] = field(factory=list)
+    methods: list[int] = field(factory=list)
+    crcs: list[int] = field(factory=list)
+    packed: list[int] = field(factory=list)
+    sizes: list[int] = field(factory=list)
+    headers: list[int] = field(factory=list)
+    attributes: list[int] = field(factory=list)
+    start: int = 0
+    issues: tuple[Issue, ...] = ()
+    _folded: dict[str, int] = field(factory=dict, init=False)
+    _made: dict[int, Member] = field(factory=dict, init=False)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Every entry, in order."""
+        return tuple(map(self.member, range(len(self.names))))
+
+    def member(self, place: int) -> Member:
+        """The entry at a place in the columns; the same object at each call."""
+        if place not in self._made:
+            self._made[place] = Member(
+                self.names[place],
+                self.raw_names[place],
+                self.flags[place],
+                self.methods[place],
+                self.crcs[place],
+                self.packed[place],
+                self.sizes[place],
+                self.headers[place],
+                self.attributes[place],
+            )
+        return self._made[place]
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two names are the same but for their case."""
+        return len(self._places) == len(self.names)
+
+    def find(self, name: str) -> Member | None:
+        """The last entry of a name, without regard to case, as torch looks names up; None without one."""
+        place = self._places.get(name.casefold())
+        return None if place is None else self.member(place)
+
+    def holds(self, needed: dict[str, int]) -> bool:
+        """Whether there is a member of each of these very names, and of its size."""
+        if not needed:
+            return True
+        wanted, sizes = list(needed), list(needed.values())
+        if wanted[0] in self.names:  # the writer's order is the pickle's
+            first = self.names.index(wanted[0])
+            behind = first + len(wanted)
+            if self.names[first:behind] == wanted and self.sizes[first:behind] == sizes:
+                return True
+        return needed.items() <= dict(zip(self.names, self.sizes, strict=True)).items()
+
+    @property
+    def _places(self) -> dict[str, int]:
+        if not self._folded:
+            folded = "\0".join(self.names).casefold().split("\0")
+            if len(folded) != len(self.names):  # a name with a NUL in it
+                folded = [name.casefold() for name in self.names]
+            self._folded = dict(zip(folded, range(len(folded)), strict=True))
+        return self._folded
+
+
+def broken(reader: FileReader, message: str, offset: int, code: str = "zip-malformed") -> FormatError:
+    """The error of an archive whose records cannot be followed."""
+    return FormatError(f"{reader.name}: {message}", code=code, file=reader.name, offset=offset)
+
+
+def parse(reader: FileReader, data: bytes, start: int, count: int, *, bulk: bool = True) -> Directory:
+    """The entries of a central directory.
+
+    Args:
+        reader: The archive, for messages.
+        data: The central directory.
+        start: Its offset in the archive.
+        count: How many entries it is said to have.
+        bulk: Whether stretches of entries may be taken apart at once.
+
+    Raises:
+        FormatError: The directory does not hold so many entries and nothing else.
+    """
+    if count * _ENTRY.size > len(data):
+        raise broken(reader, f"{count} entries do not fit a central directory of {len(data)} bytes", start)
+    directory = Directory(start=start)
+    index = 0
+    singly = 0 if bulk else count  # entries that are read one by one whatever they look like
+    while len(directory.names) < count:
+        number = len(directory.names)
+        taken, vain = _add_alike(directory, data, index, count - number) if number >= singly else (0, 0)
+        singly = max(
+            singly, number + vain
+        )  # so that a directory made to be tried in vain gains nothing by it
+        index += taken or _add_one(reader, directory, data, index)
+    if index != len(data):
+        raise broken(reader, "the central directory is longer than its entries", start + index)
+    return directory
+
+
+def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) -> int:
+    """Add the entry at `index`; its length."""
+    start = directory.start
+    if index + _ENTRY.size > len(data):
+        raise broken(reader, "the central directory ends inside an entry", start + index)
+    (mark, _, _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length,
+     disk, _, attributes, header) = _ENTRY.unpack_from(data, index)  # fmt: skip
+    if mark != b"PK\x01\x02" or disk != 0:
+        raise broken(reader, "the central directory holds something that is no entry", start + index)
+    name_end = index + _ENTRY.size + name_length
+    after = name_end + extra_length + comment_length
+    if after > len(data):
+        raise broken(reader, "the central directory ends inside an entry", start + index)
+    raw = data[index + _ENTRY.size : name_end]
+    if MAX32 in (packed, size, header):
+        extra = data[name_end : name_end + extra_length]
+        size, packed, header = _wide(reader, extra, size, packed, header)
+    directory.names.append(_decoded(raw, flags))
+    directory.raw_names.append(raw)
+    directory.flags.append(flags)
+    directory.methods.append(method)
+    directory.crcs.append(crc)
+    directory.packed.append(packed)
+    directory.sizes.append(size)
+    directory.headers.append(header)
+    directory.attributes.append(attributes)
+    return int(after - index)
+
+
+def _decoded(raw: bytes, flags: int) -> str:
+    return raw.decode("utf-8" if flags & UTF8 or raw.isascii() else "cp437", "replace")
+
+
+@lru_cache(maxsize=256)
+def _alike(name_length: int) -> struct.Struct:
+    """An entry without extra field and comment: alike in all, CRC, sizes, alike in all, header, name."""
+    return struct.Struct(f"<16s3L14sL{name_length}s")
+
+
+def _add_alike(directory: Directory, data: bytes, index: int, most: int) -> tuple[int, int]:
+    """Add the entries from `index` on that differ in CRC, sizes, place and name alone.
+
+    Returns:
+        The bytes of the entries that were added, and how many were looked at in vain.
+    """
+    lead, tail = data[index : index + 16], data[index + 28 : index + 42]
+    if lead[:4] != b"PK\x01\x02" or len(tail) < 14 or any(tail[2:8]):  # noqa: PLR2004  # extra, comment, disk
+        return 0, 0
+    entry = _alike(int.from_bytes(tail[:2], "little"))
+    # The name lengths' first byte, where the entries are alike.
+    lengths = data[index + 28 : index + _MOST * entry.size : entry.size]
+    alike = min(len(lengths) - len(lengths.lstrip(tail[:1])), most, (len(data) - index) // entry.size)
+    if alike < _FEWEST:
+        return 0, 0
+    rows = list(entry.iter_unpack(data[index : index + alike * entry.size]))
+    leads, crcs, packed, sizes, tails, headers, raws = zip(*rows, strict=True)
+    if len(set(leads)) != 1 or len(set(tails)) != 1 or MAX32 in {*packed, *sizes, *headers}:
+        return 0, alike
+    flags, method = struct.unpack_from("<2H", lead, 8)
+    joined = b"\0".join(raws)
+    names = joined.decode("ascii").split("\0") if joined.isascii() else []
+    if len(names) != alike:
+        names = [_decoded(raw, flags) for raw in raws]
+    directory.names += names
+    directory.raw_names += raws
+    directory.flags += [flags] * alike
+    directory.methods += [method] * alike
+    directory.crcs += crcs
+    directory.packed += packed
+    directory.sizes += sizes
+    directory.headers += headers
+    directory.attributes += [int.from_bytes(tail[10:], "little")] * alike
+    return alike * entry.size, 0
+
+
+def _wide(reader: FileReader, extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, int]:
+    """Sizes and offset from the ZIP64 extra field (4.5.3), in its order, for those that are all ones."""
+    index = 0
+    while index + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, index)
+        body = extra[index + 4 : index + 4 + length]
+        index += 4 + length
+        if kind != 1:
+            continue
+        values = []
+        for value in (size, packed, header):
+            if value != MAX32:
+                values.append(value)
+                continue
+            if len(body) < 8:  # noqa: PLR2004  # bytes of a u64
+                break
+            values.append(int.from_bytes(body[:8], "little"))
+            body = body[8:]
+        if len(values) == 3:  # noqa: PLR2004
+            return values[0], values[1], values[2]
+    raise broken(reader, "an entry calls for ZIP64 sizes that are not there", 0)

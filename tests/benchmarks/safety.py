@@ -1,0 +1,179 @@
+"""Scanners for hostile pickles over real, hostile and generated files: what each finds, misses and slanders.
+
+``python -m tests.benchmarks.safety`` prints the table alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import field, frozen
+
+from tests.benchmarks.measure import Comparison, Skipped, Workshop
+from tests.benchmarks.peers import environment
+from tests.benchmarks.pytorch import judged
+from tests.support import CORPUS
+
+_PICKLES, _CHECKPOINTS = 10_000, 1_000
+_KINDS = {  # the corpus's word for a file, and what a scanner should say of it
+    "malicious": "hostile",
+    "embedded-pickle-or-code-string": "hostile",
+    "safe": "sound",
+    "unreadable-not-malicious": "unreadable",
+}
+
+
+@frozen(kw_only=True)
+class Tally:
+    """What one tool made of one set of files.
+
+    Attributes:
+        tool: Its name and version.
+        files: Where the files are from.
+        found: Hostile files that it flags.
+        refused: Hostile files that it says it could not look into.
+        missed: Hostile or unreadable files that it passes as clean.
+        false_alarms: Sound files that it flags or refuses, and unreadable ones that it calls hostile.
+        seconds: Median processor seconds a file.
+    """
+
+    tool: str
+    files: str
+    found: int = 0
+    refused: int = 0
+    missed: int = 0
+    false_alarms: int = 0
+    seconds: float = field(default=0.0)
+
+
+Samples = dict[Path, str]
+"""Files, each ``hostile``, ``sound`` or ``unreadable``."""
+
+
+def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
+    """For each tool and set: what was missed, what was slandered, and the time."""
+    try:
+        tallies = list(tally_all(workshop))
+    except RuntimeError as error:
+        yield Skipped(case="scanners for hostile pickles", reason=str(error))
+        return
+    ours = {one.files: one for one in tallies if one.tool.startswith("modelshelf ")}
+    for peer in tallies:
+        mine = ours[peer.files]
+        if peer is mine:
+            continue
+        for what in ("missed", "refused", "false_alarms"):
+            counted, theirs = getattr(mine, what), getattr(peer, what)
+            if counted or theirs:
+                yield Comparison(
+                    case=f"{what.replace('_', ' ')} in {peer.files}",
+                    ours=counted,
+                    peer=theirs,
+                    peer_name=peer.tool,
+                    unit="count",
+                    note=f"found {mine.found} and {peer.found}",
+                )
+        yield Comparison(
+            case=f"time a file in {peer.files}", ours=mine.seconds, peer=peer.seconds, peer_name=peer.tool
+        )
+
+
+def tally_all(workshop: Workshop) -> Iterator[Tally]:
+    """Every tool over every set.
+
+    Raises:
+        RuntimeError: The tools cannot be installed here, or one of them failed.
+    """
+    scanners = environment.python_with(workshop.folder / "scanners", *environment.SCANNERS)
+    for files, samples in sets(workshop):
+        listing = workshop.room("safety") / "listing"
+        listing.write_text("".join(f"{path}\0" for path in samples))
+        for tool in ("modelshelf", *environment.SCANNERS):
+            python = Path(sys.executable) if tool == "modelshelf" else scanners
+            yield tally(tool, files, list(samples.values()), judged(tool, python, listing))
+
+
+def sets(workshop: Workshop) -> Iterator[tuple[str, Samples]]:
+    """The corpus where it is present, the hostile pickles and the honest checkpoints that are generated."""
+    room = workshop.room("safety")
+    corpus = _corpus()
+    if corpus:
+        yield f"the corpus ({len(corpus)} files)", corpus
+    count = workshop.scaled(_PICKLES)
+    yield f"{count} hostile pickles", _hostile(room / "pickles", count)
+    count = workshop.scaled(_CHECKPOINTS)
+    yield f"{count} variants of torch.save", _honest(room / "checkpoints", count)
+
+
+def _corpus() -> Samples:
+    listing = CORPUS / "manifest.tsv"
+    if not listing.is_file():
+        return {}
+    with listing.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    kinds = {row["file"]: _KINDS.get(row["expected"].partition("(")[0].strip()) for row in rows}
+    return {
+        CORPUS / name: kind for name, kind in kinds.items() if kind and name.startswith(("pickle/", "torch/"))
+    }
+
+
+def _hostile(folder: Path, count: int) -> Samples:
+    from tests.fuzz import pickles
+
+    folder.mkdir()
+    made = {}
+    for number, data in enumerate(pickles.generate(count)):
+        path = folder / f"{number:05}.pkl"
+        path.write_bytes(data)
+        made[path] = "hostile"
+    return made
+
+
+def _honest(folder: Path, count: int) -> Samples:
+    from tests.fuzz import checkpoints
+
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dict.fromkeys(checkpoints.generate(folder, count), "sound")
+
+
+def tally(tool: str, files: str, expected: list[str], told: dict[str, list[float]]) -> Tally:
+    """Count what a tool said against what it should have said."""
+    both = list(zip(expected, told["verdicts"], strict=True))
+    return Tally(
+        tool=f"{tool} {told['version']}",
+        files=files,
+        found=both.count(("hostile", "flagged")),
+        refused=both.count(("hostile", "refused")),
+        missed=both.count(("hostile", "clean")) + both.count(("unreadable", "clean")),
+        false_alarms=sum(
+            both.count(one) for one in (("sound", "flagged"), ("sound", "refused"), ("unreadable", "flagged"))
+        ),
+        seconds=statistics.median(told["seconds"]),
+    )
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.safety", description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="below 1 for fewer generated files")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="safety-") as folder:
+        line = "{:34} {:20} {:>7} {:>8} {:>7} {:>13} {:>11}"
+        print(line.format("files", "tool", "found", "refused", "missed", "false alarms", "ms a file"))
+        for one in tally_all(Workshop(folder=Path(folder), scale=given.scale)):
+            counts = (one.found, one.refused, one.missed, one.false_alarms)
+            print(line.format(one.files, one.tool, *counts, f"{one.seconds * 1e3:.3f}"), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""A sound format, and one for each way to be wrong, with the test of the kit that has to catch it."""
+
+# ruff: noqa: ARG002 - hooks and protocols name their arguments
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BudgetExceededError, FormatError
+from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
+from modelshelf.testing import FormatCase, FormatSuite
+
+HEADER = struct.Struct("<8sQ")
+MAGIC = b"TALLY\0\0\0"
+NUMBERS = 20_000
+
+
+class Tally:
+    """Eight bytes of magic, a count, that many float32 numbers."""
+
+    suffix = ".tally"
+
+    def modelshelf_formats(self):
+        yield FormatType(name="tally", suffixes=(self.suffix,), magic=((0, MAGIC),))
+
+    def modelshelf_detect_format(self, candidate):
+        if candidate.head.startswith(MAGIC):
+            return Detection(format="tally", confidence=0.9)
+        return Detection(format="tally", confidence=0.2) if candidate.suffix == ".tally" else None
+
+    def modelshelf_extract_metadata(self, artifact, format, reader):
+        return self.told(reader) if format == "tally" else None
+
+    def modelshelf_probe_health(self, artifact, format, reader):
+        return self.findings(reader) if format == "tally" else None
+
+    def told(self, reader):
+        return ModelMetadata.told(Origin.HEADER, "header", parameters=self.count(reader))
+
+    def findings(self, reader):
+        file = reader.file()
+        if file.size != HEADER.size + 4 * self.count(reader):
+            return [Finding(code="size", severity=Severity.ERROR, message="wrong", file=file.name, offset=0)]
+        return []
+
+    def count(self, reader):
+        magic, count = HEADER.unpack(reader.file().read(0, HEADER.size))
+        if magic != MAGIC:
+            raise FormatError("no tally", file=reader.file().name, offset=0)
+        return count
+
+
+@pytest.fixture
+def format_case(request, tmp_path):
+    file = tmp_path / "model" / "model.tally"
+    file.parent.mkdir()
+    file.write_bytes(HEADER.pack(MAGIC, NUMBERS) + bytes(4 * NUMBERS))
+    return FormatCase(plugin=request.cls.Plugin(), format="tally", weights=file)
+
+
+class TestSound(FormatSuite):
+    Plugin = Tally
+    caught_by = None
+
+
+class TestLacksAHook(FormatSuite):
+    class Plugin:
+        modelshelf_formats = Tally.modelshelf_formats
+        suffix = ".tally"
+
+    caught_by = "test_the_plugin_loads_with_every_hook_of_a_format"
+
+
+class TestShoutsItsSuffix(FormatSuite):
+    class Plugin(Tally):
+        suffix = ".TALLY"
+
+    caught_by = "test_the_format_is_declared"
+
+
+class TestFindsFaultWithAll(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            return [Finding(code="no", severity=Severity.ERROR, message="never good enough")]
+
+    caught_by = "test_a_sound_model_is_healthy_at_every_depth"
+
+
+class TestTellsNoOrigin(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            return ModelMetadata(parameters=self.count(reader))
+
+    caught_by = "test_metadata_tells_where_each_value_comes_from"
+
+
+class TestFindsOutsideOfTheFile(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            size = HEADER.size + 4 * self.count(reader)
+            if reader.file().size != size:
+                yield Finding(code="size", severity=Severity.ERROR, message="wrong", offset=size)
+
+    caught_by = "test_findings_are_well_formed"
+
+
+class TestClaimsEverything(FormatSuite):
+    class Plugin(Tally):
+        def modelshelf_detect_format(self, candidate):
+            return Detection(format="tally", confidence=0.1)
+
+    caught_by = "test_foreign_content_is_not_claimed"
+
+
+class TestSpeaksOfOtherFormats(FormatSuite):
+    class Plugin(Tally):
+        def modelshelf_extract_metadata(self, artifact, format, reader):
+            return self.told(reader)
+
+    caught_by = "test_models_of_other_formats_are_left_alone"
+
+
+class TestReadsTheWeights(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            reader.file().read(0, reader.file().size)
+            return super().findings(reader)
+
+    caught_by = "test_headers_alone_are_read"
+
+
+class TestReadsPastItsBudget(FormatSuite):
+    class Plugin(Tally):
+        def count(self, reader):
+            try:
+                return super().count(reader)
+            except BudgetExceededError:
+                with Path(reader.artifact.path).open("rb") as stream:
+                    return HEADER.unpack(stream.read(HEADER.size))[1]
+
+    caught_by = "test_a_spent_budget_is_no_clean_bill"
+
+
+class TestOpensThePathItself(FormatSuite):
+    class Plugin(Tally):
+        def count(self, reader):
+            with Path(reader.artifact.path).open("rb") as stream:
+                head = stream.read(HEADER.size)
+            return HEADER.unpack(head)[1]
+
+    caught_by = "test_bytes_come_from_the_reader_alone"
+
+
+class TestRaisesAForeignException(FormatSuite):
+    class Plugin(Tally):
+        def count(self, reader):
+            return HEADER.unpack(reader.file().read_up_to(0, HEADER.size))[1]
+
+    caught_by = "test_every_truncation_is_found"
+
+
+class TestBelievesTheHeader(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            self.count(reader)
+            return []
+
+    caught_by = "test_every_truncation_is_found"
+
+
+class TestAllocatesWhatItIsTold(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            bytearray(super().count(reader))
+            return super().findings(reader)
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestIsNotDeterministic(FormatSuite):
+    class Plugin(Tally):
+        asked = 0
+
+        def told(self, reader):
+            type(self).asked += 1
+            return ModelMetadata.told(Origin.HEADER, "asked", parameters=self.asked)
+
+    caught_by = "test_the_same_bytes_give_the_same_answer"
+
+
+class TestChangesItsInput(FormatSuite):
+    class Plugin(Tally):
+        def modelshelf_extract_metadata(self, artifact, format, reader):
+            artifact.facts["seen"] = True
+            return super().modelshelf_extract_metadata(artifact, format, reader)
+
+    caught_by = "test_nothing_that_it_is_given_is_changed"
+
+
+class TestLeavesAFileBeside(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            if os.path.isdir(reader.artifact.folder):
+                Path(reader.artifact.folder, "cache").write_bytes(b"")
+            return super().told(reader)
+
+    caught_by = "test_nothing_that_it_is_given_is_changed"
+
+
+class TestUnpickles(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            pickle.loads(b"cbuiltins\nlen\n.")  # noqa: S301 - what the kit has to catch
+            return super().told(reader)
+
+    caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
+
+
+class TestStartsAProgram(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            os.system("true")  # noqa: S605 - what the kit has to catch
+            return super().told(reader)
+
+    caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
+
+
+class TestAsksTheNetwork(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            with contextlib.suppress(OSError), socket.socket() as asked:
+                asked.connect(("127.0.0.1", 9))
+            return super().told(reader)
+
+    caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
+
+
+class TestPrints(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            print("looking")  # noqa: T201 - what the kit has to catch
+            return super().told(reader)
+
+    caught_by = "test_nothing_is_printed_and_no_setting_of_the_process_changed"
+
+
+class TestTellsWhatNoStoreKeeps(FormatSuite):
+    class Plugin(Tally):
+        def told(self, reader):
+            return ModelMetadata.told(Origin.HEADER, "header", details={"made": object()})
+
+    caught_by = "test_a_scan_records_it_and_a_second_scan_reads_nothing"

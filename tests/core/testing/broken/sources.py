@@ -1,0 +1,173 @@
+"""A sound source, and one for each way to be wrong, with the test of the kit that has to catch it."""
+
+# ruff: noqa: ARG002 - hooks and protocols name their arguments
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+
+from modelshelf.errors import ConfigurationError
+from modelshelf.reader import LocalFile, open_local
+from modelshelf.source import Folder, Place, SourceType
+from modelshelf.testing import ModelFiles, SourceCase, SourceSuite
+
+
+class Shelf:
+    """One folder, which the settings name."""
+
+    name = "shelf"
+
+    def __init__(self, settings):
+        self.root = settings.get("root", "/nonexistent/shelf")
+        if not isinstance(self.root, str) or "\0" in self.root:
+            raise ConfigurationError("root must be a path")
+
+    def places(self):
+        root = os.path.abspath(self.root)
+        return [Place(source="shelf", root=root, reason="settings", present=os.path.exists(root))]
+
+    def claims(self, root):
+        return False
+
+    def list(self, place, walk):
+        return walk(place.root)
+
+    def open(self, artifact, one, budget):
+        return open_local(artifact, one, budget)
+
+
+@pytest.fixture
+def source_case(request, tmp_path):
+    root = tmp_path / "place"
+    files = ModelFiles(root)
+    files.sound("gguf", name="one")
+    files.sound("safetensors", name="two")
+    (root / "index.json").write_text(json.dumps({"models": ["one", "two"]}))
+    make = request.cls.Source
+
+    class Plugin:
+        def modelshelf_sources(self):
+            yield SourceType(name="shelf", make=make)
+
+    return SourceCase(plugin=Plugin(), name="shelf", root=root, settings={"root": str(root)}, models=2)
+
+
+class TestSound(SourceSuite):
+    Source = Shelf
+    caught_by = None
+
+
+class TestNeedsSettings(SourceSuite):
+    class Source(Shelf):
+        def __init__(self, settings):
+            super().__init__({"root": settings["root"]})
+
+    caught_by = "test_the_source_is_offered_and_made_without_settings"
+
+
+class TestNamesNoReason(SourceSuite):
+    class Source(Shelf):
+        def places(self):
+            return [attrs.evolve(one, reason="") for one in super().places()]
+
+    caught_by = "test_its_places_are_whole_and_told_with_a_reason"
+
+
+class TestClaimsEverything(SourceSuite):
+    class Source(Shelf):
+        def claims(self, root):
+            return True
+
+    caught_by = "test_it_claims_folders_of_its_own_kind_only"
+
+
+class TestTellsWrongSizes(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            for one in walk(place.root):
+                if isinstance(one, Folder):
+                    yield attrs.evolve(one, files=tuple(attrs.evolve(file, size=5) for file in one.files))
+                else:
+                    yield one
+
+    caught_by = (
+        "test_it_lists_what_is_there",
+        "test_a_scan_records_its_models_and_a_second_scan_reads_nothing",
+    )
+
+
+class TestReadsPastTheBudget(SourceSuite):
+    class Source(Shelf):
+        def open(self, artifact, one, budget):
+            class Uncounted(LocalFile):
+                def _counted(self, offset, length):
+                    return self._fetch(offset, length)
+
+            return Uncounted(artifact.path_of(one.name), one.name, budget, one)
+
+    caught_by = "test_it_opens_what_it_listed_within_the_budget"
+
+
+class TestKeepsACacheInThePlace(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            if os.path.isdir(place.root):
+                Path(place.root, "cache").write_bytes(os.urandom(4))
+            return walk(place.root)
+
+    caught_by = "test_listing_changes_nothing_and_runs_nothing"
+
+
+class TestListsInNoOrder(SourceSuite):
+    class Source(Shelf):
+        turns = 0
+
+        def list(self, place, walk):
+            type(self).turns += 1
+            return iter(list(walk(place.root))[:: 1 if self.turns % 2 else -1])
+
+    caught_by = "test_the_same_place_is_listed_the_same"
+
+
+class TestCrashesWhereNothingIs(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            os.listdir(place.root)
+            return walk(place.root)
+
+    caught_by = "test_a_place_that_went_away_is_no_crash"
+
+
+class TestCrashesOnOneBadEntry(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            for folder, _, names in os.walk(place.root):
+                for name in names:
+                    os.stat(os.path.join(folder, name))
+            return walk(place.root)
+
+    caught_by = "test_one_bad_entry_does_not_end_the_listing"
+
+
+class TestBelievesItsIndex(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            index = Path(place.root, "index.json")
+            if index.exists():
+                json.loads(index.read_bytes())
+            return walk(place.root)
+
+    caught_by = "test_garbage_in_its_files_raises_nothing_else"
+
+
+class TestBelievesItsSettings(SourceSuite):
+    class Source(Shelf):
+        def __init__(self, settings):
+            self.root = settings.get("root", "/nonexistent/shelf").rstrip("/")
+
+    caught_by = "test_wrong_settings_are_told_as_such"

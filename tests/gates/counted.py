@@ -1,0 +1,49 @@
+"""A scan in a process of its own that counts: ``python -m tests.gates.counted MODELS STORE``.
+
+Writes one JSON object: files opened below MODELS (folders that are listed do not count), the scan's own
+count of bytes, and commits to the store. Before and after the scan it asks for the paths `BEGIN` and `END`,
+which are not there, so that a trace of system calls tells the scan from all else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+
+from modelshelf import ModelRegistry
+
+BEGIN, END = "/the-scan-begins", "/the-scan-ends"
+
+
+def main() -> None:
+    models, store = sys.argv[1:]
+    opened: list[str] = []
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str | bytes):
+            path = os.fsdecode(arguments[0])
+            if path.startswith(f"{models}/") and not os.path.isdir(path):
+                opened.append(path)
+
+    with ModelRegistry(models, store) as registry:
+        with tempfile.TemporaryDirectory() as empty:  # loads whatever a scan needs
+            registry.discover_models(empty, workers=1)
+        before = registry.store.revision()
+        sys.addaudithook(note)
+        os.access(BEGIN, os.F_OK)
+        stats = registry.discover_models(workers=1)
+        os.access(END, os.F_OK)
+        told = {
+            "found": stats.models_found,
+            "unchanged": stats.models_unchanged,
+            "opened": len(opened),
+            "bytes_read": stats.bytes_read,
+            "commits": registry.store.revision() - before,
+        }
+    print(json.dumps(told))  # noqa: T201 - a command prints
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What a scan may cost, in counts: a slower machine changes none of them, a careless change does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.gates.conftest import DATA_BYTES, Scan, make_models
+from tests.gates.counted import BEGIN, END
+
+MODELS = 12
+HEADER_BYTES = 44 * 1024
+"""Bytes that are read of a model's MiB: the first 16 KiB and five samples of 4 KiB that tell copies apart,
+and the last 4 KiB for a tail of zeros."""
+CALLS_FOR_A_MODEL = 3
+"""A stat of its folder and a stat of its file; the third is room for pages of the store."""
+WATCHED = frozenset({"ext2/ext3", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlayfs"})
+"""File systems, as `stat -f` calls them, whose folders need no listing while their times are as they were."""
+
+
+def test_a_first_scan_opens_each_model_once_leaves_its_data_alone_and_commits_once(
+    tmp_path: Path, scan: Scan
+) -> None:
+    counted = scan(make_models(tmp_path / "models", MODELS))
+    assert (counted["found"], counted["opened"]) == (MODELS, MODELS)
+    assert counted["bytes_read"] <= MODELS * HEADER_BYTES < MODELS * DATA_BYTES
+    assert counted["commits"] == 1  # a scan commits in batches, and these are few
+
+
+def test_a_rescan_of_what_is_unchanged_opens_reads_and_writes_nothing(tmp_path: Path, scan: Scan) -> None:
+    models = make_models(tmp_path / "models", MODELS)
+    scan(models)
+    assert scan(models) == {
+        "found": MODELS,
+        "unchanged": MODELS,
+        "opened": 0,
+        "bytes_read": 0,
+        "commits": 0,
+    }
+
+
+def test_one_new_model_costs_one_open_file(tmp_path: Path, scan: Scan) -> None:
+    models = make_models(tmp_path / "models", MODELS)
+    scan(models)
+    shutil.copytree(models / "model-000", models / "model-new")
+    counted = scan(models)
+    assert (counted["found"], counted["opened"], counted["commits"]) == (MODELS + 1, 1, 1)
+
+
+def test_an_unchanged_model_costs_few_system_calls(tmp_path: Path, scan: Scan) -> None:
+    _require_strace(tmp_path)
+    few, many = (_system_calls(tmp_path, scan, count) for count in (100, 200))
+    assert (many - few) / 100 <= CALLS_FOR_A_MODEL
+
+
+def _system_calls(tmp_path: Path, scan: Scan, count: int) -> int:
+    """System calls of a rescan of so many unchanged models, from its begin to its end."""
+    models = make_models(tmp_path / f"models-{count}", count, width=8)
+    scan(models)
+    trace = tmp_path / f"calls-{count}"
+    assert scan(models, ("strace", "-f", "-o", str(trace)))["unchanged"] == count
+    lines = trace.read_text(errors="replace").splitlines()
+    begin, end = (next(at for at, line in enumerate(lines) if name in line) for name in (BEGIN, END))
+    return sum("(" in line for line in lines[begin:end])
+
+
+def _require_strace(tmp_path: Path) -> None:
+    try:
+        done = subprocess.run(
+            ["strace", "-o", tmp_path / "trial", "true"], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("strace is not installed")
+    if done.returncode:
+        pytest.skip(f"strace cannot trace here: {done.stderr.strip()}")
+    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True)
+    if kind.stdout.strip() not in WATCHED:
+        pytest.skip(f"folders on {kind.stdout.strip()} are listed each time")

@@ -1,0 +1,198 @@
+"""What a start may cost, in counts: modules that are imported, metadata of distributions that is read.
+
+Importing takes nearly all the time of a short command, so that one careless import at the top of a module
+shows here, whatever the machine. The bounds leave room for a module or two; raise one with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from modelshelf import ModelConfig, ModelRegistry
+
+# Runs the command line with the given arguments, and writes what was imported and opened as the last line.
+_PROGRAM = """
+import json, sys
+opened = []
+sys.addaudithook(lambda event, given: event == "open" and opened.append(str(given[0])))
+from modelshelf.cli import main
+main(sys.argv[1:])
+sys.stdout.flush()
+print("\\n" + json.dumps({"modules": sorted(sys.modules), "opened": opened}))
+"""
+
+FORMATS = {
+    "modelshelf_companions",
+    "modelshelf_gguf",
+    "modelshelf_pytorch",
+    "modelshelf_safetensors",
+}
+NEVER = FORMATS | {
+    "modelshelf_serializers",
+    "modelshelf_sources",
+    "modelshelf.discovery",
+    "modelshelf.reader",
+    "modelshelf.changes",
+    "modelshelf.registry",
+    "numpy",
+    "torch",
+    "gguf",
+    "safetensors",
+    "rich",
+    "yaml",
+    "cattrs",
+    "pluggy",
+    "asyncio",
+    "concurrent.futures",
+    "multiprocessing",
+    "importlib.metadata",
+    "email",
+    "json",
+    "tomllib",
+    "tomlkit",
+}
+"""What no quick command needs: plugins, what only a scan or a change needs, and what is slow to import."""
+
+STORE = {
+    "attr",
+    "attrs",
+    "lmdb",
+    "modelshelf.lookup",
+    "modelshelf.model",
+    "modelshelf.plugin.load",
+    "modelshelf_lmdb",
+    "msgpack",
+    "logging",
+    "pathlib",
+    "platformdirs",
+}
+"""What only a command that opens the registry needs."""
+
+
+@attrs.frozen
+class Start:
+    """What one run imported and opened.
+
+    Attributes:
+        modules: Names of modules, those of an empty Python left out.
+        opened: Paths of files.
+    """
+
+    modules: frozenset[str]
+    opened: tuple[str, ...]
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Modules of this project."""
+        return frozenset(one for one in self.modules if one.startswith("modelshelf"))
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """Packages of others; Cython's modules belong to the one that was compiled with it."""
+        roots = {one.partition(".")[0] for one in self.modules - self.own}
+        return frozenset(one for one in roots - sys.stdlib_module_names if "cython" not in one)
+
+
+def _run(code: str, *arguments: str, **environ: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A registry of a few models, and a home without settings."""
+    folder: Path = tmp_path_factory.mktemp("gate")
+    with ModelRegistry(folder, folder / "store") as registry:
+        for name in ("one", "two", "three"):
+            registry.register(ModelConfig(id=name))
+    home = {name: str(folder / "home") for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    return {**home, "MODELSHELF_STORE": str(folder / "store"), "MODELSHELF_DISABLE_PLUGINS": ""}
+
+
+@pytest.fixture(scope="module")
+def empty() -> frozenset[str]:
+    """What an empty Python imports."""
+    return frozenset(_run("import json, sys; print(json.dumps(sorted(sys.modules)))"))
+
+
+@pytest.fixture
+def start(environment: dict[str, str], empty: frozenset[str]) -> Any:
+    """Run a command, or the completion of a line, in a process of its own."""
+
+    def run(*arguments: str, completing: str | None = None) -> Start:
+        asked = {} if completing is None else _completing(completing)
+        told = _run(_PROGRAM, *arguments, **environment, **asked)
+        return Start(frozenset(told["modules"]) - empty - {"gc"}, tuple(told["opened"]))
+
+    return run
+
+
+def _completing(words: str) -> dict[str, str]:
+    place = str(words.count(" "))
+    return {"_MODELSHELF_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": place}
+
+
+def entry_points_read(run: Start) -> list[str]:
+    return [one for one in run.opened if one.endswith("entry_points.txt")]
+
+
+@pytest.mark.parametrize("completing", [None, "modelshelf sc", "modelshelf ls --arch"])
+def test_help_and_completion_import_click_and_little_of_this_project(
+    start: Any, completing: str | None
+) -> None:
+    run = start(*([] if completing else ["--help"]), completing=completing)
+    assert not run.modules & (NEVER | STORE - {"logging"})
+    assert run.packages == {"click"}
+    assert len(run.own) <= 13, sorted(run.own)  # nine of the command line, and those of a command's options
+
+
+def test_a_listing_imports_what_opens_and_shows_the_records(start: Any) -> None:
+    run = start("ls")
+    assert not run.modules & NEVER
+    assert run.packages <= {"attr", "attrs", "click", "lmdb", "msgpack", "platformdirs"}
+    assert len(run.own) <= 48, sorted(run.own)
+    assert "modelshelf.serde" not in run.modules  # a listing decodes summaries alone
+
+
+def test_showing_one_model_imports_no_plugin_but_the_stores(start: Any) -> None:
+    run = start("show", "one")
+    assert not run.modules & NEVER
+    assert run.packages <= {"attr", "attrs", "click", "lmdb", "msgpack", "platformdirs"}
+
+
+def test_completing_an_id_imports_no_more_than_a_listing(start: Any) -> None:
+    listing = start("ls").modules
+    completion = start(completing="modelshelf show o").modules
+    assert {one for one in completion - listing if one.startswith("modelshelf")} <= {"modelshelf.cli.show"}
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["show", "one"], ["ls", "--help"]])
+def test_a_built_in_command_reads_no_other_distributions_metadata(start: Any, arguments: list[str]) -> None:
+    run = start(*arguments)
+    assert len(entry_points_read(run)) <= 1
+    assert all("modelshelf-" in one for one in entry_points_read(run))
+
+
+def test_help_reads_each_distributions_entry_points_once(start: Any) -> None:
+    read = entry_points_read(start("--help"))
+    assert len(read) == len(set(read))
+
+
+def test_importing_the_library_imports_nothing_else_of_it(empty: frozenset[str]) -> None:
+    told = _run("import json, sys, modelshelf; print(json.dumps(sorted(sys.modules)))")
+    assert {one for one in told if one.startswith("modelshelf")} == {"modelshelf"}
+    assert len(set(told) - empty) <= 20
