@@ -46,6 +46,13 @@ def run(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def interrupted(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a command that never ends gave until Ctrl-C came, which is the end that it ought to have."""
+    told = run(["bash", "-c", f"timeout --signal=INT --preserve-status 5 {line}"], folder)
+    assert (told.returncode, "interrupted" in told.stderr) == (130, True)
+    return subprocess.CompletedProcess(line, 0, told.stdout, "")
+
+
 @pytest.mark.parametrize("command", [SCAN, TEST])
 def test_each_of_the_two_commands_is_a_block_of_its_own(command: str) -> None:
     assert blocks("sh").count(f"{command}\n") == 1
@@ -80,7 +87,7 @@ def test_every_command_line_runs_as_it_stands(checkout: Path) -> None:
     lines = command_lines()
     assert len(lines) > 10
     for line in lines:
-        done = run(["bash", "-c", line], checkout)
+        done = interrupted(line, checkout) if " watch " in line else run(["bash", "-c", line], checkout)
         assert (line, done.returncode, done.stderr) == (line, 0, "")
         assert done.stdout or "--output" in line
 
@@ -89,9 +96,16 @@ def test_every_command_is_at_a_glance() -> None:
     assert {line.split()[1] for line in command_lines()} == SUMMARIES.keys()
 
 
+def test_every_source_is_named() -> None:
+    from modelshelf_sources import modelshelf_sources
+
+    named = re.findall(r"^\| `(\w+)` \|", README.partition("## Plugins")[0], re.MULTILINE)
+    assert sorted(named) == sorted(one.name for one in modelshelf_sources())
+
+
 def test_every_built_in_plugin_is_named() -> None:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    named = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    named = re.findall(r"^\| `(\w+)` \|", README.partition("## Plugins")[2], re.MULTILINE)
     assert sorted(named) == sorted(table["project"]["entry-points"]["modelshelf"])
 
 

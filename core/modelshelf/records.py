@@ -8,11 +8,13 @@ key prefix  rest of the key                             value
 ``c``       content digest                              id, version
 ``x``       path                                        fingerprint, code, message, path
 ``i``       path of an index of shards                  size, mtime_ns, inode, names, path
+``u``       path of a model that is not well            id, version, health status, path
 ``a``       alias                                       id
 ``p``       id                                          pinned version
 ``w``       root of a scanned tree                      the tree's census; see `discovery.census`
 ``t``       hash of such a root, path                   path, whose entry in ``l`` or ``x`` changed since
-``s``       ``default``, ``failures``, ``censuses``     id; failures of plugins in scans; scanned roots
+``s``       ``default``, ``failures``, ``censuses``,    id; failures of plugins in scans; scanned roots;
+            ``mounts``                                  mount points that models lie, or lay, on
 ==========  ==========================================  =====================================
 
 Parts of a key are joined by NUL; a part that would make the key too long is cut and ends in its hash.
@@ -40,9 +42,9 @@ from modelshelf.sealed import (
 from modelshelf.store import Surrounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from modelshelf.model import ArtifactFile, ModelConfig, PluginFailure
+    from modelshelf.model import ArtifactFile, Location, ModelConfig, PluginFailure
     from modelshelf.store import Snapshot, Transaction
 
     OnDamage = Callable[[DamagedStoreError], object]
@@ -52,6 +54,8 @@ _LONGEST_VERSION = 150
 _DEFAULT = b"s\0default"
 _FAILURES = b"s\0failures"
 _CENSUSES = b"s\0censuses"
+_NOT_WELL = frozenset({"unhealthy", "degraded"})
+_MOUNTS = b"s\0mounts"
 _MOST_FAILURES = 200
 _MOST_CENSUSES = 64
 
@@ -211,6 +215,10 @@ class RecordReader:
             for plugin, version, hook, reason, path in self._value(_FAILURES) or ()
         ]
 
+    def mounts(self) -> list[str]:
+        """The mount points that models lie, or lay, on."""
+        return [os.fsdecode(one) for one in self._value(_MOUNTS) or ()]
+
     def alias(self, name: str) -> str | None:
         """The id behind an alias."""
         return cast("str | None", self._value(_id_key(b"a", name)))
@@ -259,6 +267,23 @@ class RecordReader:
             for path, value in self._paths(table, root):
                 found[path] = make(value)
         return found
+
+    def models_below(self, root: str) -> Iterator[tuple[str, str]]:
+        """Id and version of the record at every path at or below a root, but those that are missing."""
+        for _, (_, model_id, version, missing, *_) in self._paths(b"l", root):
+            if not missing:
+                yield model_id, version
+
+    def not_well_below(self, root: str) -> Iterator[tuple[str, str, str]]:
+        """Id, version and status of every unhealthy or degraded model at or below a root."""
+        for _, (model_id, version, status, *_) in self._paths(b"u", root):
+            yield model_id, version, status
+
+    def summary(self, model_id: str, version: str) -> Summary | None:
+        """The listing fields of the record of that id and version."""
+        key = record_key(model_id, ModelVersion.parse(version))
+        value = self._state.get(key)
+        return None if value is None else unseal_summary(key, value)
 
     def indexes_below(self, root: str) -> dict[str, tuple[int, int, int, list[str]]]:
         """Size, mtime_ns, inode and shard names of every known index at or below a root."""
@@ -319,10 +344,20 @@ class Records(RecordReader):
             seen = [place.fingerprint, config.id, str(config.version), place.missing, path_bytes(place.path)]
             self._put_path(b"l", place.path, seen)
             self._changing.delete(_path_key(b"x", place.path))
+            self._note_health(place, config)
         if config.content_digest:
             self._put(b"c\0" + config.content_digest, [config.id, str(config.version)])
         for alias in config.aliases:
             self._put(_id_key(b"a", alias), config.id)
+
+    def _note_health(self, place: Location, config: ModelConfig) -> None:
+        """Keep the few that are not well where a scan that changed nothing finds them quickly."""
+        key = _path_key(b"u", place.path)
+        status = config.health_status.value
+        if status in _NOT_WELL and not place.missing:
+            self._put(key, [config.id, str(config.version), status, path_bytes(place.path)])
+        else:
+            self._changing.delete(key)
 
     def _is_anothers(self, path: str, config: ModelConfig) -> bool:
         seen = self.location(path)
@@ -351,6 +386,7 @@ class Records(RecordReader):
         seen = self.location(path)
         if seen is not None and (seen.model_id, seen.version) == (model_id, version):
             self._changing.delete(_path_key(b"l", path))
+            self._changing.delete(_path_key(b"u", path))
             self.touch(path)
 
     def reject(self, path: str, fingerprint: bytes, code: str, message: str) -> None:
@@ -386,6 +422,10 @@ class Records(RecordReader):
             self._changing.delete(_DEFAULT)
         else:
             self._put(_DEFAULT, model_id)
+
+    def remember_mounts(self, mounts: Iterable[str]) -> None:
+        """Remember the mount points that models lie, or lay, on."""
+        self._put(_MOUNTS, sorted(path_bytes(one) for one in mounts))
 
     def remember_failures(self, failures: list[PluginFailure]) -> None:
         """Remember what plugins failed at, in place of what was remembered before."""

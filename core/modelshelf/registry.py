@@ -215,7 +215,7 @@ class ModelRegistry(ModelLookup):
 
     def places(self) -> list[Place]:
         """Every place that the sources would look into on this machine, present or not."""
-        from modelshelf.discovery.examine import make_sources
+        from modelshelf.discovery.places import make_sources
 
         made = make_sources(self.plugins, self._sources)
         return list({(one.source, one.root): one for source in made for one in source.places()}.values())
@@ -226,10 +226,26 @@ class ModelRegistry(ModelLookup):
         Raises:
             SourceError: No plugin offers plain folders.
         """
-        from modelshelf.discovery.examine import make_sources
-        from modelshelf.discovery.operations import place_of
+        from modelshelf.discovery.places import make_sources, place_of
 
         return place_of(make_sources(self.plugins, self._sources), os.fspath(path))[1]
+
+    def with_nested(self, places: Iterable[Place]) -> list[Place]:
+        """These places, and before each plain folder the present places of other tools that lie below it.
+
+        A scan takes them together; whoever watches folders has to know them.
+        """
+        from modelshelf.discovery.places import make_sources, place_of, with_nested
+
+        sources = make_sources(self.plugins, self._sources)
+        return [place for _, place in with_nested(sources, [place_of(sources, one) for one in places])]
+
+    def is_offline(self, path: str | os.PathLike[str]) -> bool:
+        """Whether a path lies on a volume that held models and is not mounted now."""
+        from modelshelf.discovery.volumes import Volumes, is_on
+
+        mounts = self.store.view(lambda state: RecordReader(state).mounts())
+        return is_on(os.path.abspath(path), Volumes(mounts).lost())
 
     def serializer(self, name: str) -> SerializerType:
         """The serializer of that name.

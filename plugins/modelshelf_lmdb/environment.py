@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -336,6 +336,9 @@ def _create(folder: str) -> None:
         Path(folder).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         if _present(folder):
             return
+        if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
+            with suppress(OSError):
+                os.chmod(folder, _FOLDER_MODE)
         # The version is named so that an environment variable of LMDB's cannot choose another file format.
         made = lmdb.open(
             os.fsencode(folder), map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0

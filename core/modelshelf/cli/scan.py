@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +9,12 @@ import click
 from modelshelf.cli.options import depth_option, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.model import DiscoveryStats, Problem
+    from modelshelf.model import DiscoveryStats, ModelConfig, Problem
     from modelshelf.registry import ModelRegistry
-    from modelshelf.sealed import Summary
     from modelshelf.source import Place
     from modelshelf.store import Snapshot
 
@@ -50,13 +48,13 @@ def command(
             stats = registry.discover_models(
                 places, workers=workers or app.settings.workers, progress=show, **options
             )
-        models = _found(registry, [one.root for one in places])
+        roots = [one.root for one in places]
         if as_json:
-            records = [registry.get_by_version(one.id, one.version) for one in models]
-            app.write_json({**asdict(stats), "models": app.as_json(registry, filter(None, records))})
+            app.write_json({**asdict(stats), "models": app.as_json(registry, _every(registry, roots))})
         else:
-            _report(app.screen, stats, models, registry)
-    return int(stats.errors > 0 or any(one.health_status == "unhealthy" for one in models))
+            _report(app.screen, stats, roots, registry)
+        unhealthy = any(status == "unhealthy" for _, _, status in _not_well(registry, roots))
+    return int(stats.errors > 0 or unhealthy)
 
 
 def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> list[Place]:
@@ -69,35 +67,59 @@ def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> li
     if not named:
         named = [registry.place(one) for one in app.settings.paths]
         held = {one.root for one in named}
-        named += [one for one in registry.places() if one.present and one.root not in held]
+        standing = [one for one in registry.places() if one.present or registry.is_offline(one.root)]
+        named += [one for one in standing if one.root not in held]
     if not named:
         raise click.UsageError("no place is configured and no known tool keeps models here: name a PATH")
     return named
 
 
-def _found(registry: ModelRegistry, places: Sequence[str]) -> list[Summary]:
-    """The models whose files lie in the scanned places, sorted by id."""
+def _below(registry: ModelRegistry, roots: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
+    """Id and version of the models whose files lie in the places, sorted; the first `most` by path."""
     from modelshelf.records import RecordReader
 
-    def seen(state: Snapshot) -> set[tuple[str | None, str]]:
+    def look(state: Snapshot) -> list[tuple[str, str]]:
         reader = RecordReader(state)
-        roots = [os.path.abspath(place) for place in places]
-        below = [one for root in roots for one in reader.seen_below(root).values()]
-        return {(one.model_id, str(one.version)) for one in below if not one.missing}
+        found: dict[tuple[str, str], None] = {}
+        for root in roots:
+            for one in reader.models_below(root):
+                found[one] = None
+                if len(found) == most:
+                    return sorted(found)
+        return sorted(found)
 
-    here = registry.store.view(seen)
-    return [one for one in registry.summaries(all_versions=True) if (one.id, one.version) in here]
+    return registry.store.view(look)
 
 
-def _report(
-    screen: Screen, stats: DiscoveryStats, models: Sequence[Summary], registry: ModelRegistry
-) -> None:
+def _every(registry: ModelRegistry, roots: Sequence[str]) -> Iterator[ModelConfig]:
+    for model_id, version in _below(registry, roots):
+        model = registry.get_by_version(model_id, version)
+        if model is not None:
+            yield model
+
+
+def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Id, version and status of the models there that are not healthy, sorted, each once."""
+    from modelshelf.records import RecordReader
+
+    return registry.store.view(
+        lambda state: sorted({one for root in roots for one in RecordReader(state).not_well_below(root)})
+    )
+
+
+def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registry: ModelRegistry) -> None:
     from modelshelf.cli.models import show_table
+    from modelshelf.records import RecordReader
 
+    shown = _below(registry, roots, _MOST_ROWS)
+    models = registry.store.view(
+        lambda state: [one for named in shown if (one := RecordReader(state).summary(*named)) is not None]
+    )
     if models:
-        show_table(screen, models[:_MOST_ROWS], registry)
-        _more(screen, len(models) - _MOST_ROWS, "modelshelf ls")
-    _report_findings(screen, models, registry)
+        show_table(screen, models, registry)
+        if len(shown) == _MOST_ROWS:
+            _more(screen, stats.models_found - len(models), "modelshelf ls")
+    _report_findings(screen, _not_well(registry, roots), registry)
     _report_unfinished(screen, stats)
     _report_orphans(screen, stats)
     _report_problems(screen, stats)
@@ -108,19 +130,19 @@ def _report(
         screen.line("No models there; `modelshelf why PATH` tells what was seen in a file or folder.")
 
 
-def _report_findings(screen: Screen, models: Sequence[Summary], registry: ModelRegistry) -> None:
+def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], registry: ModelRegistry) -> None:
     from modelshelf.cli.models import health, worst_finding
     from modelshelf.display import Cell
 
-    for status in ("unhealthy", "degraded"):
-        ill = [model for model in models if model.health_status == status]
-        if not ill:
+    for wanted in ("unhealthy", "degraded"):
+        named = [(model_id, version) for model_id, version, status in ill if status == wanted]
+        if not named:
             continue
-        screen.heading(status.capitalize())
-        records = [registry.get_by_version(one.id, one.version) for one in ill[:_MOST_FINDINGS]]
-        style = health(status).style
+        screen.heading(wanted.capitalize())
+        records = [registry.get_by_version(*one) for one in named[:_MOST_FINDINGS]]
+        style = health(wanted).style
         screen.items([(Cell(model.id, style), worst_finding(model)) for model in records if model])
-        _more(screen, len(ill) - _MOST_FINDINGS, f"modelshelf ls --health {status}")
+        _more(screen, len(named) - _MOST_FINDINGS, f"modelshelf ls --health {wanted}")
 
 
 def _report_unfinished(screen: Screen, stats: DiscoveryStats) -> None:

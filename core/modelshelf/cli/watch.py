@@ -57,7 +57,7 @@ def command(app: App, /, *, paths: tuple[str, ...], settle: float, as_json: bool
     from modelshelf.discovery.watch import Watch
 
     with app.registry(plugins=[_Teller(app, as_json=as_json)]) as registry:
-        places = chosen_places(app, registry, paths)
+        places = registry.with_nested(chosen_places(app, registry, paths))
 
         def scan(place: Place | str) -> DiscoveryStats:
             return registry.discover_models(place, **_workers(app))

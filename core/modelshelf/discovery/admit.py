@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
+from modelshelf.discovery.hashing import with_hashes
 from modelshelf.model import (
     Artifact,
     EventKind,
@@ -63,7 +64,7 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
-        files=artifact.files,
+        files=with_hashes(artifact.files, seen.sha256),
         fingerprint=artifact.fingerprint.digest if seen.complete else b"",
     )
     known = records.location(artifact.path)

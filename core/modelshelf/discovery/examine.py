@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from attrs import field, frozen
 
 from modelshelf.discovery.arbitrate import Vote, winner
 from modelshelf.discovery.content import content_digest
+from modelshelf.discovery.hashing import belied, hashed
 from modelshelf.discovery.health import finding_of, shard_findings
 from modelshelf.discovery.names import FormatTable, suffix_of
-from modelshelf.errors import ConfigurationError, FileChangedError, ReadError
+from modelshelf.discovery.places import make_sources
+from modelshelf.errors import FileChangedError, ReadError
 from modelshelf.model import (
     Artifact,
     Candidate,
@@ -32,10 +34,10 @@ from modelshelf.model.metadata import FIELD_NAMES
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.source import Source, SourceType
+    from modelshelf.source import Source
 
 _HEAD = 512
 _SIGNATURE = Provenance(Origin.HEADER, "signature")
@@ -53,6 +55,7 @@ class Examination:
         metadata: The merged metadata.
         findings: What is wrong with it, worst first.
         content_digest: Digest of its content, or empty where it cannot be read.
+        sha256: By name of each weight file the digest of all its bytes; only depth full reads them.
         bytes_read: Bytes read.
         failures: Plugins that failed over it.
         rejected: Why it is not admitted, or None.
@@ -63,6 +66,7 @@ class Examination:
     metadata: ModelMetadata = field(factory=ModelMetadata)
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
+    sha256: dict[str, str] = field(factory=dict)
     bytes_read: int = 0
     failures: tuple[PluginFailure, ...] = field(default=(), converter=as_tuple)
     rejected: Problem | None = None
@@ -108,6 +112,17 @@ class Examiner:
             examination, bytes_read=reader.bytes_read, failures=self._plugins.failures[failed_before:]
         )
 
+    def hashed(self, artifact: Artifact) -> Examination:
+        """Read every byte of the weights, for nothing but their sha256."""
+        with ArtifactReader(artifact, self._openers.get(artifact.source, open_local), _FULL_BUDGET) as reader:
+            try:
+                sha256 = hashed(reader)
+            except ReadError as error:
+                return Examination(findings=(finding_of(error),), bytes_read=reader.bytes_read)
+            return Examination(
+                sha256=sha256, findings=tuple(belied(artifact, sha256)), bytes_read=reader.bytes_read
+            )
+
     def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Examination:
         name = artifact.weights[0].name
         suffix = suffix_of(name)
@@ -129,9 +144,12 @@ class Examiner:
         metadata, extract_faults = self._extract(artifact, chosen, reader)
         findings = [*shard_findings(artifact), *self._probe(artifact, chosen.detection.format, reader, depth)]
         findings += [finding_of(error) for error in extract_faults]
-        digest = b""
+        digest, sha256 = b"", {}
         try:
             digest = content_digest(reader)
+            if depth is Depth.FULL:
+                sha256 = hashed(reader)
+                findings += belied(artifact, sha256)
         except ReadError as error:
             findings.append(finding_of(error))
         try:
@@ -148,6 +166,7 @@ class Examiner:
             metadata=metadata,
             findings=worst_first(findings),
             content_digest=digest,
+            sha256=sha256,
         )
 
     def _extract(
@@ -186,37 +205,6 @@ class Examiner:
             yield from outcome.results
             if outcome.read_error:
                 yield finding_of(outcome.read_error)
-
-
-def make_sources(plugins: PluginSet, tables: Iterable[Mapping[str, Any]] = ()) -> list[Source]:
-    """The sources that plugins offer: each with its defaults, and once more for every table that names it.
-
-    Of two plugins that give one name the first keeps it.
-
-    Args:
-        plugins: The plugins.
-        tables: Settings, each with the ``name`` of the source that reads the rest of it. ``defaults = false``
-            leaves out the source that looks at the default places.
-
-    Raises:
-        ConfigurationError: No source has that name, or it cannot use its settings.
-    """
-    kinds: dict[str, SourceType] = {}
-    for kind in plugins.collect("modelshelf_sources"):
-        kinds.setdefault(kind.name, kind)
-    made, replaced = [], set()
-    for table in tables:
-        settings = dict(table)
-        name, defaults = settings.pop("name", ""), settings.pop("defaults", True)
-        if name not in kinds:
-            raise ConfigurationError(
-                f"sources: there is no source named {name!r}; there are {', '.join(sorted(kinds)) or 'none'}"
-            )
-        if not defaults:
-            replaced.add(name)
-        if settings:
-            made.append(kinds[name].make(settings))
-    return [*(kind.make({}) for name, kind in kinds.items() if name not in replaced), *made]
 
 
 def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:
@@ -269,7 +257,9 @@ def restat(artifact: Artifact, roles: frozenset[Role] = frozenset(Role)) -> Arti
         except (OSError, ValueError):
             told = None
         if told is not None:
-            files.append(attrs.evolve(told, role=one.role))
+            # A digest says nothing of bytes that were written since.
+            same = (told.size, told.mtime_ns) == (one.size, one.mtime_ns)
+            files.append(attrs.evolve(told, role=one.role, sha256=one.sha256 if same else None))
         elif one.role is not Role.COMPANION:
             gone.append(one.name)
     return attrs.evolve(artifact, files=tuple(files), missing=(*artifact.missing, *gone))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from modelshelf.discovery.examine import Examination, Examiner
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
-from modelshelf.plugin.limit import HOOK_SECONDS
+from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ def _packed(batch: list[Artifact], depth: Depth, blocked: frozenset[str]) -> byt
 
 
 @lru_cache(maxsize=1)
-def _worker_examiner(blocked: frozenset[str], hook_seconds: float) -> Examiner:
+def _worker(blocked: frozenset[str], hook_seconds: float) -> tuple[Examiner, HookTimer]:
     from modelshelf.plugin.call import PluginSet
 
-    return Examiner(PluginSet.discover(blocked=blocked, hook_seconds=hook_seconds))
+    timer = HookTimer(hook_seconds)
+    return Examiner(PluginSet.discover(blocked=blocked, timer=timer)), timer
 
 
 def examine_batch(payload: bytes) -> bytes:
@@ -118,8 +120,9 @@ def examine_batch(payload: bytes) -> bytes:
     from modelshelf.discovery.wire import pack_examinations, unpack_artifacts
 
     artifacts, depth, blocked, hook_seconds = unpack_artifacts(payload)
-    examiner = _worker_examiner(blocked, hook_seconds)
-    return pack_examinations([examiner.examine(one, depth) for one in artifacts])
+    examiner, timer = _worker(blocked, hook_seconds)
+    with nullcontext() if depth is Depth.FULL else timer:
+        return pack_examinations([examiner.examine(one, depth) for one in artifacts])
 
 
 def fan_out(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from modelshelf.discovery.admit import health_event
-from modelshelf.discovery.examine import Examiner, make_sources, restat
-from modelshelf.discovery.pipeline import Scan, ScanProgress, choose_source
+from modelshelf.discovery.examine import Examiner, restat
+from modelshelf.discovery.hashing import differing, with_hashes
+from modelshelf.discovery.pipeline import Scan, ScanProgress
+from modelshelf.discovery.places import make_sources, place_of, with_nested
 from modelshelf.errors import UnknownModelError
 from modelshelf.model import (
     Artifact,
@@ -19,19 +21,19 @@ from modelshelf.model import (
     DiscoveryStats,
     Finding,
     HealthReport,
+    Location,
     ModelConfig,
     ModelEvent,
     Severity,
 )
-from modelshelf.model.health import status_of
+from modelshelf.model.health import status_of, worst_first
 from modelshelf.records import Records
-from modelshelf.source import Place
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.source import Source
+    from modelshelf.source import Place
     from modelshelf.store import Store, Transaction
 
 Emit = Callable[[Iterable[ModelEvent]], None]
@@ -53,26 +55,11 @@ def discover(  # noqa: PLR0913 - what the façade is given, and what it holds
     """Scan paths; see `ModelRegistry.discover_models`."""
     before = len(plugins.failures)
     examiner = Examiner(plugins, make_sources(plugins, tables))
+    named = [place_of(examiner.sources, one) for one in dict.fromkeys(paths)]
+    places = with_nested(examiner.sources, named)
     failures = (*plugins.load_failures, *plugins.failures[before:])
-    places = [place_of(examiner.sources, one) for one in dict.fromkeys(paths)]
     scan = Scan(store, examiner, emit=emit, depth=depth, force=force, progress=progress)
     return scan.run(places, executor=executor, workers=workers, failures=failures)
-
-
-def place_of(sources: Sequence[Source], named: str | Place) -> tuple[Source, Place]:
-    """The source that lists a path or place that was asked for, and the place.
-
-    Raises:
-        SourceError: No plugin offers plain folders.
-    """
-    if isinstance(named, Place):
-        for source in sources:
-            if source.name == named.source and any(one.root == named.root for one in source.places()):
-                return source, named
-        named = named.root
-    path = os.path.abspath(named)
-    source = choose_source(sources, path)
-    return source, Place(source=source.name, root=path, reason="named", present=os.path.exists(path))
 
 
 def check(
@@ -82,45 +69,76 @@ def check(
     examiner = Examiner(plugins)
     reports = {}
     for model in models:
-        findings = _probe_again(examiner, model, depth)
+        findings, places = _probe_again(examiner, model, depth)
         now = int(time.time())
         reports[model.id] = HealthReport(
             status=status_of(findings), findings=findings, depth=depth, checked_at=now
         )
-        emit(store.update(_keep(model, reports[model.id])))
+        emit(store.update(_keep(model, reports[model.id], places)))
     return reports
 
 
-def _probe_again(examiner: Examiner, model: ModelConfig, depth: Depth) -> tuple[Finding, ...]:
-    place = next((one for one in model.locations if not one.missing), None)
-    if place is None or not place.files:
+def _probe_again(
+    examiner: Examiner, model: ModelConfig, depth: Depth
+) -> tuple[tuple[Finding, ...], dict[str, Location]]:
+    """What is wrong with a model now, and its places with the sha256 that were read, by their paths.
+
+    Its first place is examined; at depth full every byte of its other places is read too.
+    """
+    first = next((one for one in model.locations if not one.missing), None)
+    if first is None or not first.files:
         message = f"{model.path or model.id}: no file of it is known; scan its folder"
-        return (Finding(code="no-files", severity=Severity.ERROR, message=message),)
-    artifact = Artifact(
+        return (Finding(code="no-files", severity=Severity.ERROR, message=message),), {}
+    standing = restat(_artifact(first))
+    if not standing.weights:
+        message = f"{first.path}: the file is gone"
+        return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
+    seen = examiner.examine(standing, depth)
+    if seen.rejected is not None:
+        rejected = seen.rejected
+        return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
+    if depth is not Depth.FULL:
+        return seen.findings, {}
+    findings = list(seen.findings)
+    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256))]
+    for other in model.locations:
+        if other is not first and not other.missing and other.files:
+            read = examiner.hashed(restat(_artifact(other)))
+            findings += read.findings
+            places.append(attrs.evolve(other, files=with_hashes(other.files, read.sha256)))
+    findings += differing(tuple(places))
+    return worst_first(findings), {one.path: one for one in places}
+
+
+def _artifact(place: Location) -> Artifact:
+    return Artifact(
         folder=place.folder,
         primary=os.path.relpath(place.path, place.folder),
         files=place.files,
         source=place.source,
         named_directly=True,
     )
-    standing = restat(artifact)
-    if not standing.weights:
-        message = f"{place.path}: the file is gone"
-        return (Finding(code="missing-file", severity=Severity.ERROR, message=message),)
-    seen = examiner.examine(standing, depth)
-    if seen.rejected is not None:
-        return (Finding(code=seen.rejected.code, severity=Severity.ERROR, message=seen.rejected.message),)
-    return seen.findings
 
 
-def _keep(model: ModelConfig, report: HealthReport) -> Callable[[Transaction], list[ModelEvent]]:
+def _keep(
+    model: ModelConfig, report: HealthReport, places: Mapping[str, Location]
+) -> Callable[[Transaction], list[ModelEvent]]:
     def work(state: Transaction) -> list[ModelEvent]:
         records = Records(state)
         old = records.model(model.id, model.version)
         if old is None:
             raise UnknownModelError(model.id, model.version)
         config = attrs.evolve(
-            old, health_status=report.status, findings=report.findings, checked_at=report.checked_at
+            old,
+            health_status=report.status,
+            findings=report.findings,
+            checked_at=report.checked_at,
+            locations=tuple(
+                places[one.path]
+                if one.path in places and one.fingerprint == places[one.path].fingerprint
+                else one
+                for one in old.locations
+            ),
         )
         records.put(config)
         return [] if config.health_status is old.health_status else [health_event(old, config)]

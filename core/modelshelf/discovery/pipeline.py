@@ -14,8 +14,10 @@ from modelshelf.discovery.fanout import Examined, batched, fan_out
 from modelshelf.discovery.group import Grouped, group
 from modelshelf.discovery.index import read_index
 from modelshelf.discovery.known import Known
+from modelshelf.discovery.places import PLAIN_FOLDERS
 from modelshelf.discovery.tally import HARMLESS, ScanProgress, Tally
 from modelshelf.discovery.treescan import TreeScan
+from modelshelf.discovery.volumes import Volumes, is_on
 from modelshelf.discovery.walk import Walker
 from modelshelf.errors import InvalidModelError, SourceError
 from modelshelf.model import (
@@ -28,7 +30,7 @@ from modelshelf.model import (
     Problem,
     UnfinishedDownload,
 )
-from modelshelf.records import RecordReader, Records
+from modelshelf.records import RecordReader, Records, path_bytes
 from modelshelf.source import Folder, Listing, Place, Source
 
 if TYPE_CHECKING:
@@ -39,11 +41,7 @@ if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.store import Store, Transaction
 
-__all__ = ["PLAIN_FOLDERS", "Scan", "ScanProgress", "choose_source"]
-
-PLAIN_FOLDERS = "local"
-"""Name of the source of plain folders. What it makes of a folder must depend on that folder and those above
-it alone, because it is shown those that changed since the last scan, with those above them, and no others."""
+__all__ = ["PLAIN_FOLDERS", "Scan", "ScanProgress"]
 
 _FEW_FOLDERS = 256  # with changes; for more of them all that is known of the place is read at once
 
@@ -80,6 +78,10 @@ class Scan:
         self._visited: set[str] = set()
         self._several = False
         self._walk = Walker(examiner.formats.wants)
+        self._walk_plain = self._walk
+        self._left_out: frozenset[str] = frozenset()
+        self._unlisted: list[str] = []
+        self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
         self._known = Known(store, "", at_once=False)
         self._tree: TreeScan | None = None
         self._failures: list[PluginFailure] = []
@@ -103,6 +105,8 @@ class Scan:
         started = time.perf_counter()
         self._tally.problems += [_plugin_problem(one) for one in failures]
         self._several = len(places) > 1
+        self._left_out = frozenset(place.root for source, place in places if source.name != PLAIN_FOLDERS)
+        self._walk_plain = Walker(self._examiner.formats.wants, self._left_out)
         for source, place in places:
             self._scan_place(source, place, executor, workers)
         self._remember_failures()
@@ -111,9 +115,10 @@ class Scan:
     def _scan_place(
         self, source: Source, place: Place, executor: Executor | None, workers: int | None
     ) -> None:
-        unlisted: list[str] = []
-        listings = self._listings(source, place, unlisted)
-        batches = batched(self._changed(source, listings, unlisted))
+        if self._is_offline(place):
+            return
+        listings = self._listings(source, place)
+        batches = batched(self._changed(source, listings))
         for examined in fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers):
             self._commit(examined)
         tree = self._tree
@@ -121,14 +126,24 @@ class Scan:
             self._count_passed_over(tree)
         unseen = self._known.standing(None if tree is None else tree.in_doubt())
         unseen = [path for path in unseen if path not in self._visited and _is_below(path, place.root)]
-        hidden = {path for path in unseen if any(_is_below(path, one) for one in unlisted)}
+        hidden = {path for path in unseen if any(_is_below(path, one) for one in self._unlisted)}
         self._mark_missing([path for path in unseen if path not in hidden])
         self._remember_indexes()
         if tree is not None:
             tree.remember(self._store, hidden)
         self._tell(place.root, finished=True)
 
-    def _listings(self, source: Source, place: Place, unlisted: list[str]) -> Iterator[Listing]:
+    def _is_offline(self, place: Place) -> bool:
+        """Whether the place went with its volume; then what is known of it is marked so, and told."""
+        if os.path.lexists(place.root) or not is_on(place.root, self._volumes.lost()):
+            return False
+        gone = Known(self._store, place.root, at_once=True).standing(None)
+        self._mark_missing(gone)
+        message = f"{place.root}: its volume is not there; nothing of it is forgotten"
+        self._tally.problems.append(Problem(code="offline", path=place.root, message=message))
+        return True
+
+    def _listings(self, source: Source, place: Place) -> Iterator[Listing]:
         """What the source lists; of plain folders that are walked as they are, only those that changed."""
         # A file that is named brings its folder's shards and index with it.
         is_folder = os.path.isdir(place.root)
@@ -141,17 +156,19 @@ class Scan:
                 self._known = Known(self._store, around, at_once=True)
                 yield from source.list(place, self._walk)
         except SourceError as error:
-            unlisted.append(place.root)
+            self._unlisted.append(place.root)
             self._tally.problems.append(Problem(code="unlisted-place", path=place.root, message=str(error)))
 
     def _walk_of(self, place: str) -> Callable[[str], Iterator[Listing]]:
         def walk(root: str) -> Iterator[Listing]:
-            return self._changed_below(root) if root == place else self._walk(root)
+            return self._changed_below(root) if root == place else self._walk_plain(root)
 
         return walk
 
     def _changed_below(self, root: str) -> Iterator[Listing]:
-        tree = self._tree = TreeScan(self._walk, root, self._examiner.rules)
+        below = sorted(path_bytes(one) for one in self._left_out if _is_below(one, root))
+        rules = self._examiner.bound(b"\0".join(below))
+        tree = self._tree = TreeScan(self._walk_plain, root, rules)
         self._store.view(tree.recall)
         tree.compare(everything=self._force)
         few = tree.changed is not None and tree.changed <= _FEW_FOLDERS
@@ -177,10 +194,8 @@ class Scan:
         tally.unchanged += models
         tally.done += models
 
-    def _changed(
-        self, source: Source, listings: Iterator[Listing], unlisted: list[str]
-    ) -> Iterator[Artifact]:
-        for artifact in self._artifacts(source, listings, unlisted):
+    def _changed(self, source: Source, listings: Iterator[Listing]) -> Iterator[Artifact]:
+        for artifact in self._artifacts(source, listings):
             if artifact.path in self._visited:
                 self._leave_open(artifact)
                 continue
@@ -223,9 +238,7 @@ class Scan:
             else:  # a record lies there still, of other bytes
                 self._tree.look_again(artifact.folder)
 
-    def _artifacts(
-        self, source: Source, listings: Iterator[Listing], unlisted: list[str]
-    ) -> Iterator[Artifact]:
+    def _artifacts(self, source: Source, listings: Iterator[Listing]) -> Iterator[Artifact]:
         for one in listings:
             if isinstance(one, Folder):
                 self._tally.folders += 1
@@ -243,7 +256,7 @@ class Scan:
             else:
                 self._tally.problems.append(one)
                 if one.code in {"absent", "unreadable-folder", "unreadable"} and one.path:
-                    unlisted.append(one.path)
+                    self._unlisted.append(one.path)
 
     def _note(self, folder: Folder, grouped: Grouped) -> None:
         if self._tree is not None:
@@ -264,8 +277,12 @@ class Scan:
     def _commit(self, examined: Examined) -> None:
         now = int(time.time())
 
+        volumes = self._volumes.with_those_of({artifact.folder for artifact, _ in examined})
+
         def work(state: Transaction) -> list[tuple[Artifact, Examination, Admission | None]]:
             records = Records(state)
+            if volumes is not None:
+                records.remember_mounts({*volumes.known, *records.mounts()})
             outcome: list[tuple[Artifact, Examination, Admission | None]] = []
             for artifact, seen in examined:
                 if seen.rejected is None:
@@ -279,7 +296,9 @@ class Scan:
                     outcome.append((artifact, seen, None))
             return outcome
 
-        for artifact, seen, admission in self._store.update(work):
+        admitted = self._store.update(work)
+        self._volumes = volumes or self._volumes
+        for artifact, seen, admission in admitted:
             self._count(artifact, seen, admission)
             if admission is not None:
                 self._emit(admission.events)
@@ -316,8 +335,16 @@ class Scan:
     def _mark_missing(self, gone: list[str]) -> None:
         if not gone:
             return
+        lost = self._volumes.lost()
+        away = [path for path in gone if is_on(path, lost)]
+        here = [path for path in gone if path not in set(away)] if away else gone
         now = int(time.time())
-        events = self._store.update(lambda state: mark_missing(Records(state), gone, now))
+
+        def work(state: Transaction) -> list[ModelEvent]:
+            records = Records(state)
+            return [*mark_missing(records, here, now), *mark_missing(records, away, now, offline=True)]
+
+        events = self._store.update(work)
         self._tally.missing += len(events)
         self._emit(events)
 
@@ -354,18 +381,3 @@ def _write_indexes(indexes: list[tuple[str, ArtifactFile, list[str]]], state: Tr
 
 def _plugin_problem(failure: PluginFailure) -> Problem:
     return Problem(code="plugin-failed", path=failure.path, message=str(failure), plugin=failure.plugin)
-
-
-def choose_source(sources: Sequence[Source], root: str) -> Source:
-    """The source that lists a place which a person named: the one that claims it, else plain folders.
-
-    Raises:
-        SourceError: No plugin offers plain folders.
-    """
-    for source in sorted(sources, key=lambda one: one.name):
-        if source.name != PLAIN_FOLDERS and os.path.isdir(root) and source.claims(root):
-            return source
-    for source in sources:
-        if source.name == PLAIN_FOLDERS:
-            return source
-    raise SourceError("no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled")

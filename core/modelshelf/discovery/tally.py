@@ -6,7 +6,7 @@ from attrs import define, field, frozen
 
 from modelshelf.model import DiscoveryStats, Orphan, Problem, UnfinishedDownload
 
-HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root"})
+HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
 
 

@@ -1,33 +1,70 @@
 """Telling a volume that is unplugged from files that were deleted.
 
-A place remembers the mount point that it lay on. Device numbers would not do: many file systems get another
-one at every mount.
+The registry remembers the mount points that models lay on. Device numbers would not do: many file systems get
+another one at every mount.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 IsMount = Callable[[str], bool]
 
 
-def mount_point(path: str, is_mount: IsMount = os.path.ismount) -> str:
-    """The mount point that a path lies on, links resolved; of a path that is gone, where it would lie."""
-    standing = os.path.realpath(path)
-    while not is_mount(standing):
-        above = os.path.dirname(standing)
-        if above == standing:
-            break
-        standing = above
-    return standing
+class Volumes:
+    """The mount points that models lie, or lay, on.
 
-
-def is_offline(mount: str | None, is_mount: IsMount = os.path.ismount) -> bool:
-    """Whether nothing is mounted any more where a place's volume was.
+    The one that everything hangs from is none of them: without it nothing runs.
 
     Args:
-        mount: The mount point that the place lay on when it was scanned; None where it never was.
+        known: Those that are remembered.
         is_mount: Whether something is mounted at a path.
     """
-    return mount is not None and not is_mount(mount)
+
+    def __init__(self, known: Iterable[str] = (), is_mount: IsMount = os.path.ismount) -> None:
+        self.known = frozenset(known)
+        self._is_mount = is_mount
+        self._mounts: dict[str, str | None] = {}
+
+    def mount_of(self, folder: str) -> str | None:
+        """The mount point that a folder lies on, links resolved; None for the one of the whole system."""
+        real = os.path.realpath(folder)
+        climbed = []
+        while real not in self._mounts:
+            climbed.append(real)
+            above = os.path.dirname(real)
+            if above == real:
+                self._mounts[real] = None
+            elif self._is_mount(real):
+                self._mounts[real] = real
+            else:
+                real = above
+        found = self._mounts[real]
+        self._mounts.update(dict.fromkeys(climbed, found))
+        return found
+
+    def lost(self) -> frozenset[str]:
+        """The remembered mount points at which nothing is mounted now."""
+        return frozenset(one for one in self.known if not self._is_mount(one))
+
+    def with_those_of(self, folders: Iterable[str]) -> Volumes | None:
+        """These with the mount points of folders beside them, or None where they are known already."""
+        found = {one for folder in folders if (one := self.mount_of(folder)) is not None}
+        if found <= self.known:
+            return None
+        more = Volumes(self.known | found, self._is_mount)
+        more._mounts = self._mounts
+        return more
+
+
+def is_on(path: str, mounts: Iterable[str]) -> bool:
+    """Whether a path, which may be gone, lies at or below one of these mount points."""
+    mounts = tuple(mounts)
+    if not mounts:
+        return False
+    real = os.path.realpath(path)
+    return any(
+        one in (path, real) or f"{path}/".startswith(f"{one}/") or real.startswith(f"{one}/")
+        for one in mounts
+    )

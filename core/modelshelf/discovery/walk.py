@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from attrs import evolve, field, frozen
 
@@ -48,10 +48,15 @@ class Walker:
 
     A link to a folder is followed where it stays within the root, once; a link out of it is named, not
     followed. Links to files are followed: only a header is ever read from what they lead to.
+
+    Args:
+        wants: Whether a file of that name matters.
+        left_out: Folders that somebody else lists, by their absolute paths.
     """
 
-    def __init__(self, wants: Callable[[str], bool]) -> None:
+    def __init__(self, wants: Callable[[str], bool], left_out: Collection[str] = ()) -> None:
         self._wants = wants
+        self._left_out = frozenset(left_out)
 
     def __call__(self, root: str) -> Iterator[Listing]:
         """Every folder below `root`, itself first, and a problem for all that was left out.
@@ -84,7 +89,7 @@ class Walker:
         Raises:
             OSError: The root is not there.
         """
-        return Tree(root, self._wants)
+        return Tree(root, self._wants, self._left_out)
 
     def _around(self, file: str) -> Iterator[Listing]:
         """The folder of one file: its shards and companions lie beside it."""
@@ -102,13 +107,17 @@ class Tree:
     Args:
         root: The root.
         wants: Whether a file of that name matters.
+        left_out: Folders that are not walked.
 
     Raises:
         OSError: The root is not there.
     """
 
-    def __init__(self, root: str, wants: Callable[[str], bool]) -> None:
+    def __init__(
+        self, root: str, wants: Callable[[str], bool], left_out: frozenset[str] = frozenset()
+    ) -> None:
         self._wants = wants
+        self._left_out = left_out
         told = os.stat(root)
         self._real_root = os.path.realpath(root)
         self._seen = {(told.st_dev, told.st_ino)}
@@ -134,7 +143,7 @@ class Tree:
                 if entry.is_symlink():
                     steady = self._follow(entry, listed, files, subfolders) and steady
                 elif entry.is_dir(follow_symlinks=False):
-                    if name not in _SKIPPED_FOLDERS:
+                    if name not in _SKIPPED_FOLDERS and entry.path not in self._left_out:
                         subfolders.append(name)
                         listed.below.append(entry.path)
                 elif self._wants(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.discovery.volumes import is_offline, mount_point
+from modelshelf.discovery.volumes import Volumes, is_on
 from tests.vendor_models import VENDORED
 
 MOUNTING = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -52,25 +52,38 @@ def may_mount() -> bool:
 def test_the_mount_point_is_the_nearest_one_above(tmp_path: Path) -> None:
     deep = tmp_path / "disk" / "models" / "llama"
     deep.mkdir(parents=True)
-    mounts = {str(tmp_path / "disk"), "/"}
-    assert mount_point(str(deep), mounts.__contains__) == str(tmp_path / "disk")
-    assert mount_point(str(tmp_path), mounts.__contains__) == "/"
+    volumes = Volumes(is_mount={str(tmp_path / "disk"), "/"}.__contains__)
+    assert volumes.mount_of(str(deep)) == str(tmp_path / "disk")
+    assert volumes.mount_of(str(deep.parent)) == str(tmp_path / "disk")
+    assert volumes.mount_of(str(tmp_path)) is None
 
 
 def test_a_link_lies_on_the_volume_that_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to("disk")
-    assert mount_point(str(tmp_path / "link"), {str(tmp_path / "disk"), "/"}.__contains__).endswith("disk")
+    volumes = Volumes(is_mount={str(tmp_path / "disk"), "/"}.__contains__)
+    assert volumes.mount_of(str(tmp_path / "link")) == str(tmp_path / "disk")
 
 
-def test_a_place_is_offline_when_nothing_is_mounted_there_any_more(tmp_path: Path) -> None:
-    assert is_offline(str(tmp_path))
-    assert not is_offline(mount_point(str(tmp_path)))
-    assert not is_offline(None)
+def test_a_volume_is_lost_when_nothing_is_mounted_there_any_more(tmp_path: Path) -> None:
+    assert Volumes([str(tmp_path), "/"]).lost() == {str(tmp_path)}
 
 
-def test_a_folder_of_the_system_volume_that_is_gone_is_not_offline(tmp_path: Path) -> None:
-    assert not is_offline(mount_point(str(tmp_path / "never" / "there")))
+def test_only_what_lies_on_a_lost_volume_went_with_it(tmp_path: Path) -> None:
+    lost = [str(tmp_path / "disk")]
+    assert is_on(str(tmp_path / "disk" / "models" / "a.gguf"), lost)
+    assert is_on(str(tmp_path / "disk"), lost)
+    assert not is_on(str(tmp_path / "disk2" / "a.gguf"), lost)
+    (tmp_path / "link").symlink_to("disk")
+    assert is_on(str(tmp_path / "link" / "a.gguf"), lost)
+
+
+def test_mount_points_that_are_known_are_not_remembered_again(tmp_path: Path) -> None:
+    volumes = Volumes(is_mount={str(tmp_path), "/"}.__contains__)
+    more = volumes.with_those_of([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert more is not None
+    assert more.known == {str(tmp_path)}
+    assert more.with_those_of([str(tmp_path / "a"), "/"]) is None
 
 
 @pytest.mark.skipif(not may_mount(), reason="this account may not mount a volume in a namespace of its own")

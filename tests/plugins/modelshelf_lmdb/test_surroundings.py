@@ -8,6 +8,7 @@ import threading
 
 from modelshelf.model import Severity
 from modelshelf_lmdb import surroundings
+from modelshelf_lmdb.store import LmdbStore
 
 
 def found(store) -> dict[str, tuple[Severity, str]]:
@@ -16,6 +17,15 @@ def found(store) -> dict[str, tuple[Severity, str]]:
 
 def test_a_new_store_has_nothing_around_it_that_is_worth_telling(opened):
     assert found(opened()) == {}
+
+
+def test_an_empty_folder_that_was_there_is_closed_to_others_and_one_in_use_is_left_alone(tmp_path):
+    for name, beside, mode in (("empty", ".gitkeep", 0o700), ("shared", "notes.txt", 0o755)):
+        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name).chmod(0o755)
+        (tmp_path / name / beside).touch()
+        LmdbStore(str(tmp_path / name)).close()
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
 def test_modes_that_let_others_in_are_told_with_the_command_that_sets_them(opened, folder):

@@ -1,0 +1,120 @@
+"""Sources are made, guarded and asked in the right order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelshelf import ModelRegistry
+from modelshelf.model import Artifact, ArtifactFile
+from modelshelf.reader import open_local
+from modelshelf.source import Place, SourceType
+from tests.core.toy import ToyFormat, write_toy
+
+
+class Shed:
+    """A source that lists each toy below its root under a name of its own."""
+
+    name = "shed"
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+
+    def places(self) -> list[Place]:
+        return [Place(source=self.name, root=self.root, reason="a shed", present=Path(self.root).is_dir())]
+
+    def claims(self, root: str) -> bool:
+        return root == self.root
+
+    def list(self, place: Place, walk: Any) -> Iterator[Artifact]:  # noqa: ARG002 - the protocol's
+        for path in sorted(Path(self.root).rglob("*.toy")):
+            told = path.stat()
+            one = ArtifactFile(
+                name=path.name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino
+            )
+            yield Artifact(
+                folder=str(path.parent),
+                primary=path.name,
+                files=(one,),
+                source=self.name,
+                model_id=f"shed/{path.stem}",
+            )
+
+    open = staticmethod(open_local)
+
+
+class ShedPlugin(ToyFormat):
+    """The toy format, and one source."""
+
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self.source = source
+
+    def modelshelf_sources(self) -> Iterator[SourceType]:
+        yield SourceType(name="shed", make=self.make)
+
+    def make(self, settings: dict[str, Any]) -> Any:  # noqa: ARG002 - the contract's
+        return self.source
+
+
+def registry(tmp_path: Path, source: Any) -> ModelRegistry:
+    return ModelRegistry(tmp_path / "home", tmp_path / "store", plugins=[ShedPlugin(source)])
+
+
+def test_a_tools_store_below_a_scanned_folder_is_read_by_its_own_source(tmp_path: Path) -> None:
+    write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
+    write_toy(tmp_path / "home" / "tools" / "shed" / "deep" / "two.toy", title="two")
+    with registry(tmp_path, Shed(tmp_path / "home" / "tools" / "shed")) as held:
+        for _ in range(2):
+            stats = held.discover_models()
+            assert (held.list_models(), stats.errors) == (["plain", "shed/two"], 0)
+            assert {one.locations[0].source for one in held} == {"local", "shed"}
+        assert (stats.models_unchanged, stats.models_missing, stats.bytes_read) == (2, 0, 0)
+
+
+def test_what_is_deleted_in_a_nested_store_is_missing(tmp_path: Path) -> None:
+    path = write_toy(tmp_path / "home" / "shed" / "two.toy", title="two")
+    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as held:
+        held.discover_models()
+        path.unlink()
+        assert held.discover_models().models_missing == 1
+
+
+def test_places_within_a_folder_are_told(tmp_path: Path) -> None:
+    (tmp_path / "home" / "shed").mkdir(parents=True)
+    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as held:
+        told = held.with_nested([held.place(tmp_path / "home")])
+    assert [(one.source, Path(one.root).name) for one in told] == [("shed", "shed"), ("local", "home")]
+
+
+@pytest.mark.parametrize("method", ["places", "claims", "list", "open"])
+def test_a_source_that_raises_costs_its_own_place_only(tmp_path: Path, method: str) -> None:
+    write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
+    write_toy(tmp_path / "home" / "shed" / "two.toy", title="two")
+    source = Shed(tmp_path / "home" / "shed")
+
+    def fail(*_: object) -> Any:
+        raise KeyError("oops")
+
+    setattr(source, method, fail)
+    with registry(tmp_path, source) as held:
+        stats = held.discover_models()
+        assert "plain" in held.list_models()
+        assert any("oops" in one.message for one in stats.problems)
+        reasons = [one.reason for report in held.plugins.reports for one in report.failures]
+        assert any(reason.startswith(f"{method}: KeyError") for reason in reasons)
+
+
+def test_a_source_that_cannot_be_made_costs_itself_only(tmp_path: Path) -> None:
+    class Unmakable(ShedPlugin):
+        def make(self, settings: dict[str, Any]) -> Any:  # noqa: ARG002 - the contract's
+            raise RuntimeError("no shed today")
+
+    write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
+    with ModelRegistry(tmp_path / "home", tmp_path / "store", plugins=[Unmakable(None)]) as held:
+        stats = held.discover_models()
+        assert held.list_models() == ["plain"]
+        assert any("no shed today" in one.message for one in stats.problems)
