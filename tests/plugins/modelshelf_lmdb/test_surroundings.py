@@ -24,7 +24,7 @@ def test_an_empty_folder_that_was_there_is_closed_to_others_and_one_in_use_is_le
         (tmp_path / name).mkdir(mode=0o755)
         (tmp_path / name).chmod(0o755)
         (tmp_path / name / beside).touch()
-        LmdbStore(str(tmp_path / name)).close()
+        LmdbStore.open(str(tmp_path / name)).close()
         assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
