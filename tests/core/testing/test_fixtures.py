@@ -41,7 +41,7 @@ def test_the_pytest_plugin_imports_nothing_but_itself() -> None:
 def test_the_pytest_plugin_adds_nothing_but_fixtures_of_its_name() -> None:
     from modelshelf.testing import fixtures
 
-    offered = {name for name in vars(fixtures) if not name.startswith("_")}
+    offered = {name for name in vars(fixtures) if name.isidentifier() and not name.startswith("_")}
     assert offered - {"annotations", "pytest", "TYPE_CHECKING"} == {
         "modelshelf_files",
         "modelshelf_registry",
