@@ -4,37 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelshelf.model import Artifact, ArtifactFile, Candidate, Role
+from modelshelf.model import Candidate
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader
+from modelshelf.testing.looks import artifact_of
+
+__all__ = ["CORPUS", "artifact_of", "candidate_of", "reader_of"]
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
-
-
-def described(path: Path, folder: Path, role: Role) -> ArtifactFile:
-    told = path.stat()
-    return ArtifactFile(
-        name=str(path.relative_to(folder)),
-        size=told.st_size,
-        mtime_ns=told.st_mtime_ns,
-        inode=told.st_ino,
-        role=role,
-    )
-
-
-def artifact_of(
-    *weights: Path,
-    index: Path | None = None,
-    companions: tuple[Path, ...] = (),
-    missing: tuple[str, ...] = (),
-) -> Artifact:
-    """The artifact that discovery would make of these files, which lie in one folder."""
-    folder = weights[0].parent
-    files = [described(path, folder, Role.WEIGHTS) for path in weights]
-    if index is not None:
-        files.append(described(index, folder, Role.INDEX))
-    files += [described(path, folder, Role.COMPANION) for path in companions]
-    primary = (index or weights[0]).name
-    return Artifact(folder=str(folder), primary=primary, files=tuple(files), missing=missing)
 
 
 def reader_of(*weights: Path, budget: int = DEFAULT_BUDGET, **others: object) -> ArtifactReader:

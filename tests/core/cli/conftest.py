@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import attrs
 import gguf
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from modelshelf.cli import main
+from modelshelf.testing import commandline
 
 
-@attrs.frozen(kw_only=True)
-class Outcome:
+class Outcome(commandline.Outcome):
     """What one run gave: exit code, standard output, standard error."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
 
     def done(self) -> Outcome:
         """This outcome, of a run that succeeded and had nothing to complain of."""
