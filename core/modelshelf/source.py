@@ -5,6 +5,7 @@ A source reads; it never writes into, repairs or cleans the place it lists.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -15,6 +16,9 @@ from modelshelf.model.stats import Orphan, Problem, UnfinishedDownload
 
 if TYPE_CHECKING:
     from modelshelf.reader import Budget, FileReader
+
+_SMALLEST_BLOCK = 4096  # a file of up to this size may lie within its directory entry, without blocks
+_BLOCK = 512  # bytes that `st_blocks` counts in, by POSIX
 
 
 @frozen(kw_only=True)
@@ -53,6 +57,14 @@ class Folder:
     model_id: str | None = None
     facts: dict[str, Any] = field(factory=dict)
     named: str | None = None
+
+
+def room_of(told: os.stat_result) -> int:
+    """Bytes that a file takes up on its disk: one made full size in advance has holes, which take none."""
+    blocks: int | None = getattr(told, "st_blocks", None)  # Windows tells none
+    if blocks is None or told.st_size <= _SMALLEST_BLOCK:
+        return told.st_size
+    return min(told.st_size, blocks * _BLOCK)
 
 
 Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Orphan | Problem

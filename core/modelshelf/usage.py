@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from modelshelf.model import Role
+from modelshelf.source import room_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from modelshelf.model import Location, ModelConfig
 
-_BLOCK = 512  # bytes of `st_blocks`, by POSIX
 NO_NAME = "unknown"
 
 Inode = tuple[int, int]
@@ -167,5 +167,4 @@ def _stated(place: Location, role: Role | None) -> Iterator[tuple[Inode, int]]:
             told = os.stat(os.path.join(place.folder, one.name))
         except (OSError, ValueError):
             continue
-        blocks = getattr(told, "st_blocks", None)  # Windows tells none
-        yield (told.st_dev, told.st_ino), told.st_size if blocks is None else blocks * _BLOCK
+        yield (told.st_dev, told.st_ino), room_of(told)

@@ -15,9 +15,8 @@ from typing import Any
 from attrs import evolve
 
 from modelshelf.model import Problem, UnfinishedDownload
-from modelshelf.source import Folder, Listing, Place, Walk
+from modelshelf.source import Folder, Listing, Place, Walk, room_of
 from modelshelf_sources.documents import UnusableDocumentError, read_mapping
-from modelshelf_sources.leftovers import room_of
 from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
 from modelshelf_sources.model_ids import model_id, relative
 from modelshelf_sources.one_file_models import holds_one_model, list_each

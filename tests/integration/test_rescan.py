@@ -255,3 +255,12 @@ def test_an_unfinished_download_is_listed_and_not_admitted(open_registry: Open, 
     stats = registry.discover_models()
     assert (stats.models_found, stats.unfinished_downloads) == (2, 1)
     assert stats.unfinished[0].path == f"{gguf}.part"
+
+
+def test_an_unfinished_download_counts_with_the_room_that_it_takes(tmp_path: Path) -> None:
+    with (tmp_path / "model.gguf.part").open("wb") as file:
+        file.write(b"GGUF" * 2048)
+        file.truncate(1 << 30)
+    with ModelRegistry(tmp_path, tmp_path / "store") as registry:
+        (one,) = registry.discover_models().unfinished
+    assert 8192 <= one.size < 1 << 20

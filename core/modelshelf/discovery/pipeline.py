@@ -31,7 +31,7 @@ from modelshelf.model import (
     UnfinishedDownload,
 )
 from modelshelf.records import RecordReader, Records, path_bytes
-from modelshelf.source import Folder, Listing, Place, Source
+from modelshelf.source import Folder, Listing, Place, Source, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -243,7 +243,7 @@ class Scan:
             if isinstance(one, Folder):
                 self._tally.folders += 1
                 grouped = group(one, self._examiner.formats, self._read_index, source.name)
-                self._tally.unfinished += grouped.unfinished
+                self._tally.unfinished += map(_with_room, grouped.unfinished)
                 self._tally.problems += grouped.problems
                 self._note(one, grouped)
                 yield from grouped.artifacts
@@ -367,6 +367,14 @@ class Scan:
             self._progress(
                 ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished)
             )
+
+
+def _with_room(one: UnfinishedDownload) -> UnfinishedDownload:
+    """An unfinished download of a plain folder with the room that it takes: some are sparse."""
+    try:
+        return attrs.evolve(one, size=room_of(os.stat(one.path)))
+    except (OSError, ValueError):
+        return one
 
 
 def _is_below(path: str, root: str) -> bool:
