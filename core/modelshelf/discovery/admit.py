@@ -125,6 +125,8 @@ def mark_missing(
         records.put(changed)
         if changed.missing and not config.missing:
             events.append(_event(EventKind.MISSING, changed, path=path))
+        elif not changed.missing:  # a copy is gone
+            events.append(_event(EventKind.UPDATED, changed, fields=["locations"], path=path))
     return events
 
 

@@ -25,6 +25,7 @@ from modelshelf.model import (
     ArtifactFile,
     Depth,
     DiscoveryStats,
+    EventKind,
     ModelEvent,
     Orphan,
     Problem,
@@ -345,7 +346,9 @@ class Scan:
             return [*mark_missing(records, here, now), *mark_missing(records, away, now, offline=True)]
 
         events = self._store.update(work)
-        self._tally.missing += len(events)
+        missing = sum(event.kind is EventKind.MISSING for event in events)
+        self._tally.missing += missing
+        self._tally.updated += len(events) - missing
         self._emit(events)
 
     def _remember_indexes(self) -> None:
