@@ -37,15 +37,17 @@ class _Remembered:
         word: Its first item is `beat` as long as no commit followed; see `Store.watch`.
         beat: That number.
         models: Id or alias to what `get` found.
+        queried: Whether a query picked out its summaries, without them all being remembered.
         summaries: What `summaries` gives, or None.
     """
 
-    __slots__ = ("beat", "models", "revision", "summaries", "word")
+    __slots__ = ("beat", "models", "queried", "revision", "summaries", "word")
 
     def __init__(self, revision: int | None, watch: tuple[Sequence[int], int] = _UNWATCHED) -> None:
         self.revision = revision
         self.word, self.beat = watch
         self.models: dict[str, ModelConfig | None] = {}
+        self.queried = False
         self.summaries: list[Summary] | None = None
 
 
@@ -161,8 +163,23 @@ class ModelLookup:
     def find_summaries(self, query: Query) -> list[Summary]:
         """What `find` finds, as summaries: no record is decoded whole."""
         tests = selection.conditions(query)
-        held = self.summaries(all_versions=query.all_versions)
+        held = self._candidates(query)
         return selection.arranged(query, (one for one in held if all(test(one) for test in tests)))
+
+    def _candidates(self, query: Query) -> list[Summary]:
+        """Every summary that can meet a query, and maybe others.
+
+        Decoding and keeping all of them takes most of the time of a query, and is for nothing where it stays
+        the only one: a state's first query picks out what it needs, the second one has all remembered.
+        """
+        needle = selection.needle(query)
+        remembered = self._of_now()
+        if query.all_versions or not needle or remembered.summaries is not None or remembered.queried:
+            return self.summaries(all_versions=query.all_versions)
+        with _collector_paused():
+            remembered, found = self._read(lambda records: _current(records, needle))
+        remembered.queried = True
+        return found
 
     def select_best(self, task: str = "simple", *, query: Query | None = None) -> ModelConfig | None:
         """The model for a task: largest healthy, enabled one for ``complex``, the smallest for ``simple``.
@@ -265,11 +282,11 @@ def _decoded(records: RecordReader, wanted: Iterable[Summary]) -> list[ModelConf
     return [model for model in models if model is not None]
 
 
-def _current(records: RecordReader) -> list[Summary]:
+def _current(records: RecordReader, needle: bytes = b"") -> list[Summary]:
     pins = records.pins()
     chosen: dict[str, Summary] = {}
     several: dict[str, list[Summary]] = {}
-    for one in records.summaries():
+    for one in records.summaries(needle):
         first = chosen.setdefault(one.id, one)
         if first is not one:
             several.setdefault(one.id, [first]).append(one)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
-from modelshelf.errors import DamagedStoreError
+from modelshelf import listing
 from modelshelf.model.version import ModelVersion
 from modelshelf.sealed import (
     Summary,
@@ -44,6 +44,7 @@ from modelshelf.store import Surrounded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from modelshelf.errors import DamagedStoreError
     from modelshelf.model import ArtifactFile, Location, ModelConfig, PluginFailure
     from modelshelf.store import Snapshot, Transaction
 
@@ -182,17 +183,9 @@ class RecordReader:
                 raise misplaced(near, prefix)
         return found
 
-    def summaries(self) -> Iterator[Summary]:
-        """The summary of every record, all versions, a model's together."""
-        for key, value in self._state.scan(b"m\0"):
-            try:
-                summary = unseal_summary(key, value)
-            except DamagedStoreError as error:
-                if self._on_damage is None:
-                    raise
-                self._on_damage(error)
-            else:
-                yield summary
+    def summaries(self, needle: bytes = b"") -> Iterator[Summary]:
+        """Of every record, all versions, a model's together; for `needle` see `listing.summaries`."""
+        return listing.summaries(self._state.scan(b"m\0"), self._on_damage, needle)
 
     def pinned(self, model_id: str) -> str | None:
         """The version that an id is pinned to."""

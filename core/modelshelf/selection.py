@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model.health import HealthStatus
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.sealed import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
+_FOLDED_TO = re.compile("[fiklst]")
 TASKS = (SIMPLE, COMPLEX)
 
 
@@ -53,6 +55,22 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
         if wanted is not None:
             found.append(_reaches(name, wanted, sign))
     return found
+
+
+def needle(query: Query) -> bytes:
+    """What the packed summary of each record that meets a query holds, its ASCII letters made small.
+
+    Empty where nothing is sure. Text is compared case-folded, and some letters outside of ASCII fold to the
+    letters that are left out here: a long s to an s, a ligature to several.
+    """
+    wanted = [
+        getattr(query, name)
+        for name in ("format", "architecture", "quantization", "source", "license", "tag")
+    ]
+    if query.health is not None:
+        wanted.append(query.health.value)
+    pieces = [piece for text in wanted if text and text.isascii() for piece in _FOLDED_TO.split(text)]
+    return max(pieces, key=len, default="").encode()
 
 
 def _equals(name: str, wanted: str) -> Callable[[Summary], bool]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
@@ -16,18 +17,17 @@ from modelshelf_lmdb.failures import damaged, translated
 from modelshelf_lmdb.pages import (
     META_BYTES,
     TXNID_OFFSET,
-    Branches,
     Meta,
     Tree,
-    check_tree,
-    neighbours,
     parse_meta,
     read_metas,
 )
+from modelshelf_lmdb.tree import TreeLook, after_prefix
 
 NAME = "data.mdb"
 _LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
 _TABLE = 2  # bytes that keys of one kind begin with, which are often looked over together
+_MANY = 128  # leaf pages
 _MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
 # A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -57,14 +57,14 @@ class _Checked:
 
     Attributes:
         revision: The state's transaction id.
-        prefixes: Beginnings of keys; every page that can hold such keys is sound.
-        branches: What is below the branch pages on the way to them.
+        look: At its tree of records; the pages on the way to a few of them are kept.
+        tables: Beginnings of keys; every page that can hold such keys is sound.
     """
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, look: TreeLook) -> None:
         self.revision = revision
-        self.prefixes: set[bytes] = set()
-        self.branches: Branches = {}
+        self.look = look
+        self.tables: set[bytes] = set()
 
 
 class DataFile:
@@ -86,8 +86,9 @@ class DataFile:
         try:
             told = os.fstat(self._descriptor)
             self.identity: Identity = (told.st_dev, told.st_ino)
-            self._checked = _Checked(-1)
+            self._checked: _Checked | None = None
             self._written = False
+            self._whole = False
             self._short = (-1, -1)
             self.page_size = self._trusted().page_size
             self._map = mmap.mmap(self._descriptor, 2 * self.page_size, access=mmap.ACCESS_READ)
@@ -155,16 +156,17 @@ class DataFile:
             self._check_tree(meta, meta.free)
             self._short = (meta.revision, size)
 
-    def check(self, meta: Meta, prefix: bytes = b"") -> None:
-        """Look over the pages that hold keys beginning with `prefix`, once for each committed state.
+    def records(self, meta: Meta, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every key that begins with `prefix`, with its value, each off a page that was looked over.
 
         Raises:
-            DamagedStoreError: One of them is damaged.
+            DamagedStoreError: The next page is damaged.
         """
         checked = self._checked_of(meta)
-        if checked.prefixes.isdisjoint((prefix, b"")):
-            self._check_tree(meta, meta.main, prefix, checked.branches)
-            checked.prefixes.add(prefix)
+        with self._naming():
+            yield from checked.look.records(prefix, after_prefix(prefix))
+        if len(prefix) <= _TABLE:
+            checked.tables.add(prefix)
 
     def around(self, meta: Meta, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
         """The last record before `start` and the first from `stop` on, as far as their pages hold them.
@@ -172,12 +174,8 @@ class DataFile:
         Raises:
             DamagedStoreError: A page on the way to them is damaged.
         """
-        self.check_path(meta, start)
-        size = os.fstat(self._descriptor).st_size
-        try:
-            return list(neighbours(self._fetch, meta, size, start, stop))
-        except (DamagedStoreError, struct.error, IndexError) as error:
-            raise damaged(self.folder, f"near a record that is looked for: {error}") from None
+        with self._naming():
+            return list(self._checked_of(meta).look.around(start, stop))
 
     def check_path(self, meta: Meta, key: bytes) -> None:
         """Look over the pages on the way to a key, unless they were looked over in this state.
@@ -186,28 +184,62 @@ class DataFile:
             DamagedStoreError: One of them is damaged.
         """
         checked = self._checked_of(meta)
-        if checked.prefixes.isdisjoint((key, key[:_TABLE], b"")):
-            self._check_tree(meta, meta.main, key, checked.branches)
+        if checked.tables.isdisjoint((key[:_TABLE], b"")):
+            with self._naming():
+                checked.look.leaf_of(key)
 
     def _checked_of(self, meta: Meta) -> _Checked:
         checked = self._checked
-        if checked.revision != meta.revision:
-            checked = self._checked = _Checked(meta.revision)
+        if checked is None or checked.revision != meta.revision:
+            checked = self._checked = _Checked(meta.revision, self._look(meta, meta.main))
         return checked
 
     def check_for_writing(self, meta: Meta) -> None:
-        """Look over all pages once before the first write, and over the list of free pages before each.
-
-        A writer moves records between pages that it was not asked for, and LMDB ends the process when one of
-        them is damaged.
+        """Look over the list of free pages before a write, and before the first one the headers of all pages.
 
         Raises:
             DamagedStoreError: One of them is damaged.
         """
         self._check_tree(meta, meta.free)
         if not self._written:
-            self.check(meta)
+            with self._naming():
+                self._look(meta, meta.main).check_headers()
             self._written = True
+
+    def check_change(self, meta: Meta, key: bytes, *, removal: bool = False) -> None:
+        """Look over the pages that LMDB may come by when it looks up, sets or removes a key in a state.
+
+        It ends the process when one of them is damaged. Who changes many keys comes by most pages, so then
+        all of them are looked over, once in a process.
+
+        Raises:
+            DamagedStoreError: One of them is damaged.
+        """
+        if self._whole:
+            return
+        look = self._checked_of(meta).look
+        with self._naming():
+            look.leaf_of(key)
+            if removal:
+                look.check_surroundings(key)
+            if look.looked > _MANY:
+                self._look(meta, meta.main).check()
+                self._whole = True
+
+    def check_range(self, meta: Meta, prefix: bytes) -> None:
+        """As `check_change` for all keys that begin with `prefix`, and for the one behind.
+
+        Raises:
+            DamagedStoreError: One of them is damaged.
+        """
+        if self._whole:
+            return
+        look, stop = self._checked_of(meta).look, after_prefix(prefix)
+        with self._naming():
+            for _ in look.leaves(prefix, stop):
+                pass
+        if stop is not None:
+            self.check_change(meta, stop)
 
     def ensure_in_place(self) -> None:
         """Make sure that the folder still holds this very file.
@@ -239,20 +271,26 @@ class DataFile:
         self.ensure_whole(meta)
         return meta
 
-    def _check_tree(
-        self, meta: Meta, tree: Tree, prefix: bytes = b"", branches: Branches | None = None
-    ) -> None:
-        size = os.fstat(self._descriptor).st_size
-        try:
-            check_tree(self._fetch, meta, tree, size, prefix, branches)
-        except DamagedStoreError as error:
-            raise self._named(error) from None
+    def _look(self, meta: Meta, tree: Tree) -> TreeLook:
+        return TreeLook(self._fetch, meta, tree, os.fstat(self._descriptor).st_size)
+
+    def _check_tree(self, meta: Meta, tree: Tree) -> None:
+        with self._naming():
+            self._look(meta, tree).check()
 
     def _fetch(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError as error:
             raise translated(error, self.folder, "reading") from error
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name the store in the errors of a look at its trees."""
+        try:
+            yield
+        except DamagedStoreError as error:
+            raise damaged(self.folder, error) from None
 
     def _named(
         self, error: DamagedStoreError | StoreUnavailableError

@@ -20,10 +20,10 @@ from modelshelf_lmdb.pages import (
     PAGE_SIZES,
     Meta,
     Page,
-    TreeLook,
     is_leaf,
     parse_meta,
 )
+from modelshelf_lmdb.tree import TreeLook
 
 _FIRST_PAGE = 2  # behind the meta pages
 _WORD = 8  # bytes of a page number in the lists of free pages
@@ -125,7 +125,7 @@ class _Salvage:
                 if level < meta.main.depth:
                     waiting.extend(
                         (child, level + 1, begin, end)
-                        for child, begin, end in look.children(number, low, high)
+                        for child, begin, end in look.branch(number, low, high).children()
                     )
                     continue
                 look.leaf(number, low, high)
@@ -176,7 +176,9 @@ class _Salvage:
                     return None
                 free.add(number)
                 if level < meta.free.depth:
-                    waiting.extend((child, level + 1) for child, _, _ in look.children(number, b"", None))
+                    waiting.extend(
+                        (child, level + 1) for child, _, _ in look.branch(number, b"", None).children()
+                    )
                     continue
                 look.leaf(number, b"", None)
                 for one in self._records(number, meta.page_size, Standing.CURRENT):

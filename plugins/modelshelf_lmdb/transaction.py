@@ -76,18 +76,14 @@ class LmdbSnapshot:
         Raises:
             DamagedStoreError: A page on the way is damaged.
         """
-        txn = self._running()
-        self._environment.file.check(self.meta, prefix)
-        try:
-            cursor = txn.cursor()
-            if not cursor.set_range(prefix):
-                return
-            for key, value in cursor:
-                if not key.startswith(prefix):
-                    return
-                yield key, value
-        except lmdb.Error as error:
-            raise self._translated(error, "reading") from error
+        self._running()
+        # Read off the pages as they are looked over: quicker than LMDB's cursor after a look of its own.
+        for record in self._environment.file.records(self.meta, prefix):
+            yield record
+            if self._txn is None:
+                raise StoreError(
+                    f"{self._environment.folder}: a scan was carried out of its view; collect it inside"
+                )
 
     def expire(self) -> None:
         """Refuse every further call. The transaction is left as it is: after a fork it is the parent's."""
@@ -136,8 +132,14 @@ class LmdbTransaction(LmdbSnapshot):
         self._changes = 0
         self._large: set[bytes] = set()
 
+    def get(self, key: bytes) -> bytes | None:
+        """As in a snapshot; sees the changes."""
+        self._running()
+        self._environment.file.check_change(self.meta, key)
+        return super().get(key)
+
     def _ensure_missed(self, key: bytes) -> None:
-        """Nothing to do: all pages were looked over before the first write."""
+        """Nothing to do: the pages on the way were looked over before."""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value at `key`.
@@ -154,6 +156,7 @@ class LmdbTransaction(LmdbSnapshot):
             )
         if not 0 < len(key) <= LONGEST_KEY:
             raise self._bad_key(key)
+        self._environment.file.check_change(self.meta, key, removal=key in self._large)
         self._changes += 1
         try:
             if key in self._large:
@@ -179,6 +182,7 @@ class LmdbTransaction(LmdbSnapshot):
         txn = self._running()
         if not 0 < len(key) <= LONGEST_KEY:
             raise self._bad_key(key)
+        self._environment.file.check_change(self.meta, key, removal=True)
         self._changes += 1
         try:
             return bool(txn.delete(key))
@@ -195,6 +199,7 @@ class LmdbTransaction(LmdbSnapshot):
             DamagedStoreError: A page on the way is damaged.
         """
         txn = self._running()
+        self._environment.file.check_range(self.meta, prefix)
         try:
             cursor = txn.cursor()
             found = cursor.set_range(prefix)

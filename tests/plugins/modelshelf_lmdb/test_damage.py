@@ -232,6 +232,23 @@ def test_a_damaged_store_is_not_written_to(copy):
     assert copy.read_bytes() == before
 
 
+def test_a_change_that_comes_by_a_damaged_leaf_is_refused_and_one_elsewhere_is_not(copy):
+    page = leaf_of(copy, b"m\0model-000500")
+    with copy.open("r+b") as file:
+        file.seek(page * 4096 + 16)  # the offset of the first node; the header stays sound
+        file.write(b"\xf0\x0f")
+    store = LmdbStore.open(str(copy.parent))
+    key = b"m\0model-000500"
+    for change in (lambda txn: txn.put(key, b"new"), lambda txn: txn.delete(key), lambda txn: txn.get(key)):
+        with pytest.raises(DamagedStoreError, match=f"page {page}"):
+            store.update(change)
+    with pytest.raises(DamagedStoreError, match=f"page {page}"):
+        store.update(lambda txn: list(txn.scan(b"m\0model-0005")))
+    store.update(lambda txn: txn.put(b"l\0/srv/000010", b"new"))
+    assert store.view(lambda s: s.get(b"l\0/srv/000010")) == b"new"
+    store.close()
+
+
 def test_check_finds_what_a_sound_store_has_not(copy):
     copy.chmod(0o600)
     copy.parent.chmod(0o700)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf_lmdb.pages import META_BYTES, after_prefix, check_tree, parse_meta, read_metas
+from modelshelf_lmdb.pages import META_BYTES, parse_meta, read_metas
+from modelshelf_lmdb.tree import TreeLook, after_prefix
 
 KEYS = st.binary(min_size=1, max_size=40) | st.binary(min_size=480, max_size=511)
 VALUES = st.integers(0, 9000).map(bytes)
@@ -37,8 +38,7 @@ def test_whatever_lmdb_writes_passes(tmp_path_factory, batches):
             environment.stat()["entries"],
         )
         for tree in (meta.main, meta.free):
-            check_tree(fetch_from(data), meta, tree, len(data))
-        check_tree(fetch_from(data), meta, meta.main, len(data), b"\x00")
+            TreeLook(fetch_from(data), meta, tree, len(data)).check()
     environment.close()
 
 
@@ -60,8 +60,8 @@ def test_any_change_of_any_bytes_gives_a_damaged_store_error_at_most(sound_data,
     fetch = fetch_from(bytes(data))
     try:
         meta = read_metas(fetch)
-        check_tree(fetch, meta, meta.main, len(data))
-        check_tree(fetch, meta, meta.free, len(data))
+        for tree in (meta.main, meta.free):
+            TreeLook(fetch, meta, tree, len(data)).check()
     except StoreError:
         return
     assert meta.main.entries == 300
@@ -91,7 +91,7 @@ def test_a_record_that_a_header_hides_is_noticed(sound_data):
             2, "little"
         )
         with pytest.raises(DamagedStoreError, match=f"page {page}"):
-            check_tree(fetch_from(bytes(data)), meta, meta.main, len(data))
+            TreeLook(fetch_from(bytes(data)), meta, meta.main, len(data)).check()
         hidden += 1
     assert hidden
 

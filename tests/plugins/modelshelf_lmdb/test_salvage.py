@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
 from modelshelf.model import Severity
 from modelshelf.store import Standing
-from modelshelf_lmdb.pages import TreeLook, read_metas
+from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.replace import replace
 from modelshelf_lmdb.salvage import salvage
 from modelshelf_lmdb.store import LmdbStore
+from modelshelf_lmdb.tree import TreeLook
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = 4096
@@ -78,7 +79,7 @@ def tree_of(path: Path) -> tuple[list[int], list[int]]:
     look = TreeLook(fetch, meta, meta.main, len(data))
     levels = [[(meta.main.root, b"", None)]]
     while len(levels) < meta.main.depth:
-        levels.append([below for page in levels[-1] for below in look.children(*page)])
+        levels.append([below for page in levels[-1] for below in look.branch(*page).children()])
     return [page[0] for level in levels[:-1] for page in level], [page[0] for page in levels[-1]]
 
 

@@ -1,0 +1,97 @@
+"""The pages that a change is said to come by are all that LMDB needs of the tree."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from modelshelf_lmdb.pages import read_metas
+from modelshelf_lmdb.store import LmdbStore
+from modelshelf_lmdb.tree import TreeLook
+
+PAGE = 4096
+ROUNDS = int(os.environ.get("MODELSHELF_CHANGES", "40"))
+
+
+def grown(folder: Path, chance: random.Random) -> list[bytes]:
+    """A tree with large and small nodes, nearly empty pages among them; the keys."""
+    store = LmdbStore.open(str(folder))
+    longest = chance.choice((20, 200, 460))
+    keys = [b"%06d" % number + b"k" * chance.randrange(longest) for number in range(2500)]
+    largest = chance.choice((10, 300, 1500))
+    store.update(lambda txn: [txn.put(key, bytes(chance.randrange(largest))) for key in keys])
+    for _ in range(chance.randrange(4)):
+        begin, length = chance.randrange(len(keys)), chance.randrange(400)
+        gone = [key for key in keys[begin : begin + length] if chance.random() < 0.9]
+        store.update(lambda txn, gone=gone: [txn.delete(key) for key in gone])
+        keys = sorted(set(keys) - set(gone))
+    store.close()
+    return keys
+
+
+def look_at(path: Path, fetched: set[int]) -> TreeLook:
+    data = path.read_bytes()
+
+    def fetch(offset: int, length: int) -> bytes:
+        fetched.add(offset // PAGE)
+        return data[offset : offset + length]
+
+    meta = read_metas(fetch)
+    return TreeLook(fetch, meta, meta.main, len(data))
+
+
+def leaves_but(path: Path, kept: set[int]) -> set[int]:
+    """The leaf pages of the newest state other than these."""
+    look = look_at(path, set())
+    pages = [(look.tree.root, b"", None)]
+    for _ in range(look.tree.depth - 1):
+        pages = [below for page in pages for below in look.branch(*page).children()]
+    return {number for number, _, _ in pages} - kept
+
+
+def changed(folder: Path, doomed: list[bytes], fresh: list[bytes]) -> int:
+    """How a process ends that makes the changes without a look at the file: 0 when LMDB was content."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            environment = lmdb.open(os.fsencode(folder), map_size=1 << 26, lib_version=0, sync=False)
+            with environment.begin(write=True) as txn:
+                found = [txn.delete(key) for key in doomed]
+                added = [txn.put(key, b"v" * 700) for key in fresh]
+            status = 0 if all(found) and all(added) else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lmdb_changes_keys_without_the_leaves_that_were_not_looked_over(tmp_path, seed):
+    chance = random.Random(seed)  # noqa: S311 - data, no secrets
+    spared = 0
+    for number in range(ROUNDS // 4):
+        folder = tmp_path / str(number)
+        keys = grown(folder, chance)
+        begin = chance.randrange(len(keys))
+        step = chance.choice((1, 1, 2, 9))
+        doomed = keys[begin : begin + chance.choice((1, 5, 60, 300)) * step : step]
+        fresh = [key + b"+" for key in chance.sample(doomed, min(len(doomed), chance.choice((0, 3))))]
+        fetched: set[int] = set()
+        look = look_at(folder / "data.mdb", fetched)
+        for key in doomed:
+            look.leaf_of(key)
+            look.check_surroundings(key)
+        for key in fresh:
+            look.leaf_of(key)
+        spare = leaves_but(folder / "data.mdb", fetched)
+        with (folder / "data.mdb").open("r+b") as file:
+            for page in spare:
+                file.seek(page * PAGE)
+                file.write(bytes(PAGE))
+        assert changed(folder, doomed, fresh) == 0, number
+        spared += len(spare)
+    assert spared > ROUNDS
