@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import DamagedStoreError, StoreError
 from modelshelf.model import Finding, Severity
 from modelshelf.plugin.report import PluginState
-from modelshelf.records import pin_part, record_key
+from modelshelf.record_keys import pin_part, record_key
 from modelshelf.sealed import open_up, printable, unseal_value
 from modelshelf.serde import unseal
 

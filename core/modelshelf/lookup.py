@@ -12,7 +12,8 @@ from modelshelf import selection
 from modelshelf.errors import InvalidValueError, RegistryClosedError
 from modelshelf.model.health import HealthStatus
 from modelshelf.model.version import ModelVersion
-from modelshelf.records import RecordReader, current_version, pin_part
+from modelshelf.record_keys import pin_part
+from modelshelf.records import RecordReader, current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

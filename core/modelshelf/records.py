@@ -1,25 +1,4 @@
-"""The registry's tables within a store: keys, and the records behind them.
-
-==========  ==========================================  =====================================
-key prefix  rest of the key                             value
-==========  ==========================================  =====================================
-``m``       id, version                                 the sealed `ModelConfig`
-``l``       path                                        fingerprint, id, version, missing, path
-``c``       content digest                              id, version
-``x``       path                                        fingerprint, code, message, path
-``i``       path of an index of shards                  size, mtime_ns, inode, names, path
-``u``       path of a model that is not well            id, version, health status, path
-``a``       alias                                       id
-``p``       id                                          pinned version
-``w``       root of a scanned tree                      the tree's census; see `discovery.census`
-``t``       hash of such a root, path                   path, whose entry in ``l`` or ``x`` changed since
-``s``       ``default``, ``failures``, ``censuses``,    id; failures of plugins in scans; scanned roots;
-            ``mounts``                                  mount points that models lie, or lay, on
-==========  ==========================================  =====================================
-
-Parts of a key are joined by NUL; a part that would make the key too long is cut and ends in its hash.
-The tables ``i``, ``w`` and ``t`` only spare work: without them a scan looks anew.
-"""
+"""The records of the registry, read and written by what they mean; see `record_keys` for the tables."""
 
 from __future__ import annotations
 
@@ -30,6 +9,19 @@ from attrs import frozen
 
 from modelshelf import listing
 from modelshelf.model.version import ModelVersion
+from modelshelf.record_keys import (
+    CENSUSES,
+    DEFAULT,
+    FAILURES,
+    MOUNTS,
+    PATH_PREFIX,
+    id_key,
+    key_part,
+    path_bytes,
+    path_key,
+    record_key,
+    touched_prefix,
+)
 from modelshelf.sealed import (
     Summary,
     fits,
@@ -50,50 +42,9 @@ if TYPE_CHECKING:
 
     OnDamage = Callable[[DamagedStoreError], object]
 
-_LONGEST_PART = 300
-_LONGEST_VERSION = 150
-_DEFAULT = b"s\0default"
-_FAILURES = b"s\0failures"
-_CENSUSES = b"s\0censuses"
 _NOT_WELL = frozenset({"unhealthy", "degraded"})
-_MOUNTS = b"s\0mounts"
 _MOST_FAILURES = 200
 _MOST_CENSUSES = 64
-
-
-def _part(data: bytes, longest: int = _LONGEST_PART) -> bytes:
-    if len(data) <= longest:
-        return data
-    import hashlib  # OpenSSL takes longer to load than a listing to make, and few names are so long
-
-    return data[: longest - 34] + b"\x01#" + hashlib.blake2b(data, digest_size=16).hexdigest().encode()
-
-
-def path_bytes(path: str) -> bytes:
-    """A path as the system has it; undecodable bytes come back as they were."""
-    try:
-        return os.fsencode(path)
-    except UnicodeEncodeError:  # a surrogate that no file system made
-        return path.encode("utf-8", "surrogatepass")
-
-
-def _id_key(table: bytes, model_id: str) -> bytes:
-    return table + b"\0" + _part(model_id.encode("utf-8", "surrogatepass"))
-
-
-def record_key(model_id: str, version: ModelVersion) -> bytes:
-    """The key of a record."""
-    return _id_key(b"m", model_id) + b"\0" + _part(str(version).encode(), _LONGEST_VERSION)
-
-
-def _touched_prefix(root: bytes) -> bytes:
-    import hashlib
-
-    return b"t\0" + hashlib.blake2b(root, digest_size=8).hexdigest().encode() + b"\0"
-
-
-def _path_key(table: bytes, path: str) -> bytes:
-    return table + b"\0" + _part(path_bytes(path))
 
 
 @frozen(kw_only=True)
@@ -170,13 +121,13 @@ class RecordReader:
         """The pinned record of an id or alias, else its newest that is not missing, else its newest."""
         summaries = self._of_model(model_id)
         if not summaries:
-            aliased = self._value(_id_key(b"a", model_id))
+            aliased = self._value(id_key(b"a", model_id))
             return None if aliased is None or aliased == model_id else self.current(aliased)
         chosen = current_version(summaries, self.pinned(model_id))
         return self.model(model_id, ModelVersion.parse(chosen.version))
 
     def _of_model(self, model_id: str) -> list[Summary]:
-        prefix = _id_key(b"m", model_id) + b"\0"
+        prefix = id_key(b"m", model_id) + b"\0"
         found = [unseal_summary(key, value) for key, value in self._state.scan(prefix)]
         for near, value in self._near(prefix, prefix[:-1] + b"\1"):
             if told_by(value) == model_id:
@@ -189,7 +140,7 @@ class RecordReader:
 
     def pinned(self, model_id: str) -> str | None:
         """The version that an id is pinned to."""
-        return cast("str | None", self._value(_id_key(b"p", model_id)))
+        return cast("str | None", self._value(id_key(b"p", model_id)))
 
     def pins(self) -> dict[bytes, str]:
         """Every pin: the id's key part, see `pin_part`, to the version."""
@@ -197,7 +148,7 @@ class RecordReader:
 
     def default(self) -> str | None:
         """The default model's id."""
-        return cast("str | None", self._value(_DEFAULT))
+        return cast("str | None", self._value(DEFAULT))
 
     def failures(self) -> list[PluginFailure]:
         """What plugins failed at in scans, as far as it is remembered."""
@@ -205,16 +156,16 @@ class RecordReader:
 
         return [
             PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
-            for plugin, version, hook, reason, path in self._value(_FAILURES) or ()
+            for plugin, version, hook, reason, path in self._value(FAILURES) or ()
         ]
 
     def mounts(self) -> list[str]:
         """The mount points that models lie, or lay, on."""
-        return [os.fsdecode(one) for one in self._value(_MOUNTS) or ()]
+        return [os.fsdecode(one) for one in self._value(MOUNTS) or ()]
 
     def alias(self, name: str) -> str | None:
         """The id behind an alias."""
-        return cast("str | None", self._value(_id_key(b"a", name)))
+        return cast("str | None", self._value(id_key(b"a", name)))
 
     def by_content(self, digest: bytes) -> tuple[str, ModelVersion] | None:
         """The id and version of the record with that content."""
@@ -223,35 +174,35 @@ class RecordReader:
 
     def location(self, path: str) -> Seen | None:
         """What is known of a path that a record lies at."""
-        value = self._value(_path_key(b"l", path))
+        value = self._value(path_key(b"l", path))
         return None if value is None else _seen_model(value)
 
     def rejection(self, path: str) -> Seen | None:
         """What is known of a path that was looked into and holds no model."""
-        value = self._value(_path_key(b"x", path))
+        value = self._value(path_key(b"x", path))
         return None if value is None else _seen_rejected(value)
 
     def stands(self, path: str) -> bool:
         """Whether a record lies at a path, was read whole, and was there at the last scan."""
-        value = self._value(_path_key(b"l", path))
+        value = self._value(path_key(b"l", path))
         return value is not None and bool(value[0] and value[1]) and not value[3]
 
     def index(self, path: str) -> tuple[int, int, int, list[str]] | None:
         """Size, mtime_ns, inode and shard names of a known index."""
-        value = self._value(_path_key(b"i", path))
+        value = self._value(path_key(b"i", path))
         return None if value is None else _index(value)
 
     def census(self, root: str) -> Any:
         """What the last scan remembered of the tree below a root, or None."""
-        return self._value(_path_key(b"w", root))
+        return self._value(path_key(b"w", root))
 
     def touched(self, root: str) -> list[str]:
         """Paths below a root whose location or rejection changed since its census."""
-        prefix = _touched_prefix(path_bytes(root))
+        prefix = touched_prefix(path_bytes(root))
         return [os.fsdecode(unseal_value(key, value)) for key, value in self._state.scan(prefix)]
 
     def _censuses(self) -> list[bytes]:
-        return self._value(_CENSUSES) or []
+        return self._value(CENSUSES) or []
 
     def seen_below(self, root: str) -> dict[str, Seen]:
         """What earlier scans made of every path at or below a root."""
@@ -284,7 +235,7 @@ class RecordReader:
 
     def _paths(self, table: bytes, root: str) -> Iterator[tuple[str, list[Any]]]:
         start = path_bytes(root.rstrip("/"))
-        prefix = table + b"\0" + start[: _LONGEST_PART - 34]
+        prefix = table + b"\0" + start[:PATH_PREFIX]
         for key, value in self._state.scan(prefix):
             content = unseal_value(key, value)
             path = content[-1]
@@ -309,7 +260,7 @@ class Records(RecordReader):
 
     def _put_path(self, table: bytes, path: str, content: list[Any]) -> None:
         """Write what is known of a path, where that is news, and tell the censuses that cover it."""
-        key = _path_key(table, path)
+        key = path_key(table, path)
         value = seal_value(key, content)
         if self._state.get(key) != value:
             self._changing.put(key, value)
@@ -323,7 +274,7 @@ class Records(RecordReader):
             told = path_bytes(path)
             for root in self._roots:
                 if told.startswith(root.rstrip(b"/") + b"/"):
-                    self._put(_touched_prefix(root) + _part(told), told)
+                    self._put(touched_prefix(root) + key_part(told), told)
 
     def put(self, config: ModelConfig) -> None:
         """Write a record, with its entries in the tables of locations, content and aliases."""
@@ -336,16 +287,16 @@ class Records(RecordReader):
                 continue  # other bytes lie there by now, and the path is their record's
             seen = [place.fingerprint, config.id, str(config.version), place.missing, path_bytes(place.path)]
             self._put_path(b"l", place.path, seen)
-            self._changing.delete(_path_key(b"x", place.path))
+            self._changing.delete(path_key(b"x", place.path))
             self._note_health(place, config)
         if config.content_digest:
             self._put(b"c\0" + config.content_digest, [config.id, str(config.version)])
         for alias in config.aliases:
-            self._put(_id_key(b"a", alias), config.id)
+            self._put(id_key(b"a", alias), config.id)
 
     def _note_health(self, place: Location, config: ModelConfig) -> None:
         """Keep the few that are not well where a scan that changed nothing finds them quickly."""
-        key = _path_key(b"u", place.path)
+        key = path_key(b"u", place.path)
         status = config.health_status.value
         if status in _NOT_WELL and not place.missing:
             self._put(key, [config.id, str(config.version), status, path_bytes(place.path)])
@@ -365,21 +316,21 @@ class Records(RecordReader):
         if config.content_digest and self.by_content(config.content_digest) == mine:
             self._changing.delete(b"c\0" + config.content_digest)
         if not self.versions(config.id):
-            self._changing.delete(_id_key(b"p", config.id))
+            self._changing.delete(id_key(b"p", config.id))
             self.forget_aliases(config.id, config.aliases)
 
     def forget_aliases(self, model_id: str, aliases: tuple[str, ...]) -> None:
         """Remove aliases that point to this id."""
         for alias in aliases:
             if self.alias(alias) == model_id:
-                self._changing.delete(_id_key(b"a", alias))
+                self._changing.delete(id_key(b"a", alias))
 
     def forget_location(self, path: str, model_id: str, version: ModelVersion) -> None:
         """Remove what is known of a path, where it is that record's."""
         seen = self.location(path)
         if seen is not None and (seen.model_id, seen.version) == (model_id, version):
-            self._changing.delete(_path_key(b"l", path))
-            self._changing.delete(_path_key(b"u", path))
+            self._changing.delete(path_key(b"l", path))
+            self._changing.delete(path_key(b"u", path))
             self.touch(path)
 
     def reject(self, path: str, fingerprint: bytes, code: str, message: str) -> None:
@@ -389,17 +340,17 @@ class Records(RecordReader):
     def remember_census(self, root: str, content: Any) -> None:
         """Remember a tree, in place of what was remembered of it before; `touched` tells what came after."""
         told = path_bytes(root)
-        self._put(_path_key(b"w", root), content)
+        self._put(path_key(b"w", root), content)
         roots = [*(one for one in self._censuses() if one != told), told]
         for left_out in roots[:-_MOST_CENSUSES]:
-            self._changing.delete(_path_key(b"w", os.fsdecode(left_out)))
+            self._changing.delete(path_key(b"w", os.fsdecode(left_out)))
             self.settle(os.fsdecode(left_out))
         self._roots = roots[-_MOST_CENSUSES:]
-        self._put(_CENSUSES, self._roots)
+        self._put(CENSUSES, self._roots)
 
     def settle(self, root: str, kept: Collection[str] = ()) -> None:
         """Forget which paths below a root were touched, but for those that are `kept`."""
-        prefix = _touched_prefix(path_bytes(root))
+        prefix = touched_prefix(path_bytes(root))
         for key, value in list(self._state.scan(prefix)):
             if os.fsdecode(unseal_value(key, value)) not in kept:
                 self._changing.delete(key)
@@ -407,35 +358,30 @@ class Records(RecordReader):
     def remember_index(self, path: str, index: ArtifactFile, names: list[str]) -> None:
         """Remember which shards an index names."""
         held = [path_bytes(name) for name in names]
-        self._put(_path_key(b"i", path), [index.size, index.mtime_ns, index.inode, held, path_bytes(path)])
+        self._put(path_key(b"i", path), [index.size, index.mtime_ns, index.inode, held, path_bytes(path)])
 
     def set_default(self, model_id: str | None) -> None:
         """Make a model the default, or none."""
         if model_id is None:
-            self._changing.delete(_DEFAULT)
+            self._changing.delete(DEFAULT)
         else:
-            self._put(_DEFAULT, model_id)
+            self._put(DEFAULT, model_id)
 
     def remember_mounts(self, mounts: Iterable[str]) -> None:
         """Remember the mount points that models lie, or lay, on."""
-        self._put(_MOUNTS, sorted(path_bytes(one) for one in mounts))
+        self._put(MOUNTS, sorted(path_bytes(one) for one in mounts))
 
     def remember_failures(self, failures: list[PluginFailure]) -> None:
         """Remember what plugins failed at, in place of what was remembered before."""
         told = [[one.plugin, one.version, one.hook, one.reason, one.path] for one in failures]
-        self._put(_FAILURES, told[-_MOST_FAILURES:])
+        self._put(FAILURES, told[-_MOST_FAILURES:])
 
     def pin(self, model_id: str, version: ModelVersion | None) -> None:
         """Pin an id to a version, or let it go."""
         if version is None:
-            self._changing.delete(_id_key(b"p", model_id))
+            self._changing.delete(id_key(b"p", model_id))
         else:
-            self._put(_id_key(b"p", model_id), str(version))
-
-
-def pin_part(model_id: str) -> bytes:
-    """An id as `RecordReader.pins` names it."""
-    return _id_key(b"p", model_id)[2:]
+            self._put(id_key(b"p", model_id), str(version))
 
 
 def current_version(summaries: list[Summary], pinned: str | None) -> Summary:

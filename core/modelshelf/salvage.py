@@ -16,7 +16,8 @@ from attrs import frozen
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.model import ModelVersion
 from modelshelf.opening import DEFAULT_SCHEME
-from modelshelf.records import RecordReader, Records, pin_part, record_key
+from modelshelf.record_keys import pin_part, record_key
+from modelshelf.records import RecordReader, Records
 from modelshelf.sealed import unpack, unseal_value
 from modelshelf.serde import unseal
 from modelshelf.store import Standing

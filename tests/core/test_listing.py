@@ -12,7 +12,7 @@ from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.listing import summaries
 from modelshelf.model import Origin
-from modelshelf.records import record_key
+from modelshelf.record_keys import record_key
 from modelshelf.sealed import unseal_summary
 from modelshelf.selection import matches, needle
 from modelshelf.serde import seal

@@ -31,7 +31,8 @@ from modelshelf.model import (
     Problem,
     UnfinishedDownload,
 )
-from modelshelf.records import RecordReader, Records, path_bytes
+from modelshelf.record_keys import path_bytes
+from modelshelf.records import RecordReader, Records
 from modelshelf.source import Folder, Listing, Place, Source, room_of
 
 if TYPE_CHECKING:
