@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from modelshelf.errors import DamagedStoreError
-from modelshelf.model.artifact import ArtifactFile, Role
+from modelshelf.model.artifact import Artifact, ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.health import Finding, HealthStatus, Severity
-from modelshelf.model.metadata import FIELD_NAMES, ModelMetadata, Origin, Provenance
+from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
 from modelshelf.model.version import ModelVersion
 from modelshelf.sealed import Summary, close_up, pack, printable, unseal_content
 
@@ -46,7 +46,6 @@ _PLAIN = (
     "missing_since",
 )
 _plain_of = attrgetter(*_PLAIN)
-_known_of = attrgetter(*FIELD_NAMES)
 _CONFIG_FIELDS = frozenset(one.name for one in attrs.fields(ModelConfig))
 _METADATA_FIELDS = frozenset(one.name for one in attrs.fields(ModelMetadata))
 _ROLES = {one.value: one for one in Role}
@@ -66,10 +65,11 @@ def converter() -> Converter:
     made.register_structure_hook_func(lambda kind: kind == dict[str, Any], lambda content, _: dict(content))
     for kind, out, back in (
         (ModelVersion, _version_out, _version_back),
-        (ArtifactFile, _file_out, _file_back),
+        (ArtifactFile, file_out, file_back),
+        (Artifact, artifact_out, artifact_back),
         (Location, _location_out, _location_back),
-        (Finding, _finding_out, _finding_back),
-        (ModelMetadata, _metadata_out, _metadata_back),
+        (Finding, finding_out, finding_back),
+        (ModelMetadata, metadata_out, metadata_back),
         (ModelConfig, _config_out, _config_back),
     ):
         made.register_unstructure_hook(kind, out)
@@ -90,11 +90,13 @@ def _version_back(content: Any) -> ModelVersion:
     return ModelVersion(major=major, minor=minor, patch=patch, prerelease=prerelease, build=build)
 
 
-def _file_out(one: ArtifactFile) -> list[Any]:
+def file_out(one: ArtifactFile) -> list[Any]:
+    """A file as plain data."""
     return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
 
 
-def _file_back(content: Any) -> ArtifactFile:
+def file_back(content: Any) -> ArtifactFile:
+    """What `file_out` gave."""
     name, size, mtime_ns, inode, role, etag, *added = content
     return ArtifactFile(
         name=name,
@@ -107,8 +109,39 @@ def _file_back(content: Any) -> ArtifactFile:
     )
 
 
+def artifact_out(artifact: Artifact) -> list[Any]:
+    """An artifact as plain data."""
+    return [
+        artifact.folder,
+        artifact.primary,
+        [file_out(one) for one in artifact.files],
+        artifact.source,
+        artifact.model_id,
+        artifact.aliases,
+        artifact.facts,
+        artifact.missing,
+        artifact.named_directly,
+    ]
+
+
+def artifact_back(content: Any) -> Artifact:
+    """What `artifact_out` gave."""
+    folder, primary, files, source, model_id, aliases, facts, missing, named_directly = content
+    return Artifact(
+        folder=folder,
+        primary=primary,
+        files=tuple([file_back(one) for one in files]),
+        source=source,
+        model_id=model_id,
+        aliases=tuple(aliases),
+        facts=facts,
+        missing=tuple(missing),
+        named_directly=named_directly,
+    )
+
+
 def _location_out(place: Location) -> list[Any]:
-    files = [_file_out(one) for one in place.files]
+    files = [file_out(one) for one in place.files]
     return [place.path, place.folder, place.source, files, place.fingerprint, place.missing, place.offline]
 
 
@@ -118,26 +151,27 @@ def _location_back(content: Any) -> Location:
         path=path,
         folder=folder,
         source=source,
-        files=tuple([_file_back(one) for one in files]),
+        files=tuple([file_back(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
         offline=bool(added and added[0]),
     )
 
 
-def _finding_out(finding: Finding) -> list[Any]:
+def finding_out(finding: Finding) -> list[Any]:
+    """A finding as plain data."""
     return [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
 
 
-def _finding_back(content: Any) -> Finding:
+def finding_back(content: Any) -> Finding:
+    """What `finding_out` gave."""
     code, severity, message, file, offset, *_ = content
     return Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
 
 
-def _metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
-    content = {
-        name: value for name, value in zip(FIELD_NAMES, _known_of(metadata), strict=True) if value is not None
-    }
+def metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
+    """Metadata as plain data."""
+    content = dict(known_values(metadata))
     if metadata.parameter_count is None and metadata.parameters is not None:
         content["parameter_count"] = None  # left out, it would be computed
     if metadata.details:
@@ -147,7 +181,8 @@ def _metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
     return content
 
 
-def _metadata_back(content: Any) -> ModelMetadata:
+def metadata_back(content: Any) -> ModelMetadata:
+    """What `metadata_out` gave."""
     content = _only(_METADATA_FIELDS, content)
     if "provenance" in content:
         content["provenance"] = _provenance_back(content["provenance"])
@@ -156,9 +191,12 @@ def _metadata_back(content: Any) -> ModelMetadata:
 
 def _provenance_out(provenance: dict[str, Provenance]) -> list[Any]:
     """Most values of a model come from one place, so each place is told once, with the fields it gave."""
-    places: dict[tuple[int, str], list[str]] = {}
+    fields: dict[int, tuple[Provenance, list[str]]] = {}  # by identity first, which costs no comparison
     for name, told in provenance.items():
-        places.setdefault((told.origin.value, told.detail), []).append(name)
+        fields.setdefault(id(told), (told, []))[1].append(name)
+    places: dict[tuple[int, str], list[str]] = {}
+    for told, names in fields.values():
+        places.setdefault((told.origin.value, told.detail), []).extend(names)
     return [[origin, detail, names] for (origin, detail), names in places.items()]
 
 
@@ -174,11 +212,11 @@ def _config_out(config: ModelConfig) -> dict[str, Any]:
         name: value for name, value in zip(_PLAIN, _plain_of(config), strict=True) if value is not None
     }
     content["version"] = _version_out(config.version)
-    content["metadata"] = _metadata_out(config.metadata)
+    content["metadata"] = metadata_out(config.metadata)
     content["health_status"] = config.health_status.value
     content["locations"] = [_location_out(one) for one in config.locations]
     if config.findings:
-        content["findings"] = [_finding_out(one) for one in config.findings]
+        content["findings"] = [finding_out(one) for one in config.findings]
     if config.set_by_user:
         content["set_by_user"] = sorted(config.set_by_user)
     return content
@@ -187,11 +225,11 @@ def _config_out(config: ModelConfig) -> dict[str, Any]:
 def _config_back(content: Any) -> ModelConfig:
     content = _only(_CONFIG_FIELDS, content)
     content["version"] = _version_back(content["version"])
-    content["metadata"] = _metadata_back(content["metadata"])
+    content["metadata"] = metadata_back(content["metadata"])
     content["health_status"] = _STATUSES[content["health_status"]]
     content["locations"] = tuple([_location_back(one) for one in content["locations"]])
     if "findings" in content:
-        content["findings"] = tuple([_finding_back(one) for one in content["findings"]])
+        content["findings"] = tuple([finding_back(one) for one in content["findings"]])
     return ModelConfig(**content)
 
 

@@ -7,6 +7,7 @@ There is no specification: these are the customs of Hugging Face repositories, l
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -95,6 +96,7 @@ class NameFacts:
     title: str | None = None
 
 
+@lru_cache(maxsize=256)
 def parse_name(name: str) -> NameFacts:
     """Everything that a file's or folder's name, or an id as ``org/name`` or ``name:tag``, tells.
 
@@ -120,6 +122,7 @@ def stem_of(name: str) -> str:
     return _SHARD.sub("", _ENDING.sub("", name.rsplit("/", 1)[-1][:LONGEST_NAME]))
 
 
+@lru_cache(maxsize=256)
 def is_generic(name: str) -> bool:
     """Whether a name, without its ending, says nothing of the model: ``model``, ``snapshots``, a hash."""
     stem = re.sub(r"(?:[-_.]\d+)+$", "", stem_of(name))

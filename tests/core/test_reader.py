@@ -97,3 +97,49 @@ def test_a_value_is_built_once_and_so_is_its_error(blob: Path) -> None:
             with pytest.raises(FormatError, match="broken"):
                 reader.once("key", build)
     assert len(calls) == 1
+
+
+SPANS = [(60_000, 30), (0, 4), (65_530, 6), (20_000, 0), (20_000, 100), (20_010, 5)]
+
+
+def test_many_ranges_together_are_what_each_gives_by_itself(blob: Path) -> None:
+    content = blob.read_bytes()
+    with reader_of(blob) as reader:
+        assert reader.file().read_each(SPANS) == [content[start : start + length] for start, length in SPANS]
+        assert reader.bytes_read == sum(length for _, length in SPANS)
+        assert reader.file().read_each([]) == []
+
+
+@pytest.mark.parametrize("wrong", [(65_530, 7), (-1, 4), (5, -1), (2**70, 1), (0, 2**70)])
+def test_a_range_past_the_end_among_many_is_named_as_by_itself(blob: Path, wrong: tuple[int, int]) -> None:
+    with reader_of(blob) as reader:
+        with pytest.raises(TruncatedFileError) as alone:
+            reader.file().read(*wrong)
+        with pytest.raises(TruncatedFileError) as among:
+            reader.file().read_each([*SPANS, wrong, *SPANS])
+    assert (str(among.value), among.value.offset) == (str(alone.value), alone.value.offset)
+
+
+def test_the_budget_ends_the_reading_of_many_ranges_at_the_one_that_passes_it(blob: Path) -> None:
+    with reader_of(blob, budget=20_000) as reader:
+        with pytest.raises(BudgetExceededError, match="8000 bytes at 50000") as told:
+            reader.file().read_each([(30_000, 8_000), (40_000, 8_000), (50_000, 8_000)])
+        assert told.value.offset == 50_000
+        assert reader.bytes_read == 16_000
+
+
+def test_a_file_that_shrinks_is_named_among_many_ranges(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        file = reader.file()
+        os.truncate(blob, 30_000)
+        with pytest.raises(FileChangedError, match="shrank") as told:
+            file.read_each([(20_000, 10), (40_000, 10)])
+        assert told.value.offset == 40_000
+
+
+def test_a_closed_file_is_named_among_many_ranges(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        file = reader.file()
+        file.close()
+        with pytest.raises(UnreadableFileError, match="EBADF"):
+            file.read_each([(20_000, 10)])

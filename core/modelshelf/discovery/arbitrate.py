@@ -30,8 +30,11 @@ def winner(votes: Iterable[Vote], suffix_formats: frozenset[str]) -> Vote | None
 
     Independent of the order of the votes. None where there is no vote, or only votes of confidence 0.
     """
-    ranked = sorted(
-        (vote for vote in votes if vote.detection.confidence > 0),
+    counted = [vote for vote in votes if vote.detection.confidence > 0]
+    if len(counted) <= 1:
+        return counted[0] if counted else None
+    return min(
+        counted,
         key=lambda vote: (
             -vote.detection.confidence,
             vote.detection.format not in suffix_formats,
@@ -39,4 +42,3 @@ def winner(votes: Iterable[Vote], suffix_formats: frozenset[str]) -> Vote | None
             vote.plugin,
         ),
     )
-    return ranked[0] if ranked else None

@@ -92,19 +92,21 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
     sets += _numbered_sets(weights)
     sets += [(name, [one], None, ()) for name, one in weights.items()]
     sets.sort(key=lambda one: one[0])
+    ids = _ids(folder, [shards[0].name for _, shards, _, _ in sets], formats)
     artifacts = [
         Artifact(
             folder=folder.path,
             primary=primary,
             files=(*shards, *((index,) if index else ()), *companions),
             source=source,
+            model_id=model_id,
             facts=dict(folder.facts),
             missing=missing,
             named_directly=folder.named is not None,
         )
-        for primary, shards, index, missing in sets
+        for (primary, shards, index, missing), model_id in zip(sets, ids, strict=True)
     ]
-    made = Grouped(artifacts=_with_ids(folder, artifacts, formats), unfinished=unfinished, problems=problems)
+    made = Grouped(artifacts=artifacts, unfinished=unfinished, problems=problems)
     return made if folder.named is None else _only(made, folder.path, folder.named)
 
 
@@ -152,22 +154,15 @@ def _numbered_name(like: str, number: int) -> str:
     return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
 
 
-def _with_ids(folder: Folder, artifacts: list[Artifact], formats: FormatTable) -> list[Artifact]:
+def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list[str]:
+    """The id of each artifact, which its first weight file tells."""
     base = folder.model_id or os.path.basename(os.path.normpath(folder.path)).strip() or "models"
     # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
-    claimed = [one for one in artifacts if formats.claims(_first_weight(one))]
-    named = []
-    variants = _variants([_first_weight(one) for one in claimed])
-    by_primary = {one.primary: variant for one, variant in zip(claimed, variants, strict=True)}
-    for one in artifacts:
-        variant = by_primary.get(one.primary, _first_weight(one))
-        alone = len(claimed) == 1 and one.primary in by_primary
-        named.append(attrs.evolve(one, model_id=base if alone else f"{base}:{variant}"))
-    return named
-
-
-def _first_weight(artifact: Artifact) -> str:
-    return artifact.weights[0].name
+    claimed = [name for name in first_weights if formats.claims(name)]
+    if len(claimed) == 1:
+        return [base if name == claimed[0] else f"{base}:{name}" for name in first_weights]
+    variants = dict(zip(claimed, _variants(claimed), strict=True))
+    return [f"{base}:{variants.get(name, name)}" for name in first_weights]
 
 
 def _variants(names: list[str]) -> list[str]:

@@ -204,6 +204,7 @@ class FormatTable:
     formats: tuple[FormatType, ...]
     suffixes: frozenset[str] = field(init=False)
     index_suffixes: tuple[str, ...] = field(init=False)
+    _by_suffix: dict[str, frozenset[str]] = field(init=False, eq=False, repr=False)
 
     @suffixes.default
     def _all_suffixes(self) -> frozenset[str]:
@@ -212,6 +213,13 @@ class FormatTable:
     @index_suffixes.default
     def _all_index_suffixes(self) -> tuple[str, ...]:
         return tuple({suffix.lower(): None for one in self.formats for suffix in one.index_suffixes})
+
+    @_by_suffix.default
+    def _claimed_by(self) -> dict[str, frozenset[str]]:
+        return {
+            suffix: frozenset(one.name for one in self.formats if suffix in one.suffixes)
+            for suffix in {suffix for one in self.formats for suffix in one.suffixes}
+        }
 
     @classmethod
     def of(cls, formats: Iterable[FormatType]) -> FormatTable:
@@ -247,7 +255,7 @@ class FormatTable:
 
     def suffix_formats(self, suffix: str) -> frozenset[str]:
         """Names of the formats that claim an ending."""
-        return frozenset(one.name for one in self.formats if suffix in one.suffixes)
+        return self._by_suffix.get(suffix, frozenset())
 
     def magic_formats(self, head: bytes) -> frozenset[str]:
         """Names of the formats whose magic bytes the head of a file shows."""

@@ -29,8 +29,14 @@ class Volumes:
 
     def mount_of(self, folder: str) -> str | None:
         """The mount point that a folder lies on, links resolved; None for the one of the whole system."""
+        if folder in self._mounts:
+            return self._mounts[folder]
+        above = os.path.dirname(folder)
+        if above in self._mounts and not os.path.islink(folder) and not self._is_mount(folder):
+            self._mounts[folder] = self._mounts[above]
+            return self._mounts[above]
         real = os.path.realpath(folder)
-        climbed = []
+        climbed = [folder]
         while real not in self._mounts:
             climbed.append(real)
             above = os.path.dirname(real)

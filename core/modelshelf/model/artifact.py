@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from enum import Enum
@@ -82,6 +81,8 @@ class Fingerprint:
     @classmethod
     def of(cls, files: tuple[ArtifactFile, ...]) -> Fingerprint:
         """The fingerprint of these files, in this order."""
+        import hashlib  # only where a fingerprint is asked for: its library takes long to load
+
         told = hashlib.blake2b(digest_size=16)
         for one in files:
             name = os.fsencode(one.name)
@@ -131,7 +132,7 @@ class Artifact:
 
     def with_role(self, role: Role) -> tuple[ArtifactFile, ...]:
         """The files of one role, in order."""
-        return tuple(one for one in self.files if one.role is role)
+        return tuple([one for one in self.files if one.role is role])
 
     @property
     def weights(self) -> tuple[ArtifactFile, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -44,6 +45,9 @@ class Provenance:
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.detail}" if self.detail else str(self.origin)
+
+
+_NO_FACTS = frozenset({"details", "provenance"})  # fields that have no provenance of their own
 
 
 def _strings(values: Iterable[str] | str | None) -> tuple[str, ...] | None:
@@ -134,15 +138,21 @@ class ModelMetadata:
         Raises:
             InvalidValueError: A value has no field here.
         """
+        place = Provenance(origin, detail)
+        provenance = {
+            name: place for name, value in values.items() if value is not None and name not in _NO_FACTS
+        }
+        if "parameters" in provenance and "parameter_count" not in values:  # which is computed then
+            provenance["parameter_count"] = place
+        values["provenance"] = provenance
         try:
-            told = cls(**values)
+            return cls(**values)
         except TypeError as error:
             raise InvalidValueError(f"metadata has no such field: {error}") from None
-        return attrs.evolve(told, provenance={name: Provenance(origin, detail) for name in told.known()})
 
     def known(self) -> tuple[str, ...]:
         """Names of the fields that hold a value, `details` and `provenance` aside."""
-        return tuple(name for name in FIELD_NAMES if getattr(self, name) is not None)
+        return tuple([name for name, _ in known_values(self)])
 
     def cite(self, **details: str) -> Self:
         """The same values, with a finer provenance detail for the fields that are named."""
@@ -155,8 +165,21 @@ class ModelMetadata:
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(
-    one.name for one in attrs.fields(ModelMetadata) if one.name not in {"details", "provenance"}
+    one.name for one in attrs.fields(ModelMetadata) if one.name not in _NO_FACTS
 )
+
+
+_values_of = attrgetter(*FIELD_NAMES)
+_UNTOLD = Provenance(Origin.FILENAME)
+
+
+def known_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:
+    """Names and values of the fields that hold one, `details` and `provenance` aside."""
+    return [
+        (name, value)
+        for name, value in zip(FIELD_NAMES, _values_of(metadata), strict=True)
+        if value is not None
+    ]
 
 
 def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
@@ -169,10 +192,12 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
     provenance: dict[str, Provenance] = {}
     details: dict[str, Any] = {}
     for partial in partials:
-        for name in partial.known():
-            told = partial.provenance.get(name, Provenance(Origin.FILENAME))
+        places = partial.provenance
+        for name, value in known_values(partial):
+            told = places.get(name, _UNTOLD)
             if name not in values or told.origin > provenance[name].origin:
-                values[name] = getattr(partial, name)
+                values[name] = value
                 provenance[name] = told
-        details = {**partial.details, **details}
+        if partial.details:
+            details = {**partial.details, **details}
     return ModelMetadata(**values, details=details, provenance=provenance)

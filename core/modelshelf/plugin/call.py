@@ -19,7 +19,7 @@ from attrs import frozen
 from modelshelf.errors import ReadError
 from modelshelf.model.health import Depth
 from modelshelf.plugin.fit import misfit
-from modelshelf.plugin.limit import HOOK_SECONDS, interrupted_after
+from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 
@@ -82,10 +82,10 @@ class PluginSet:
         self,
         loaded: LoadedPlugins,
         blocked: frozenset[str] = frozenset(),
-        hook_seconds: float | None = None,
+        timer: HookTimer | None = None,
     ) -> None:
         self._loaded = loaded
-        self._hook_seconds = hook_seconds
+        self._timer = timer
         self.blocked = blocked
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
         self.load_failures = tuple(self.failures)
@@ -94,15 +94,15 @@ class PluginSet:
 
     @classmethod
     def discover(
-        cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = (), hook_seconds: float | None = None
+        cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = (), timer: HookTimer | None = None
     ) -> PluginSet:
         """Load every installed plugin, and those passed in; blocked ones are named but not imported.
 
         Args:
-            hook_seconds: Time after which a hook is ended, see `limit`; None lets each run.
+            timer: Ends a hook that runs past its time, while it is entered; None lets each run.
         """
         named = frozenset(blocked) | blocked_names()
-        return cls(load([*find(), *given(extra)], named), named, hook_seconds)
+        return cls(load([*find(), *given(extra)], named), named, timer)
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
@@ -124,15 +124,30 @@ class PluginSet:
         """Every plugin's results of a hook without arguments, in order."""
         return [result for outcome in self.call(hook) for result in outcome.results]
 
+    def record(self, plugin: str, hook: str, reason: str, path: str | None = None) -> None:
+        """Remember a failure of something that a plugin's hook gave: a source, say."""
+        for report in self.reports:
+            if report.plugin == plugin:
+                failure = report.record(hook, reason, path)
+                self.failures.append(failure)
+                _log_failure(failure)
+
     def _call_one(self, one: HookImplementation, path: str | None, arguments: dict[str, Any]) -> Outcome:
         kept: list[Any] = []
         read_error: ReadError | None = None
         # Reading every byte takes as long as the disk does.
         limited = arguments.get("depth") is not Depth.FULL
+        timer = self._timer if limited else None
         started = time.monotonic()
         try:
-            with interrupted_after(self._hook_seconds if limited else None):
+            if timer is None:
                 self._gather(one, path, arguments, kept)
+            else:
+                try:
+                    timer.begin()
+                    self._gather(one, path, arguments, kept)
+                finally:
+                    timer.end()
             seconds = time.monotonic() - started
             if limited and seconds > HOOK_SECONDS:
                 self._fail(one, f"took {seconds:.0f} s; a hook has {HOOK_SECONDS:g} s", path)
@@ -148,10 +163,17 @@ class PluginSet:
         self, one: HookImplementation, path: str | None, arguments: dict[str, Any], kept: list[Any]
     ) -> None:
         """Call the implementation and keep its results, those too that came before it failed."""
-        kind, several = result_of(one.hook)
         value = one.function(**{name: arguments[name] for name in one.arguments})
+        if value is None:
+            return
+        kind, several = result_of(one.hook)
+        if isinstance(value, kind):
+            value = (value,)
+        elif not several or isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            self._fail(one, _of_wrong_type(value, kind), path)
+            return
         wrong: set[str] = set()
-        for number, result in enumerate(_results(value, kind, several)):
+        for number, result in enumerate(value):
             if number >= _MOST_RESULTS:
                 self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
                 break
@@ -168,19 +190,15 @@ class PluginSet:
         _log_failure(failure)
 
 
-def _results(value: Any, kind: type, several: bool) -> Iterable[Any]:
-    if value is None:
-        return ()
-    if several and isinstance(value, Iterable) and not isinstance(value, str | bytes | kind):
-        return value
-    return (value,)
-
-
 def _unfit(result: Any, kind: type) -> str | None:
     if not isinstance(result, kind):
-        return f"gave {type(result).__name__} where {kind.__name__} is wanted"
+        return _of_wrong_type(result, kind)
     reason = misfit(result, kind)
     return None if reason is None else f"gave {kind.__name__} whose {reason}"
+
+
+def _of_wrong_type(result: object, kind: type) -> str:
+    return f"gave {type(result).__name__} where {kind.__name__} is wanted"
 
 
 def _log_failure(failure: PluginFailure) -> None:

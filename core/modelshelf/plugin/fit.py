@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
+from attrs import frozen
 
 _Fits: TypeAlias = Callable[[Any], bool]
 
@@ -20,13 +21,33 @@ _Fits: TypeAlias = Callable[[Any], bool]
 _DESCRIPTORS = frozenset(f"modelshelf.{module}" for module in ("command", "serializer", "source", "store"))
 _TEXTS = frozenset({"name", "scheme", "summary", "media_type"})
 _DEEPEST = 8  # levels of lists and tables within `details`
+_SCALARS: frozenset[type] = frozenset({str, bool, int, type(None)})
+
+
+@frozen
+class _Check:
+    """Whether a value fits one declared type.
+
+    Attributes:
+        at_once: Types whose every value fits. Nearly all values are of one of these, and most fields None.
+        fits: Decides on all others.
+    """
+
+    at_once: frozenset[type]
+    fits: _Fits
+
+    def of(self, held: object) -> bool:
+        return type(held) in self.at_once or self.fits(held)
+
+    def of_all(self, held: Iterable[Any]) -> bool:
+        return self.at_once.issuperset(map(type, held)) or all(map(self.of, held))
 
 
 def misfit(value: object, kind: type) -> str | None:
     """Name the first field that is not of its declared type, with the type it has; None where all fit."""
-    for name, fits in _checks(kind):
+    for name, at_once, fits in _checks(kind):
         held = getattr(value, name)
-        if not fits(held):
+        if type(held) not in at_once and not fits(held):
             return f"{name} holds {_described(held)}"
     return None
 
@@ -39,24 +60,27 @@ def _described(held: object) -> str:
 
 
 @cache
-def _checks(kind: type) -> tuple[tuple[str, _Fits], ...]:
+def _checks(kind: type) -> tuple[tuple[str, frozenset[type], _Fits], ...]:
     if not attrs.has(kind):
         return ()
     fields = attrs.fields(kind)
     if kind.__module__ in _DESCRIPTORS:
-        return tuple((one.name, _is(str) if one.name in _TEXTS else _function(one)) for one in fields)
-    hints = get_type_hints(kind)
-    return tuple((one.name, _check_of(hints[one.name])) for one in fields)
+        checks = [_is(str) if one.name in _TEXTS else _function(one) for one in fields]
+    else:
+        hints = get_type_hints(kind)
+        checks = [_check_of(hints[one.name]) for one in fields]
+    return tuple((one.name, check.at_once, check.fits) for one, check in zip(fields, checks, strict=True))
 
 
-def _function(one: attrs.Attribute[Any]) -> _Fits:
-    return (lambda held: held is None or callable(held)) if one.default is None else callable
+def _function(one: attrs.Attribute[Any]) -> _Check:
+    at_once: tuple[type, ...] = (type(None),) if one.default is None else ()
+    return _Check(frozenset(at_once), callable)
 
 
-def _check_of(hint: Any) -> _Fits:
+def _check_of(hint: Any) -> _Check:
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
-        return is_plain
+        return _Check(_SCALARS, is_plain)
     if origin in {Union, types.UnionType}:
         return _any_of([_check_of(one) for one in inner])
     if origin is tuple:
@@ -66,41 +90,47 @@ def _check_of(hint: Any) -> _Fits:
     return _is(hint)
 
 
-def _is(wanted: Any) -> _Fits:
+def _is(wanted: Any) -> _Check:
     if wanted is int:  # True is no count
-        return lambda held: isinstance(held, int) and not isinstance(held, bool)
+        return _Check(frozenset({int}), lambda held: isinstance(held, int) and not isinstance(held, bool))
     if wanted is float:  # JSON has no word for infinity
-        return lambda held: (
-            isinstance(held, int | float) and not isinstance(held, bool) and math.isfinite(held)
+        return _Check(
+            frozenset(),
+            lambda held: isinstance(held, int | float) and not isinstance(held, bool) and math.isfinite(held),
         )
-    return lambda held: isinstance(held, wanted)
+    return _Check(frozenset({wanted}), lambda held: isinstance(held, wanted))
 
 
-def _any_of(checks: list[_Fits]) -> _Fits:
-    return lambda held: any(fits(held) for fits in checks)
+def _any_of(checks: list[_Check]) -> _Check:
+    at_once: frozenset[type] = frozenset().union(*(one.at_once for one in checks))
+    return _Check(at_once, lambda held: any(one.fits(held) for one in checks))
 
 
-def _tuple_of(inner: tuple[Any, ...]) -> _Fits:
+def _tuple_of(inner: tuple[Any, ...]) -> _Check:
     if inner[-1] is Ellipsis:
         each = _check_of(inner[0])
-        return lambda held: isinstance(held, tuple) and all(each(one) for one in held)
+        return _Check(frozenset(), lambda held: isinstance(held, tuple) and each.of_all(held))
     checks = [_check_of(one) for one in inner]
-    return lambda held: (
-        isinstance(held, tuple)
-        and len(held) == len(checks)
-        and all(fits(one) for fits, one in zip(checks, held, strict=True))
+    return _Check(
+        frozenset(),
+        lambda held: (
+            isinstance(held, tuple)
+            and len(held) == len(checks)
+            and all(check.of(one) for check, one in zip(checks, held, strict=True))
+        ),
     )
 
 
-def _dict_of(key: _Fits, value: _Fits) -> _Fits:
-    return lambda held: (
-        isinstance(held, dict) and all(key(one) and value(other) for one, other in held.items())
+def _dict_of(key: _Check, value: _Check) -> _Check:
+    return _Check(
+        frozenset(),
+        lambda held: isinstance(held, dict) and key.of_all(held) and value.of_all(held.values()),
     )
 
 
 def is_plain(held: object, depth: int = 0) -> bool:
     """Whether a value can be written as JSON: a scalar, or lists and tables of such."""
-    if held is None or isinstance(held, str | bool | int):
+    if type(held) in _SCALARS or isinstance(held, str | int):
         return True
     if isinstance(held, float):
         return math.isfinite(held)

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import itertools
 
+import attrs
 import pytest
+from hypothesis import given
 
 from modelshelf import InvalidValueError, ModelMetadata, Origin
-from modelshelf.model import merge_metadata
+from modelshelf.model import Provenance, merge_metadata
+from modelshelf.model.metadata import FIELD_NAMES
+from tests.core.records import METADATA
 
 
 def test_parameters_bring_their_written_count() -> None:
@@ -30,6 +34,22 @@ def test_a_better_reading_is_never_overwritten_whatever_the_order() -> None:
 def test_of_two_readings_of_one_rank_the_first_stands() -> None:
     first, second = (ModelMetadata.told(Origin.HEADER, word, architecture=word) for word in ("x", "y"))
     assert merge_metadata([first, second]).architecture == "x"
+
+
+@given(METADATA)
+def test_every_value_that_is_told_has_the_place_and_no_other_field_has(metadata: ModelMetadata) -> None:
+    given_values = {name: getattr(metadata, name) for name in (*FIELD_NAMES, "details")}
+    told = ModelMetadata.told(Origin.CARD, "README.md", **given_values)
+    assert told.provenance == dict.fromkeys(told.known(), Provenance(Origin.CARD, "README.md"))
+    assert repr(attrs.evolve(told, provenance=metadata.provenance)) == repr(metadata)
+
+
+def test_a_written_count_that_is_computed_comes_from_the_parameters_place() -> None:
+    told = ModelMetadata.told(Origin.HEADER, "tensors", parameters=7)
+    assert told.provenance["parameter_count"] == told.provenance["parameters"]
+    assert told.known() == ("parameters", "parameter_count")
+    unwritten = ModelMetadata.told(Origin.HEADER, "tensors", parameters=7, parameter_count=None)
+    assert set(unwritten.provenance) == {"parameters"}
 
 
 def test_what_a_person_set_outranks_the_header() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from enum import IntEnum
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,24 @@ def told(**values: object) -> ModelMetadata:
     return ModelMetadata.told(Origin.HEADER, "key", **values)
 
 
+class Word(str):
+    """Text of a type of its own, as a plugin may have it."""
+
+    __slots__ = ()
+
+
+class Count(IntEnum):
+    TWO = 2
+
+
 SOUND = [
+    told(
+        architecture=Word("llama"),
+        tags=(Word("a"),),
+        context_length=Count.TWO,
+        tensor_types={Word("F32"): Count.TWO},
+    ),
+    ModelMetadata(details={"word": Word("a"), "count": Count.TWO}),
     Finding(code="odd", severity=Severity.INFO, message="odd", file="a", offset=3),
     told(parameters=7, bits_per_weight=4.5, tags=("a",), tensor_types={"F32": 2}, chat_template=True),
     told(bits_per_weight=4),
@@ -44,7 +62,7 @@ def test_a_value_that_holds_what_it_declares_fits(value: object) -> None:
         (told(context_length=True), "context_length holds bool"),
         (told(architecture=b"llama"), "architecture holds bytes"),
         (told(bits_per_weight=math.nan), "bits_per_weight holds nan"),
-        (told(tags=(1, 2)), "tags holds a tuple of something else"),
+        (told(tags=("one", 2)), "tags holds a tuple of something else"),
         (told(tensor_types={"F32": "two"}), "tensor_types holds a dict of something else"),
         (ModelMetadata(details={"it": object()}), "details holds a dict of something else"),
         (ModelMetadata(details={1: "one"}), "details holds a dict of something else"),
