@@ -70,4 +70,4 @@ def modelshelf_probe_health(
         return
     from modelshelf_pytorch.artifact import findings
 
-    yield from findings(artifact, reader, depth)
+    yield from findings(artifact, format, reader, depth)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf_pytorch.health import companion_findings, issues_in
-from modelshelf_pytorch.inspection import Inspection, inspect
-from modelshelf_pytorch.verdict import unreadable
+from modelshelf_pytorch.inspection import Inspection, inspect, is_foreign
+from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
@@ -35,13 +35,16 @@ def readable(artifact: Artifact, reader: ArtifactReader) -> dict[str, Inspection
     return told
 
 
-def findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+def findings(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
     """Every finding about a model: its files, its index, its missing shards, the pickles beside it."""
     for one in artifact.weights:
         try:
             file = reader.file(one.name)
-            for issue in issues_in(file, inspected(reader, one.name), depth):
+            found = inspected(reader, one.name)
+            for issue in issues_in(file, found, depth):
                 yield issue.finding(one.name)
+            if format == "pytorch" and is_foreign(found):
+                yield _foreign().finding(one.name)
         except ReadError as error:
             yield _failure(error, one.name)
     for name in artifact.missing:
@@ -49,6 +52,14 @@ def findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterat
     if artifact.index is not None:
         yield from _index_findings(artifact, reader, artifact.index.name)
     yield from companion_findings(artifact, reader, depth)
+
+
+def _foreign() -> Issue:
+    message = (
+        "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses "
+        "it; if it is another kind of archive, give it that kind's suffix"
+    )
+    return suspicious("no-checkpoint", message)
 
 
 def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:

@@ -80,15 +80,17 @@ def _no_bytes(arguments: Any) -> bytes:
 def _bytearray(arguments: Any) -> Any:
     given = arity(arguments, 0, 2)
     if len(given) == 2:  # noqa: PLR2004  # text and its encoding
-        return _encode(given)
+        encoded = _encode(given)
+        return bytearray(encoded) if type(encoded) is bytes else encoded
     needs(not given or type(given[0]) in {bytes, Blob}, "a bytearray of something other than bytes")
-    return given[0] if given else b""
+    return bytearray(given[0]) if given and type(given[0]) is bytes else given[0] if given else bytearray()
 
 
 def _encode(arguments: Any) -> Any:
     text, *encoding = arity(arguments, 1, 2)
     name = encoding[0] if encoding else "utf-8"
     needs(type(text) is str or (type(text) is Blob and text.text), "encoding of something that is no text")
+    needs(type(name) is str, "an encoding that is no text")
     needs(name in {"latin1", "latin-1", "utf-8", "utf8", "ascii"}, "an encoding that torch.save never uses")
     if type(text) is Blob:
         return Blob(text.length, text.head, text=False, offset=text.offset)
@@ -218,7 +220,8 @@ def storage(identity: Any, offset: int) -> Storage:
         location = _text(location)
     if len(identity) > 5 and identity[5] is not None:  # noqa: PLR2004
         raise BadArgumentsError("a storage that is a view of another")
-    return Storage(dtype, key, location, elements, offset, kind.name == "UntypedStorage")
+    untyped = kind.name == "UntypedStorage"
+    return Storage(dtype, key, location, elements, offset, untyped, view=len(identity) > 5)  # noqa: PLR2004
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ case. A ZIP that is neither is an ``archive``, whose members `modelshelf_pytorch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
@@ -17,7 +18,7 @@ from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.pickle_machine import Machine
-from modelshelf_pytorch.symbols import Made, Storage
+from modelshelf_pytorch.symbols import GlobalUse, Made, Storage
 from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
 from modelshelf_pytorch.verdict import Issue, unreadable
 
@@ -29,6 +30,8 @@ LARGEST_PICKLE = 64 * 1024 * 1024
 """Bytes that a deflated pickle may inflate to."""
 
 _PICKLES = ("data.pkl", "constants.pkl")
+_LARGEST_ALIGNMENT = 1 << 32
+_LONGEST_RECORD, _LONGEST_NUMBER = 512, 64  # bytes; the longest that torch writes has 40
 _VERSIONS = range(1, 11)  # file formats that torch reads, inline_container.h
 
 
@@ -97,8 +100,8 @@ def _arrays(reader: FileReader, directory: Directory) -> Contents:
 
 
 def _script_details(stream: Outcome) -> dict[str, str]:
-    top = stream.value
-    return {"torchscript_class": f"{top.maker.module}.{top.maker.name}"} if type(top) is Made else {}
+    maker = stream.value.maker if type(stream.value) is Made else None
+    return {"torchscript_class": f"{maker.module}.{maker.name}"} if type(maker) is GlobalUse else {}
 
 
 def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
@@ -135,6 +138,11 @@ def _storage_issues(
     stream: Outcome, directory: Directory, folder: str, needed: dict[str, int]
 ) -> list[Issue]:
     """Each storage that the pickle names must be there, stored, and as long as it says."""
+    views = [one for one in stream.loose_storages if one.view]
+    views += [run.storages[0] for run in stream.runs if any(form.view for form in run.counts)]
+    if views:
+        message = "a persistent id of six parts, as legacy checkpoints alone have: torch would refuse it"
+        return [unreadable("bad-persistent-id", message, views[0].offset)]
     named = len(stream.loose_storages) + sum(len(run.keys) for run in stream.runs)
     if len(needed) == named and directory.distinct and directory.holds(needed):
         return []
@@ -166,24 +174,70 @@ def _mismatch(message: str, offset: int) -> Issue:
 
 
 def record_issues(reader: FileReader, directory: Directory, root: str) -> list[Issue]:
-    """The archive's small records: torch wants a version that it knows, and a byte order that exists.
+    """The archive's records: torch wants them in one folder, and a version and a byte order that it knows.
 
     Raises:
         ReadError: A record cannot be read.
     """
-    issues = []
+    issues = _name_issues(directory, root)
     version = directory.find(f"{root}.data/version") or directory.find(f"{root}version")
-    text = zipread.content(reader, version, 64).strip() if version is not None else b""
-    if not text.isdigit() or int(text) not in _VERSIONS:
-        issues.append(_record("version", text, 0 if version is None else version.header))
-    order = directory.find(f"{root}byteorder")
-    if order is not None:
-        text = zipread.content(reader, order, 64)
-        if text not in {b"little", b"big"}:
-            issues.append(_record("byteorder", text, order.header))
+    if version is None:
+        issues.append(_record("version", b"", 0))
+    elif not _is_version(text := zipread.content(reader, version, _LONGEST_RECORD)):
+        issues.append(_record("version", text, version.header))
+    for name, is_sound in _RECORDS.items():
+        member = directory.find(root + name)
+        if member is not None:
+            text = zipread.content(reader, member, _LONGEST_RECORD)
+            if len(text) == _LONGEST_RECORD or not is_sound(text):
+                issues.append(_record(name, text, member.header))
     return issues
 
 
+def _is_version(text: bytes) -> bool:
+    text = text.strip()
+    return text.isdigit() and int(text[:_LONGEST_NUMBER]) in _VERSIONS
+
+
+def _is_alignment(text: bytes) -> bool:
+    return text.isdigit() and 0 < int(text[:_LONGEST_NUMBER]) <= _LARGEST_ALIGNMENT
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_RECORDS: dict[str, Callable[[bytes], bool]] = {
+    "byteorder": lambda text: text in {b"little", b"big"},
+    ".storage_alignment": _is_alignment,
+    ".data/serialization_id": _is_text,
+}
+"""The small records that torch reads besides the version, where they are there."""
+
+
+def _name_issues(directory: Directory, root: str) -> list[Issue]:
+    """Members outside the first one's folder, and names that are no UTF-8: torch lists all to begin with."""
+    names = "\n".join(["", *directory.names])
+    if names.isascii() and names.count("\n" + root) == names.count("\n") == len(directory.names):
+        return []
+    issues = []
+    for place, name in enumerate(directory.names):
+        if not name.startswith(root):
+            issues.append(_misplaced(f"lies outside the archive's folder {root!r}", directory.member(place)))
+        if not _is_text(directory.raw_names[place]):
+            issues.append(_misplaced("has a name that is no UTF-8", directory.member(place)))
+    return issues
+
+
+def _misplaced(what: str, member: Member) -> Issue:
+    message = f"the member {member.name!r} {what}: torch refuses to load such an archive"
+    return unreadable("bad-member-name", message, member.header)
+
+
 def _record(name: str, text: bytes, offset: int) -> Issue:
-    shown = text.decode("ascii", "replace")
+    shown = text[:64].decode("ascii", "replace")
     return unreadable("bad-record", f"the record {name!r} says {shown!r}, which torch refuses", offset)

@@ -9,7 +9,7 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.embedded import convincing
+from modelshelf_pytorch.embedded import Effort, convincing
 from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_compressed
 from modelshelf_pytorch.legacy import MAGIC_NUMBER
 from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
@@ -110,21 +110,23 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
 
 def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection | None:
     """A ZIP under a foreign name: ours if it holds a pickle, or stays closed under an archive's name."""
+    effort = Effort()
     for member in directory.members[:_MOST_SNIFFED]:
-        if _holds_pickle(candidate.reader, member):
+        if _holds_pickle(candidate.reader, member, effort):
             return Detection(
-                format="pickle", confidence=0.7, evidence=f"a ZIP whose member {member.name!r} is a pickle"
+                format="archive", confidence=0.7, evidence=f"a ZIP whose member {member.name!r} is a pickle"
             )
     if any(member.encrypted for member in directory.members) and candidate.suffix in _ARCHIVES:
         return Detection(format="archive", confidence=0.6, evidence="an encrypted ZIP archive")
     return None
 
 
-def _holds_pickle(reader: FileReader, member: Member) -> bool:
+def _holds_pickle(reader: FileReader, member: Member, effort: Effort) -> bool:
     if member.name.lower().endswith(PICKLE_SUFFIXES):
         return True
     try:
-        return member.size > 0 and is_pickle(zipread.content(reader, member, _SNIFFED), member.name)
+        head = zipread.content(reader, member, _SNIFFED)
+        return member.size > 0 and (is_pickle(head, member.name, effort) or effort.spent)
     except ReadError:
         return False
 

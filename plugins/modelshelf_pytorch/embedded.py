@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from attrs import frozen
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.outcome import Limits, Outcome
 from modelshelf_pytorch.pickle_machine import Machine
+from modelshelf_pytorch.pickle_state import LONGEST_NAME
 from modelshelf_pytorch.symbols import Blob
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
 
@@ -25,26 +27,59 @@ _DEPTH = 4  # encodings within encodings that are undone
 _ATTEMPTS = 256  # places in one string where a stream is tried
 _PIECE = 1024 * 1024
 _OVERLAP = 4096
+_EFFORT = 192 * 1024  # bytes of opcodes that are interpreted for one file: a fraction of a second
+_ATTEMPT = 16  # bytes of opcodes that an attempt costs whatever it finds
 _LONGEST_BLOB = 64 * 1024 * 1024  # bytes of one long string that are searched
 _LONG_WORD = b"a" * 16  # the fewest characters that the patterns below take for an encoded pickle
+_MOST_WORDS, _WORD_EFFORT = 256, 1024  # of the names in a run; any with more are looked at one by one
 _LETTERS = bytes.maketrans(bytes(range(256)), b"a" * 46 + b"." + b"a" * 209)
-_LIMITS = Limits(structure=1 << 20, objects=100_000, depth=1000)
+_STRUCTURE = 1 << 20  # bytes of opcodes of one hidden pickle
 
 _PROTO = re.compile(rb"\x80[\x02-\x05]")
-_NAMED = re.compile(rb"[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
+_SECOND_LINE = re.compile(rb"\n[A-Za-z_][\w.]*(?=\n)")  # of GLOBAL or INST: the name in the module
+_NO_WORD = re.compile(rb"[^\w.]")
+_NAMES_MODULE = re.compile(rb"[ci][A-Za-z_]")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
 _FOLDED = re.compile(rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])")
 _WORTH = re.compile(
     rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}"
 )  # most strings are names: one search rules them out
-_CODE = re.compile(
-    rb"""(?x) (?: ^ | [;\n\s=(,'"] )
+_CALL = re.compile(
+    rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
     (?: os\.(?:system|popen|exec[lv]\w*|spawn\w+) | subprocess\.\w+ | pty\.spawn | commands\.getoutput
       | (?:builtins\.)?(?:eval|exec|__import__|compile) | importlib\.import_module | runpy\.\w+
       | (?:_?pickle|marshal|torch|joblib)\.loads? | ctypes\.\w+ | socket\.(?:socket|create_connection) )
-    \s*\( [^)\n]* ['"\w] [^\n]* \)"""
+    \s*\("""
 )
+_ARGUMENT = re.compile(rb"['\"\w]")
+
+
+class Effort:
+    """How much more may be interpreted in search of hidden pickles; shared by all that one file holds.
+
+    Attributes:
+        left: Bytes of opcodes, each attempt counted as `_ATTEMPT` of them at least.
+        spent: Whether it did not suffice, so that not everything was judged.
+    """
+
+    __slots__ = ("_told", "left", "spent")
+
+    def __init__(self, left: int = _EFFORT) -> None:
+        self.left = left
+        self.spent = False
+        self._told = False
+
+    def issues(self, offset: int | None = None) -> list[Issue]:
+        """What is told, once, of a file that asked for more."""
+        if self._told or not self.spent:
+            return []
+        self._told = True
+        message = (
+            "its strings and its rest hold so much that begins as a pickle does that not all of it can be "
+            "judged, which no honest file does"
+        )
+        return [suspicious("too-much-hidden", message, offset)]
 
 
 @frozen(kw_only=True)
@@ -74,28 +109,29 @@ def _plausible(name: str) -> bool:
     return bool(name) and all(part.isidentifier() for part in name.split("."))
 
 
-def hidden_in(data: bytes, *, whole: bool = True, _depth: int = 0) -> Iterator[Hidden]:
+def hidden_in(
+    data: bytes, *, whole: bool = True, effort: Effort | None = None, _depth: int = 0
+) -> Iterator[Hidden]:
     """Every pickle in `data`, raw or encoded, nested encodings included.
 
     Args:
         data: The bytes of one string, or of a piece of a file.
         whole: Whether the data is one string with a beginning and an end of its own.
+        effort: What may still be spent; where it is spent, some may be missing.
     """
-    yield from _raw(data, whole=whole)
+    effort = effort or Effort()
+    yield from _raw(data, effort, whole=whole)
     if _depth >= _DEPTH:
         return
     for encoding, place, inner in _undone(data):
-        for found in hidden_in(inner, _depth=_depth + 1):
+        for found in hidden_in(inner, effort=effort, _depth=_depth + 1):
             name = encoding if found.encoding == "raw" else f"{found.encoding} in {encoding}"
             yield Hidden(outcome=found.outcome, encoding=name, offset=place)
 
 
-def _raw(data: bytes, *, whole: bool) -> Iterator[Hidden]:
-    places = {
-        match.start()
-        for pattern in (_PROTO, _NAMED)
-        for match, _ in zip(pattern.finditer(data), range(_ATTEMPTS), strict=False)
-    }
+def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
+    places = {match.start() for match in islice(_PROTO.finditer(data), _ATTEMPTS)}
+    places.update(islice(_named(data), _ATTEMPTS))
     if whole and places:
         places.add(0)
     reader = BytesFile(data)
@@ -103,17 +139,35 @@ def _raw(data: bytes, *, whole: bool) -> Iterator[Hidden]:
     for place in sorted(places):
         if place < end:
             continue
-        outcome = Machine(reader, place, len(data), limits=_LIMITS).run()
+        if effort.left <= 0:
+            effort.spent = True
+            return
+        most = min(effort.left, _STRUCTURE)
+        limits = Limits(structure=most, objects=100_000, depth=1000)
+        outcome = Machine(reader, place, len(data), limits=limits).run()
+        effort.left -= max(_ATTEMPT, min(outcome.end - place, most))
         if convincing(outcome, at_start=whole and place == 0):
             end = outcome.end
             yield Hidden(outcome=outcome, encoding="raw", offset=place)
 
 
+def _named(data: bytes) -> Iterator[int]:
+    """Where GLOBAL or INST may stand: for each line that could be a name, the first place before it."""
+    for match in _SECOND_LINE.finditer(data):
+        behind = match.start()
+        before = data[max(0, behind - LONGEST_NAME) : behind][::-1]
+        stop = _NO_WORD.search(before)
+        run = len(before) if stop is None else stop.start()
+        first = _NAMES_MODULE.search(data, behind - run, behind)
+        if first is not None:
+            yield first.start()
+
+
 def _undone(data: bytes) -> Iterator[tuple[str, int, bytes]]:
     flat = _FOLDED.sub(b"", data) if b"\n" in data else data
-    for match, _ in zip(_HEX.finditer(flat), range(_ATTEMPTS), strict=False):
+    for match in islice(_HEX.finditer(flat), _ATTEMPTS):
         yield "hex", match.start(), binascii.unhexlify(match[0])
-    for match, _ in zip(_BASE64.finditer(flat), range(_ATTEMPTS), strict=False):
+    for match in islice(_BASE64.finditer(flat), _ATTEMPTS):
         text = match[0].rstrip(b"=").translate(_URL_SAFE)
         text = text[: len(text) - 1] if len(text) % 4 == 1 else text
         yield "base64", match.start(), base64.b64decode(text + b"=" * (-len(text) % 4))
@@ -124,14 +178,28 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 def code_in(data: bytes, _depth: int = 0) -> bytes | None:
     """A call in `data`, plain or encoded, that runs programs or code; None where there is none."""
-    match = _CODE.search(data)
-    if match is not None:
-        return match[0].strip()
+    found = _call_in(data)
+    if found is not None:
+        return found
     if _depth < 1:
         for _, _, inner in _undone(data):
             found = code_in(inner, _depth + 1)
             if found is not None:
                 return found
+    return None
+
+
+def _call_in(data: bytes) -> bytes | None:
+    """A call with an argument, up to the last bracket of its line."""
+    closing = line = -1
+    for match in _CALL.finditer(data):
+        start = match.end()
+        if closing < start:
+            closing = data.find(b")", start) % (len(data) + 1)  # the end where there is none
+        if line < start:
+            line = data.find(b"\n", start) % (len(data) + 1)
+        if closing < line and _ARGUMENT.search(data, start, closing):
+            return data[match.start() : data.rindex(b")", start, line) + 1].strip()
     return None
 
 
@@ -144,31 +212,36 @@ def _bytes_of(value: bytes | str) -> bytes:
         return value.encode("utf-8", "surrogatepass")
 
 
-def search(outcome: Outcome, reader: FileReader, *, code: bool = True) -> Iterator[Issue]:
+def search(
+    outcome: Outcome, reader: FileReader, *, code: bool = True, effort: Effort | None = None
+) -> Iterator[Issue]:
     """Look for hidden pickles and code in the strings of an interpreted stream.
 
     Args:
         outcome: The stream.
         reader: The file that it was read from.
         code: Whether code in a string is worth an issue; a TorchScript archive is full of its own.
+        effort: What may still be spent for the file.
 
     Raises:
         ReadError: A long string could not be read again.
     """
+    effort = effort or Effort()
     suspects = outcome.suspects if _hide_something(outcome.runs) else outcome.loose_suspects
     for place, value in suspects:
         if isinstance(value, Blob):
-            yield from _search_blob(value, reader)
+            yield from _search_blob(value, reader, effort)
             continue
         data = _bytes_of(value)
         if not _WORTH.search(data):
             continue
-        yield from (_issue(hidden, place) for hidden in hidden_in(data))
+        yield from (_issue(hidden, place) for hidden in hidden_in(data, effort=effort))
         found = code_in(data) if code else None
         if found is not None:
             yield suspicious(
                 "code-string", f"a string holds code: {_short(found)}; harmless until it is run", place
             )
+    yield from effort.issues(outcome.start)
 
 
 def _hide_something(runs: Iterable[TensorRun]) -> bool:
@@ -186,22 +259,24 @@ def _hide_something(runs: Iterable[TensorRun]) -> bool:
             end = letters.find(b".", place)
             words.add(names[place : end if end >= 0 else None])
             place = letters.find(_LONG_WORD, end) if end >= 0 else -1
-    return any(map(_hides_something, words))
+    return len(words) > _MOST_WORDS or any(map(_hides_something, words))
 
 
 @lru_cache(maxsize=4096)
 def _hides_something(word: bytes) -> bool:
-    return next(hidden_in(word), None) is not None or code_in(word) is not None
+    effort = Effort(_WORD_EFFORT)
+    return next(hidden_in(word, effort=effort), None) is not None or effort.spent or code_in(word) is not None
 
 
-def _search_blob(blob: Blob, reader: FileReader) -> Iterator[Issue]:
+def _search_blob(blob: Blob, reader: FileReader, effort: Effort) -> Iterator[Issue]:
     """Search a long string by pieces that overlap, so that a pickle of some size is whole in one."""
     end = blob.offset + min(blob.length, _LONGEST_BLOB)
     for place in range(blob.offset, end, _PIECE):
         piece = reader.read_up_to(place, min(_PIECE + _OVERLAP, end - place))
         if blob.text:
             piece = piece.decode("utf-8", "ignore").encode("latin-1", "ignore")
-        yield from (_issue(hidden, place) for hidden in hidden_in(piece, whole=place == blob.offset))
+        found = hidden_in(piece, whole=place == blob.offset, effort=effort)
+        yield from (_issue(hidden, place) for hidden in found)
 
 
 def _issue(hidden: Hidden, place: int) -> Issue:

@@ -19,17 +19,32 @@ _COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "sched
 _COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
 
-def issues_of(reader: FileReader, depth: Depth, level: int = 0) -> tuple[Issue, ...]:
+def issues_of(
+    reader: FileReader, depth: Depth, level: int = 0, effort: embedded.Effort | None = None
+) -> tuple[Issue, ...]:
     """Every issue of one file, read from scratch.
 
     Raises:
         ReadError: The file cannot be read.
     """
-    return tuple(issues_in(reader, inspect(reader), depth, level))
+    return tuple(issues_in(reader, inspect(reader), depth, level, effort))
 
 
-def issues_in(reader: FileReader, found: Inspection, depth: Depth, level: int = 0) -> Iterator[Issue]:
+def issues_in(
+    reader: FileReader,
+    found: Inspection,
+    depth: Depth,
+    level: int = 0,
+    effort: embedded.Effort | None = None,
+) -> Iterator[Issue]:
     """Every issue of one file whose header was read already.
+
+    Args:
+        reader: The file.
+        found: What its header told.
+        depth: How deep to look.
+        level: How many archives it lies in.
+        effort: What may still be spent in search of hidden pickles, where an archive's members share it.
 
     Raises:
         ReadError: The file cannot be read.
@@ -39,11 +54,12 @@ def issues_in(reader: FileReader, found: Inspection, depth: Depth, level: int = 
     yield from found.issues
     if depth is Depth.QUICK:
         return
+    effort = effort or embedded.Effort()
     if found.directory is not None:
-        yield from members.examine(reader, found, depth, level)
+        yield from members.examine(reader, found, depth, level, effort)
     elif not found.details.get("compressed"):
         for stream in found.streams:
-            yield from embedded.search(stream, reader)
+            yield from embedded.search(stream, reader, effort=effort)
     if found.kind in {"zip", "legacy"}:
         yield from _dialect_issues(found)
 

@@ -43,6 +43,17 @@ class Inspection:
     details: dict[str, Any] = field(factory=dict)
 
 
+_OTHER_LOADERS = (".data/extern_modules", "archive_format", "serialized_exported_program.json")
+"""Records of what torch.package, torch.export and its first releases write; torch.load reads none of it."""
+
+
+def is_foreign(found: Inspection) -> bool:
+    """Whether it is a ZIP that no loader of torch takes: no ``data.pkl``, and nothing of its other kinds."""
+    if found.kind != "archive" or found.directory is None:
+        return False
+    return all(found.directory.find(found.root + name) is None for name in _OTHER_LOADERS)
+
+
 NUMPY_MAGIC = b"\x93NUMPY"
 """The first bytes of a ``.npy`` file."""
 

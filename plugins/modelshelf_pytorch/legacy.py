@@ -95,6 +95,8 @@ def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: i
             return [unreadable("storage-size-mismatch", message, storage.offset)]
     if any(storage.untyped for storage in main.storages):
         return [_refused("untyped storages, which torch cannot read back from this layout", main.start)]
+    if not all(storage.view for storage in main.storages):
+        return [_refused("a persistent id without the view that this layout gives it", main.start)]
     if type(keys) is not list or any(type(key) is not str for key in keys):
         return [_refused("a list of storage keys that is none", position)]
     if len(set(keys)) != len(keys) or set(keys) != set(named):

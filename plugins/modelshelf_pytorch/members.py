@@ -19,6 +19,7 @@ from modelshelf_pytorch.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle_audit import audit
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable
+from modelshelf_pytorch.zipdirectory import ENCRYPTION
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -33,7 +34,9 @@ _DEEPEST = 3  # archives within archives
 _PLAIN = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
 
 
-def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0) -> Iterator[Issue]:
+def examine(
+    reader: FileReader, found: Inspection, depth: Depth, level: int, effort: embedded.Effort
+) -> Iterator[Issue]:
     """Everything about an archive that reading its tensors' headers did not tell.
 
     Raises:
@@ -43,24 +46,34 @@ def examine(reader: FileReader, found: Inspection, depth: Depth, level: int = 0)
     if directory is None:
         return
     yield from zipcheck.directory_issues(directory)
-    yield from zipcheck.local_issues(reader, directory)
+    heads = zipread.local_heads(reader, directory)
+    yield from zipcheck.local_issues(reader, directory, heads)
+    yield from zipcheck.data_issues(directory, heads)
     if found.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, found.root)
     code = False
+    stored = set(directory.methods) == {zipread.STORED} and not any(map(ENCRYPTION.__and__, directory.flags))
     for place, name in enumerate(directory.names):
         if name in found.storages:
+            if not stored:
+                yield from _examine_storage(reader, directory.member(place))
             if depth is Depth.FULL:
                 yield from _checksum(reader, directory.member(place))
             continue
         code = code or name.startswith(f"{found.root}code/")
-        yield from _examine_member(reader, directory.member(place), found, level)
+        yield from _examine_member(reader, directory.member(place), found, level, effort)
     if code:
         message = "a TorchScript archive: it carries the model's code, which runs when it is used"
         yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
+    yield from effort.issues()
 
 
-def _examine_member(reader: FileReader, member: Member, found: Inspection, level: int) -> Iterator[Issue]:
+def _examine_member(
+    reader: FileReader, member: Member, found: Inspection, level: int, effort: embedded.Effort
+) -> Iterator[Issue]:
     if member.size == 0:
+        if member.encrypted:
+            yield _locked(member)
         return
     try:
         head = zipread.content(reader, member, _SNIFFED)
@@ -74,7 +87,7 @@ def _examine_member(reader: FileReader, member: Member, found: Inspection, level
         f"{found.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
     }
     nested = not main and _nests(head, member)
-    pickle = main or (not nested and is_pickle(head, member.name))
+    pickle = main or (not nested and is_pickle(head, member.name, effort))
     if member.encrypted:
         yield _forged_lock(member) if pickle or nested else _locked(member)
     if not pickle and not nested:
@@ -85,13 +98,24 @@ def _examine_member(reader: FileReader, member: Member, found: Inspection, level
         yield unreadable("nested-too-deep", message, member.header)
         return
     try:
-        yield from _audit_member(reader, member, found, level, pickle=pickle, main=main)
+        yield from _audit_member(reader, member, found, level, effort, pickle=pickle, main=main)
     except ReadError as error:
         yield _unreadable(error, member)
 
 
-def is_pickle(head: bytes, name: str) -> bool:
-    """Whether a member is a pickle, by its name or by what its first bytes do."""
+def _examine_storage(reader: FileReader, member: Member) -> Iterator[Issue]:
+    """Weights that are not simply stored: torch inflates them; another packing or a lock it refuses."""
+    if member.encrypted:
+        yield _locked(member)
+        return
+    try:
+        zipread.content(reader, member, _SNIFFED)
+    except ReadError as error:
+        yield _unreadable(error, member)
+
+
+def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
+    """Whether a member is a pickle, by its name or by what its first bytes do, as far as the effort goes."""
     if name.lower().endswith(PICKLE_SUFFIXES):
         return True
     if _PLAIN.fullmatch(head):
@@ -101,7 +125,7 @@ def is_pickle(head: bytes, name: str) -> bool:
         return True  # a long one, cut by the sniff
     return (
         embedded.convincing(outcome, at_start=True)
-        or next(embedded.hidden_in(head, whole=False), None) is not None
+        or next(embedded.hidden_in(head, whole=False, effort=effort), None) is not None
     )
 
 
@@ -114,7 +138,14 @@ def _nests(head: bytes, member: Member) -> bool:
 
 
 def _audit_member(
-    reader: FileReader, member: Member, found: Inspection, level: int, *, pickle: bool, main: bool
+    reader: FileReader,
+    member: Member,
+    found: Inspection,
+    level: int,
+    effort: embedded.Effort,
+    *,
+    pickle: bool,
+    main: bool,
 ) -> Iterator[Issue]:
     from modelshelf_pytorch.health import issues_of
 
@@ -130,17 +161,17 @@ def _audit_member(
             message = f"{member.name!r} inflates to {member.size} bytes; unpack it to have it judged"
             yield unreadable("compressed-too-large", message, start)
     if not pickle:
-        issues = issues_of(inner, Depth.HEADER, level + 1)
+        issues = issues_of(inner, Depth.HEADER, level + 1, effort)
     elif main:
         # Its streams were interpreted for the tensors; what hides in its strings is still to be found.
         stream = found.streams[0] if member.name.casefold().endswith("data.pkl") else found.streams[-1]
         source = reader if stored else inner
-        for issue in embedded.search(stream, source, code=not script):
+        for issue in embedded.search(stream, source, code=not script, effort=effort):
             yield issue if stored else issue.within(member.name, start)
         return
     else:
         dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
-        told = audit(inner, dialect=dialect)
+        told = audit(inner, dialect=dialect, effort=effort)
         issues = told.issues
     for issue in issues:
         if stored and issue.offset is not None:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 LONGEST_HEADER = 1024 * 1024
 _DEEPEST = 16
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?"
-    r"|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))\s*"
+    r"[ \t\n\r\f]*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?"
+    r"|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))[ \t\n\r\f]*"
 )
+_QUOTED = re.compile(r"'[^'\\\n]*'|\"[^\"\\\n]*\"")
+_LONG = re.compile(r"[0-9]L")
 _SCALAR = re.compile(r"[<>|=]?([biufcSUVmMO])([0-9]{0,9})(?:\[[0-9A-Za-z/]{1,16}\])?")
 _NAMES = {
     "b1": "BOOL", "f2": "F16", "f4": "F32", "f8": "F64", "f16": "F128", "c8": "C64", "c16": "C128",
@@ -90,6 +92,8 @@ def _header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
     if length > LONGEST_HEADER:
         raise _bad(reader, f"a header of {length} bytes", 8)
     text = reader.read(start, length).decode("utf-8" if lead[6] == 3 else "latin-1", "replace")  # noqa: PLR2004
+    if lead[6] == 3 and _LONG.search(_QUOTED.sub("", text)):  # noqa: PLR2004
+        raise _bad(reader, "a number as Python 2 wrote it, which this version's header cannot hold", start)
     try:
         header = literal(text)
     except ValueError as error:
@@ -158,7 +162,7 @@ def literal(text: str) -> Any:
         ValueError: The text is anything else.
     """
     value, index = _value(text, 0, 0)
-    if text[index:].strip():
+    if text[index:].strip(" \t\n\r\f"):
         raise ValueError("text follows it")
     return value
 

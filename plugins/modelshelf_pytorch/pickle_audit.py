@@ -87,6 +87,7 @@ def audit(
     dialect: Dialect = Dialect.PLAIN,
     limits: Limits | None = None,
     name: str = "bytes",
+    effort: embedded.Effort | None = None,
 ) -> PickleAudit:
     """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
 
@@ -99,13 +100,15 @@ def audit(
         dialect: Who wrote the pickles.
         limits: How much of a stream is judged.
         name: What the findings call the source where it is bytes.
+        effort: What may still be spent in search of hidden pickles, where several sources share it.
     """
     reader = BytesFile(source, name) if isinstance(source, bytes) else source
     end = reader.size if end is None else end
     try:
         streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits)
+        effort = effort or embedded.Effort()
         for stream in streams:
-            issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN))
+            issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN, effort=effort))
     except ReadError as error:
         streams = []
         issues = [unreadable(error.code, str(error), error.offset)]
@@ -173,10 +176,11 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         message = f"{end - position} bytes follow the last pickle, which no unpickler reads"
         issues.append(suspicious("trailing-data", message, position))
     data = reader.read_up_to(position, min(_TAIL, end - position))
-    for hidden in embedded.hidden_in(data, whole=False):
+    effort = embedded.Effort()
+    for hidden in embedded.hidden_in(data, whole=False, effort=effort):
         issues += [
             evolve(issue, offset=position + (issue.offset or 0))
             for issue in hidden.outcome.issues
             if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw"
         ]
-    return issues
+    return issues + effort.issues(position)

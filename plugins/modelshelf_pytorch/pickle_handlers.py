@@ -242,8 +242,22 @@ def _push_value(state: State, argument: Any) -> None:
     state.stack.append(argument)
 
 
+def _push_decimal(state: State, argument: int) -> None:
+    text, _ = state.window.line(state.position + 1)
+    if type(argument) is int and argument and text.strip().lstrip(b"+-").startswith(b"0"):
+        what = "a number with a leading zero, which Python's unpickler refuses and C's counts by eights"
+        state.note("pickle-malformed", Verdict.UNREADABLE, what)
+    state.stack.append(argument)
+
+
 def _push_text(state: State, argument: Any) -> None:
     state.text(argument)
+
+
+def _push_bytearray(state: State, argument: Any) -> None:
+    state.text(argument)
+    if type(argument) is bytes:
+        state.stack[-1] = bytearray(argument)  # which cannot be a key
 
 
 def _push_old_text(state: State, argument: Any) -> None:
@@ -270,9 +284,11 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 HANDLERS: dict[str, Handler] = {
     **{name: _pusher(make) for name, make in _CONSTANTS.items()},
     **{f"TUPLE{count}": _gatherer(count) for count in (1, 2, 3)},
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _push_value),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "LONG4"), _push_value),
+    **dict.fromkeys(("INT", "LONG"), _push_decimal),
     **dict.fromkeys(("FLOAT", "BINFLOAT"), _push_value),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"), _push_text),
+    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"), _push_text),
+    "BYTEARRAY8": _push_bytearray,
     **dict.fromkeys(("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"), _push_text),
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _push_old_text),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _on_get),

@@ -227,7 +227,8 @@ def _quantized(arguments: Any) -> Tensor:
 def _sparse(arguments: Any) -> Tensor:
     layout, data = arity(arguments, 2)
     needs(made_by(layout, "torch.serialization", "_get_layout"), "no layout where one belongs")
-    name = layout.arguments[0]
+    (name,) = arity(layout.arguments, 1)
+    needs(type(name) is str, "a layout that is no text")
     needs(type(data) is tuple, "sparse data that is no tuple")
     if name == "torch.sparse_coo":
         indices, values, shape, *coalesced = arity(data, 3, 4)

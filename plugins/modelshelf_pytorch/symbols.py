@@ -146,6 +146,7 @@ class Storage:
         elements: How many elements the stream claims.
         offset: Where the opcode stands that names it.
         untyped: Whether it is plain bytes that each tensor reads as its own element type.
+        view: Whether its persistent id has the sixth part, a view's or None, as in a legacy checkpoint.
     """
 
     dtype: str
@@ -154,6 +155,7 @@ class Storage:
     elements: int
     offset: int
     untyped: bool = False
+    view: bool = False
 
 
 @define(eq=False)

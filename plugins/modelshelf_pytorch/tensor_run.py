@@ -154,7 +154,7 @@ def _identity_place(row: tuple[bytes, ...]) -> int:
 def _tensor(form: Tensor, key: str, offset: int) -> Tensor:
     held = form.storage
     assert held is not None  # noqa: S101  # a form's tensor always has one
-    storage = Storage(held.dtype, key, held.location, held.elements, offset, held.untyped)
+    storage = Storage(held.dtype, key, held.location, held.elements, offset, held.untyped, held.view)
     return Tensor(form.dtype, form.shape, form.stride, storage, form.start)
 
 

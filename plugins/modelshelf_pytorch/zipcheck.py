@@ -6,22 +6,26 @@ Source: PKWARE APPNOTE 6.3.10 (sections 4.3 to 4.5), and advisories against scan
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from operator import add, le
+from struct import unpack
 from typing import TYPE_CHECKING
 
-from modelshelf_pytorch.verdict import Issue, dangerous
+from modelshelf_pytorch.verdict import Issue, dangerous, suspicious
 from modelshelf_pytorch.zipdirectory import ENCRYPTION, MAX32, UTF8, Directory, Member, broken
-from modelshelf_pytorch.zipread import DEFLATED, LOCAL, STORED, local_heads
+from modelshelf_pytorch.zipread import DEFLATED, LOCAL, STORED
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 _LEFT_OUT = bytes(12)  # checksum and sizes of a local header that leaves them to the directory
+_LOCAL = b"PK\x03\x04"
 _STREAMED, _PATCHED = 0x8, 0x20
 _SYMLINK, _TYPE_MASK = 0o120000, 0o170000
 _FOLDER = 0x10
 _RATIO = 1100  # deflate cannot do better than 1032 to 1
 _BOMB = 1 << 30
+_NEWEST = 63  # version 6.3 of the format, above which zipfile reads nothing
 
 
 _ODD_IN_NAMES = ("..", "\\", ":", "\0", "\n/")
@@ -32,7 +36,9 @@ def is_plain(directory: Directory) -> bool:
     headers, packed = directory.headers, directory.packed
     names = "\n".join(["", *directory.names])
     if (
-        not directory.distinct
+        directory.needed > _NEWEST
+        or not directory.distinct
+        or not names.isascii()  # other letters fold too
         or any(set(directory.attributes))
         or any(flags & (_PATCHED | ENCRYPTION) for flags in set(directory.flags))
         or set(directory.methods) != {STORED}
@@ -54,6 +60,10 @@ def directory_issues(directory: Directory) -> Iterator[Issue]:
 
 def entry_issues(directory: Directory) -> Iterator[Issue]:
     """The same, entry by entry."""
+    if directory.needed > _NEWEST:
+        version = f"version {directory.needed / 10} of the ZIP format"
+        message = f"a member calls for {version}, which does not exist: readers refuse it"
+        yield suspicious("zip-odd-version", message, directory.start)
     seen: set[str] = set()
     for member in directory.members:
         folded = member.name.casefold()
@@ -111,18 +121,24 @@ def _layout_issues(members: tuple[Member, ...], start: int) -> Iterator[Issue]:
         yield dangerous("zip-bomb", f"{packed} bytes inflate to {inflated}")
 
 
-def local_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
+def local_issues(reader: FileReader, directory: Directory, heads: list[bytes]) -> Iterator[Issue]:
     """How the members' local headers differ from their entries in the directory.
 
     torch.save leaves checksum and sizes to the directory, so that its local headers of one name length differ
     in the name and its padding alone: one that was seen to be right vouches for the others.
 
+    Args:
+        reader: The archive.
+        directory: Its central directory.
+        heads: The local headers with their names, as `zipread.local_heads` gives them.
+
     Raises:
         ReadError: There is no local header there.
     """
     alike = len(set(directory.flags)) == len(set(directory.methods)) == 1
+    if alike and _as_torch_writes(reader, directory, heads):
+        return
     right: set[bytes] = set()
-    heads = local_heads(reader, directory)
     for place, (head, name) in enumerate(zip(heads, directory.raw_names, strict=True)):
         if head[:28] in right and head[30:] == name:
             continue
@@ -132,6 +148,45 @@ def local_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
             right.add(head[:28])
 
 
+def _as_torch_writes(reader: FileReader, directory: Directory, heads: list[bytes]) -> bool:
+    """Whether the heads have their entries' names and are, of each name length, all the same and right."""
+    leads = [head[:28] for head in heads]
+    if [head[30:] for head in heads] != directory.raw_names:
+        return False
+    return all(
+        lead[:4] == _LOCAL
+        and lead[14:26] == _LEFT_OUT
+        and not any(member_issues(reader, directory.member(place)))
+        for lead, place in dict(zip(leads, count(), strict=False)).items()
+    )
+
+
+def data_issues(directory: Directory, heads: list[bytes]) -> Iterator[Issue]:
+    """Members whose local header puts their data where another member lies, by the length of its extra field.
+
+    Args:
+        directory: The archive's central directory.
+        heads: The local headers, which `local_issues` found to be there.
+    """
+    if not heads:
+        return
+    extras = unpack(f"<{len(heads)}H", b"".join([head[28:30] for head in heads]))
+    ends = map(
+        add, map(add, directory.headers, map(len, directory.raw_names)), map(add, extras, directory.packed)
+    )
+    room = [following - LOCAL.size for following in [*directory.headers[1:], directory.start]]
+    if all(map(le, ends, room)):
+        return  # in the order of the directory, none reaching into the next
+    rows = sorted(zip(directory.headers, map(len, directory.raw_names), extras, directory.packed, count()))
+    limits = [*(row[0] for row in rows[1:]), directory.start]
+    for (header, name, extra, packed, place), limit in zip(rows, limits, strict=True):
+        end = header + LOCAL.size + name + packed
+        if end <= limit < end + extra:
+            where = "bytes behind its own header, so that its data reaches into what follows"
+            message = f"the member {directory.names[place]!r} begins {extra} {where}"
+            yield dangerous("zip-overlap", message, header)
+
+
 def member_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
     """How a member's local header differs from its entry in the directory.
 
@@ -139,7 +194,7 @@ def member_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
         ReadError: There is no local header there.
     """
     head = reader.read_up_to(member.header, LOCAL.size + len(member.raw_name))
-    if len(head) < LOCAL.size or head[:4] != b"PK\x03\x04":
+    if len(head) < LOCAL.size or head[:4] != _LOCAL:
         raise broken(reader, f"no local header for the member {member.name!r}", member.header)
     _, _, flags, method, _, _, crc, packed, size, name_length, _ = LOCAL.unpack_from(head)
     same_name = name_length == len(member.raw_name) and head[LOCAL.size :] == member.raw_name

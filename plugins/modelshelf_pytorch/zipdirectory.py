@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from modelshelf.errors import FormatError
-from modelshelf_pytorch.verdict import Issue
+from modelshelf_pytorch.verdict import Issue, suspicious
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -22,6 +22,7 @@ _ENTRY = struct.Struct("<4s4B4HL2L5H2L")
 MAX32 = 0xFFFFFFFF
 ENCRYPTION = 0x1 | 0x40 | 0x2000  # encrypted, strong encryption, masked headers
 UTF8 = 0x800
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
 
 
@@ -74,6 +75,7 @@ class Directory:
         headers: Offsets of their local headers.
         attributes: External attributes.
         start: Offset where the directory begins.
+        needed: The highest version of the format that an entry calls for, times ten.
         issues: What was noticed on the way.
     """
 
@@ -87,8 +89,9 @@ class Directory:
     headers: list[int] = field(factory=list)
     attributes: list[int] = field(factory=list)
     start: int = 0
+    needed: int = 0
     issues: tuple[Issue, ...] = ()
-    _folded: dict[str, int] = field(factory=dict, init=False)
+    _by_name: dict[str, int] = field(factory=dict, init=False)
     _made: dict[int, Member] = field(factory=dict, init=False)
 
     @property
@@ -118,8 +121,8 @@ class Directory:
         return len(self._places) == len(self.names)
 
     def find(self, name: str) -> Member | None:
-        """The last entry of a name, without regard to case, as torch looks names up; None without one."""
-        place = self._places.get(name.casefold())
+        """The last entry of a name, ASCII letters of either case alike, as torch looks names up; or None."""
+        place = self._places.get(_lower(name))
         return None if place is None else self.member(place)
 
     def holds(self, needed: dict[str, int]) -> bool:
@@ -136,12 +139,19 @@ class Directory:
 
     @property
     def _places(self) -> dict[str, int]:
-        if not self._folded:
-            folded = "\0".join(self.names).casefold().split("\0")
-            if len(folded) != len(self.names):  # a name with a NUL in it
-                folded = [name.casefold() for name in self.names]
-            self._folded = dict(zip(folded, range(len(folded)), strict=True))
-        return self._folded
+        if not self._by_name:
+            self._by_name = dict(zip(_folded(self.names), range(len(self.names)), strict=True))
+        return self._by_name
+
+
+def _folded(names: list[str]) -> list[str]:
+    """The names with their ASCII letters in lower case, and no others: those tell names apart."""
+    folded = _lower("\0".join(names)).split("\0")
+    return folded if len(folded) == len(names) else list(map(_lower, names))  # a name with a NUL in it
+
+
+def _lower(name: str) -> str:
+    return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
 
 def broken(reader: FileReader, message: str, offset: int, code: str = "zip-malformed") -> FormatError:
@@ -184,7 +194,7 @@ def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) 
     start = directory.start
     if index + _ENTRY.size > len(data):
         raise broken(reader, "the central directory ends inside an entry", start + index)
-    (mark, _, _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length,
+    (mark, _, _, needed, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length,
      disk, _, attributes, header) = _ENTRY.unpack_from(data, index)  # fmt: skip
     if mark != b"PK\x01\x02" or disk != 0:
         raise broken(reader, "the central directory holds something that is no entry", start + index)
@@ -193,9 +203,13 @@ def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) 
     if after > len(data):
         raise broken(reader, "the central directory ends inside an entry", start + index)
     raw = data[index + _ENTRY.size : name_end]
+    extra = data[name_end : name_end + extra_length]
+    if not _is_whole(extra):
+        message = f"the extra field of the member {_decoded(raw, flags)!r} breaks off: readers differ"
+        directory.issues += (suspicious("zip-odd-extra", message, start + name_end),)
     if MAX32 in (packed, size, header):
-        extra = data[name_end : name_end + extra_length]
         size, packed, header = _wide(reader, extra, size, packed, header)
+    directory.needed = max(directory.needed, needed)
     directory.names.append(_decoded(raw, flags))
     directory.raw_names.append(raw)
     directory.flags.append(flags)
@@ -206,6 +220,14 @@ def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) 
     directory.headers.append(header)
     directory.attributes.append(attributes)
     return int(after - index)
+
+
+def _is_whole(extra: bytes) -> bool:
+    """Whether an extra field (4.5.1) ends where its last part does, or with less than a part's four bytes."""
+    index = 0
+    while index + 4 <= len(extra):
+        index += 4 + int.from_bytes(extra[index + 2 : index + 4], "little")
+    return index <= len(extra)
 
 
 def _decoded(raw: bytes, flags: int) -> str:
@@ -237,6 +259,7 @@ def _add_alike(directory: Directory, data: bytes, index: int, most: int) -> tupl
     leads, crcs, packed, sizes, tails, headers, raws = zip(*rows, strict=True)
     if len(set(leads)) != 1 or len(set(tails)) != 1 or MAX32 in {*packed, *sizes, *headers}:
         return 0, alike
+    directory.needed = max(directory.needed, lead[6])
     flags, method = struct.unpack_from("<2H", lead, 8)
     joined = b"\0".join(raws)
     names = joined.decode("ascii").split("\0") if joined.isascii() else []

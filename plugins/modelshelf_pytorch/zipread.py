@@ -81,7 +81,7 @@ def read_directory(reader: FileReader) -> Directory:
             reader, "bytes lie between the central directory and its end record, or before the archive", place
         )
     directory = parse(reader, reader.read(start, size), start, count)
-    directory.issues = tuple(issues)
+    directory.issues += tuple(issues)
     return directory
 
 
@@ -112,9 +112,12 @@ def local_heads(reader: FileReader, directory: Directory) -> list[bytes]:
     Raises:
         ReadError: The file cannot be read.
     """
-    read = reader.read_up_to
-    spans = zip(directory.headers, map(len, directory.raw_names), strict=True)
-    return [read(header, 30 + length) for header, length in spans]
+    lengths = [LOCAL.size + length for length in map(len, directory.raw_names)]
+    spans = list(zip(directory.headers, lengths, strict=True))
+    try:
+        return reader.read_each(spans)
+    except TruncatedFileError:  # one is said to lie where the file has no room for it
+        return [reader.read_up_to(header, length) for header, length in spans]
 
 
 def data_offset(reader: FileReader, member: Member) -> int:

@@ -13,7 +13,7 @@ from modelshelf.errors import ReadError
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.zipcheck import directory_issues, entry_issues, is_plain, local_issues, member_issues
 from modelshelf_pytorch.zipdirectory import parse
-from modelshelf_pytorch.zipread import read_directory
+from modelshelf_pytorch.zipread import local_heads, read_directory
 from tests.plugins.modelshelf_pytorch.forge import Entry, archive, saved
 
 SAVED = saved({f"weight.{number}": torch.ones(2) for number in range(60)})
@@ -95,7 +95,7 @@ def test_local_headers_are_judged_alike_together_and_each_by_itself(changes):
         data[place] = byte
     file = BytesFile(bytes(data))
     directory = read_directory(file)
-    together = issues(lambda: local_issues(file, directory))
+    together = issues(lambda: local_issues(file, directory, local_heads(file, directory)))
     apart = issues(lambda: [issue for one in directory.members for issue in member_issues(file, one)])
     assert together == apart
 
@@ -106,7 +106,8 @@ def test_a_storage_whose_own_header_has_another_name_is_found(place):
     data = bytearray(SAVED)
     data[header + 30] ^= 1
     file = BytesFile(bytes(data))
-    (issue,) = local_issues(file, read_directory(file))
+    directory = read_directory(file)
+    (issue,) = local_issues(file, directory, local_heads(file, directory))
     assert (issue.code, issue.offset) == ("zip-name-mismatch", header)
 
 
