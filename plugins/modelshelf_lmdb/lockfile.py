@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import platform
 import struct
 import sys
 from pathlib import Path
@@ -43,7 +42,8 @@ class LockFile:
         self._map = mmap.mmap(self._descriptor, _BYTES, access=mmap.ACCESS_READ)
         self._words = memoryview(self._map).cast("Q")
         self.word: memoryview[int] | None = None
-        place = _TXNID_WORDS.get((sys.platform, platform.machine()))
+        machine = os.uname().machine if hasattr(os, "uname") else ""  # `platform` is slow to import
+        place = _TXNID_WORDS.get((sys.platform, machine))
         if place is not None and _HEAD.unpack_from(self._map) == (_MAGIC, _FORMAT):
             self.word = self._words[place : place + 1]
 
