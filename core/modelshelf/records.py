@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from attrs import frozen
-
 from modelshelf import listing
 from modelshelf.model.version import ModelVersion
 from modelshelf.record_keys import (
@@ -31,6 +29,7 @@ from modelshelf.sealed import (
     unseal_summary,
     unseal_value,
 )
+from modelshelf.seen import Seen
 from modelshelf.store import Surrounded
 
 if TYPE_CHECKING:
@@ -45,27 +44,6 @@ if TYPE_CHECKING:
 _NOT_WELL = frozenset({"unhealthy", "degraded"})
 _MOST_FAILURES = 200
 _MOST_CENSUSES = 64
-
-
-@frozen(kw_only=True)
-class Seen:
-    """What an earlier scan made of a path.
-
-    Attributes:
-        fingerprint: Digest of the stat data then.
-        model_id: The record's id, or None where the path was rejected.
-        version: The record's version.
-        missing: Whether the files were gone at the last scan.
-        code: Why it was rejected, or None.
-        message: The same for a person.
-    """
-
-    fingerprint: bytes
-    model_id: str | None = None
-    version: ModelVersion | None = None
-    missing: bool = False
-    code: str | None = None
-    message: str | None = None
 
 
 class RecordReader:
@@ -175,12 +153,12 @@ class RecordReader:
     def location(self, path: str) -> Seen | None:
         """What is known of a path that a record lies at."""
         value = self._value(path_key(b"l", path))
-        return None if value is None else _seen_model(value)
+        return None if value is None else Seen.of_model(value)
 
     def rejection(self, path: str) -> Seen | None:
         """What is known of a path that was looked into and holds no model."""
         value = self._value(path_key(b"x", path))
-        return None if value is None else _seen_rejected(value)
+        return None if value is None else Seen.of_rejected(value)
 
     def stands(self, path: str) -> bool:
         """Whether a record lies at a path, was read whole, and was there at the last scan."""
@@ -207,7 +185,7 @@ class RecordReader:
     def seen_below(self, root: str) -> dict[str, Seen]:
         """What earlier scans made of every path at or below a root."""
         found: dict[str, Seen] = {}
-        for table, make in ((b"x", _seen_rejected), (b"l", _seen_model)):
+        for table, make in ((b"x", Seen.of_rejected), (b"l", Seen.of_model)):
             for path, value in self._paths(table, root):
                 found[path] = make(value)
         return found
@@ -396,15 +374,5 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _seen_model(value: list[Any]) -> Seen:
-    return Seen(
-        fingerprint=value[0], model_id=value[1], version=ModelVersion.parse(value[2]), missing=bool(value[3])
-    )
-
-
 def _index(value: list[Any]) -> tuple[int, int, int, list[str]]:
     return (value[0], value[1], value[2], [os.fsdecode(name) for name in value[3]])
-
-
-def _seen_rejected(value: list[Any]) -> Seen:
-    return Seen(fingerprint=value[0], code=value[1], message=value[2])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
+from modelshelf.discovery.examine import Examination
 from modelshelf.discovery.hashing import with_hashes
 from modelshelf.model import (
     Artifact,
@@ -28,7 +29,6 @@ from modelshelf.model.health import status_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from modelshelf.discovery.examine import Examination
     from modelshelf.records import Records
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
@@ -58,6 +58,16 @@ class Admission:
     events: tuple[ModelEvent, ...] = ()
 
 
+@frozen(kw_only=True)
+class _Arrival:
+    """An examined artifact on its way into the registry."""
+
+    place: Location
+    seen: Examination
+    now: int
+    names: tuple[str, ...] = ()
+
+
 def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> Admission:
     """Bring the registry up to date with one examined artifact."""
     place = Location(
@@ -67,27 +77,27 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
         files=with_hashes(artifact.files, seen.sha256),
         fingerprint=artifact.fingerprint.digest if seen.complete else b"",
     )
+    new = _Arrival(place=place, seen=seen, now=now, names=artifact.aliases)
     known = records.location(artifact.path)
     old = records.model(known.model_id, known.version) if known and known.model_id and known.version else None
     if old is not None and old.content_digest == seen.content_digest:
-        return _refresh(records, old, place, seen, now, artifact.aliases)
+        return _refresh(records, old, new)
     twin = _twin(records, seen.content_digest, place)
     if old is not None:
         _leave(records, old, place.path, now)
     if twin is not None:
-        return _join(records, twin, place, seen, now, _names_of(artifact))
+        return _join(records, twin, attrs.evolve(new, names=_names_of(artifact)))
     if old is not None:
-        return _succeed(records, old, place, seen, now, artifact.aliases)
+        return _succeed(records, old, new)
     model_id = artifact.model_id or os.path.basename(artifact.folder)
     standing = records.current(model_id)
     if standing is not None and _is_by_hand(standing, place):
-        return _refresh(records, standing, place, seen, now, artifact.aliases)
+        return _refresh(records, standing, new)
     if standing is not None and _is_of_one_tool(standing, place):
-        return _succeed(records, standing, place, seen, now, artifact.aliases)
+        return _succeed(records, standing, new)
     if standing is not None or records.alias(model_id):
         model_id = _free_id(records, model_id, seen.content_digest or place.fingerprint)
-    config = _fresh(model_id, first_version(seen.metadata), place, seen, now)
-    return _add(records, _named(records, config, artifact.aliases))
+    return _add(records, _named(records, _fresh(model_id, first_version(seen.metadata), new), new.names))
 
 
 def first_version(metadata: ModelMetadata) -> ModelVersion:
@@ -164,18 +174,10 @@ def _is_of_one_tool(standing: ModelConfig, place: Location) -> bool:
     )
 
 
-def _succeed(
-    records: Records,
-    old: ModelConfig,
-    place: Location,
-    seen: Examination,
-    now: int,
-    aliases: tuple[str, ...],
-) -> Admission:
+def _succeed(records: Records, old: ModelConfig, new: _Arrival) -> Admission:
     """Other content under a known id: its next patch version; the old record stays."""
     version = max(records.versions(old.id)).next_patch()
-    config = _fresh(old.id, version, place, seen, now, before=old)
-    return _add(records, _named(records, config, aliases))
+    return _add(records, _named(records, _fresh(old.id, version, new, before=old), new.names))
 
 
 def _names_of(artifact: Artifact) -> tuple[str, ...]:
@@ -200,14 +202,8 @@ def _named(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> M
     return attrs.evolve(config, aliases=(*config.aliases, *free)) if free else config
 
 
-def _refresh(
-    records: Records,
-    old: ModelConfig,
-    place: Location,
-    seen: Examination,
-    now: int,
-    aliases: tuple[str, ...],
-) -> Admission:
+def _refresh(records: Records, old: ModelConfig, new: _Arrival) -> Admission:
+    place, seen = new.place, new.seen
     others = [one for one in old.locations if one.path != place.path]
     config = attrs.evolve(
         old,
@@ -221,7 +217,7 @@ def _refresh(
     )
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
-    return _write(records, old, _named(records, config, aliases), now)
+    return _write(records, old, _named(records, config, new.names), new.now)
 
 
 def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **told: Any) -> Admission:
@@ -241,15 +237,9 @@ def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **
     return Admission(change=Change.UPDATED, events=tuple(events))
 
 
-def _join(
-    records: Records,
-    twin: ModelConfig,
-    place: Location,
-    seen: Examination,
-    now: int,
-    aliases: tuple[str, ...],
-) -> Admission:
+def _join(records: Records, twin: ModelConfig, new: _Arrival) -> Admission:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
+    place, seen = new.place, new.seen
     others = [one for one in twin.locations if one.path != place.path]
     away = [one for one in others if one.offline]
     gone = [one for one in others if one not in away and (one.missing or not os.path.lexists(one.path))]
@@ -265,10 +255,10 @@ def _join(
             health_status=status_of(seen.findings),
             findings=seen.findings,
         )
-    config = _named(records, config, aliases)
+    config = _named(records, config, new.names)
     if gone and not kept:
-        return _write(records, twin, config, now, moved_from=gone[0].path, path=place.path)
-    return _write(records, twin, config, now, path=place.path)
+        return _write(records, twin, config, new.now, moved_from=gone[0].path, path=place.path)
+    return _write(records, twin, config, new.now, path=place.path)
 
 
 def _leave(records: Records, old: ModelConfig, path: str, now: int) -> None:
@@ -292,13 +282,9 @@ def _without(config: ModelConfig, path: str, now: int, *, offline: bool = False)
 
 
 def _fresh(
-    model_id: str,
-    version: ModelVersion,
-    place: Location,
-    seen: Examination,
-    now: int,
-    before: ModelConfig | None = None,
+    model_id: str, version: ModelVersion, new: _Arrival, before: ModelConfig | None = None
 ) -> ModelConfig:
+    place, seen, now = new.place, new.seen, new.now
     metadata = seen.metadata if before is None else merge_metadata([user_set(before.metadata), seen.metadata])
     config = ModelConfig(
         id=model_id,

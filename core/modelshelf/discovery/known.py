@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf.records import RecordReader, Seen
+from modelshelf.records import RecordReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from modelshelf.model import ArtifactFile
+    from modelshelf.seen import Seen
     from modelshelf.store import Store
 
 
