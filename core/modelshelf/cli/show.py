@@ -85,12 +85,14 @@ def _show_place(screen: Screen, place: Location) -> None:
 
 def _metadata(model: ModelConfig) -> Iterator[tuple[str, str, str]]:
     """Each known field with its value and provenance, then the facts that only this format has."""
+    from modelshelf.model.metadata import detail_key
+
     told = model.metadata
     for name in told.known():
         provenance = told.provenance.get(name)
         yield name, _for_people(name, getattr(told, name)), str(provenance) if provenance else ""
     for name, value in told.details.items():
-        yield name, _for_people(name, value), "detail"
+        yield name, _for_people(name, value), str(told.provenance.get(detail_key(name), "detail"))
 
 
 def _settings(model: ModelConfig, *, is_default: bool) -> Iterator[tuple[str, str, str]]:

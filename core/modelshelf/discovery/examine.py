@@ -30,7 +30,7 @@ from modelshelf.model import (
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import worst_first
-from modelshelf.model.metadata import FIELD_NAMES
+from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
 
 if TYPE_CHECKING:
@@ -209,6 +209,8 @@ class Examiner:
 
 def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:
     newest = max(one.mtime_ns for one in artifact.weights) // 10**9
+    told_by_source = Provenance(Origin.SOURCE, artifact.source)
+    details = {name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES}
     if artifact.facts:
         facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
         yield ModelMetadata.told(Origin.SOURCE, artifact.source, **facts)
@@ -217,10 +219,11 @@ def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMeta
         source=artifact.source,
         size_bytes=artifact.size_bytes,
         created_at=max(newest, 0),
-        details={name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES},
+        details=details,
         provenance={
+            **{detail_key(name): told_by_source for name in details},
             "format": _SIGNATURE,
-            "source": Provenance(Origin.SOURCE, artifact.source),
+            "source": told_by_source,
             "size_bytes": _FILE_SYSTEM,
             "created_at": _FILE_SYSTEM,
         },

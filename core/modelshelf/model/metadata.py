@@ -93,7 +93,7 @@ class ModelMetadata:
         pipeline_tag: The task, as the Hugging Face Hub names it.
         chat_template: Whether a chat template is present. The template itself is never rendered.
         details: Facts of one format that have no field here; values are JSON scalars or lists of them.
-        provenance: Field name to where its value comes from.
+        provenance: Field name to where its value comes from; a detail's name as `detail_key` writes it.
     """
 
     architecture: str | None = None
@@ -182,6 +182,11 @@ def known_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:
     ]
 
 
+def detail_key(name: str) -> str:
+    """A detail's name among the provenances."""
+    return f"details.{name}"
+
+
 def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
     """Merge partial readings by rank: user > header > source > config > card > filename.
 
@@ -199,5 +204,9 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
                 values[name] = value
                 provenance[name] = told
         if partial.details:
+            for name in partial.details.keys() - details.keys():
+                key = detail_key(name)
+                if key in places:
+                    provenance[key] = places[key]
             details = {**partial.details, **details}
     return ModelMetadata(**values, details=details, provenance=provenance)

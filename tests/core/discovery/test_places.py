@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelshelf import ModelRegistry
-from modelshelf.model import Artifact, ArtifactFile
+from modelshelf.model import Artifact, ArtifactFile, Origin
 from modelshelf.reader import open_local
 from modelshelf.source import Place, SourceType
 from tests.core.toy import ToyFormat, write_toy
@@ -41,6 +41,7 @@ class Shed:
                 files=(one,),
                 source=self.name,
                 model_id=f"shed/{path.stem}",
+                facts={"shelf": 3, "license": "mit"},
             )
 
     open = staticmethod(open_local)
@@ -73,6 +74,15 @@ def test_a_tools_store_below_a_scanned_folder_is_read_by_its_own_source(tmp_path
             assert (held.list_models(), stats.errors) == (["plain", "shed/two"], 0)
             assert {one.locations[0].source for one in held} == {"local", "shed"}
         assert (stats.models_unchanged, stats.models_missing, stats.bytes_read) == (2, 0, 0)
+
+
+def test_what_a_source_knows_reaches_the_record_with_its_origin(tmp_path: Path) -> None:
+    write_toy(tmp_path / "home" / "two.toy", title="two", license="apache-2.0")
+    with registry(tmp_path, Shed(tmp_path / "home")) as held:
+        held.discover_models()
+        told = held.get("shed/two").metadata
+    assert (told.license, told.provenance["license"].origin) == ("apache-2.0", Origin.HEADER)
+    assert (told.details["shelf"], str(told.provenance["details.shelf"])) == (3, "source: shed")
 
 
 def test_what_is_deleted_in_a_nested_store_is_missing(tmp_path: Path) -> None:
