@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -37,20 +38,40 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def environment_in(folder: Path) -> dict[str, str]:
     own = Path(sys.executable).parent
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELSHELF_")}
-    environment |= {"PATH": f"{own}{os.pathsep}{environment['PATH']}", "HOME": str(folder / "home")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELSHELF_")}
+    return kept | {"PATH": f"{own}{os.pathsep}{kept['PATH']}", "HOME": str(folder / "home")}
+
+
+def run(line: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        line,
+        cwd=folder,
+        env=environment_in(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
 def interrupted(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """What a command that never ends gave until Ctrl-C came, which is the end that it ought to have."""
-    told = run(["bash", "-c", f"timeout --signal=INT --preserve-status 5 {line}"], folder)
-    assert (told.returncode, "interrupted" in told.stderr) == (130, True)
-    return subprocess.CompletedProcess(line, 0, told.stdout, "")
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {line}"],
+        cwd=folder,
+        env=environment_in(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, "interrupted" in err) == (130, True)
+    return subprocess.CompletedProcess(line, 0, first + out, "")
 
 
 @pytest.mark.parametrize("command", [SCAN, TEST])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,11 @@ def command(app: App, /, *, paths: tuple[str, ...], settle: float, as_json: bool
         watch = Watch(places, scan, settle=settle, ignored=registry.location)
         say = complain if as_json else app.screen.line
         say(f"Watching {len(places)} place{'' if len(places) == 1 else 's'}; Ctrl-C ends it.")
+        sys.stdout.flush()
         for stats in watch.run():
             if stats.models_added or stats.models_updated or stats.models_missing or stats.errors:
                 say(f"{time.strftime('%H:%M:%S')}  {counters(stats)}")
+                sys.stdout.flush()  # whoever reads it through a pipe waits for it now
 
 
 def _workers(app: App) -> dict[str, Any]:
