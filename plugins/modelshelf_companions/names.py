@@ -48,6 +48,8 @@ _FLOAT = re.compile(
 )
 _SHORT = re.compile(rf"{_BEFORE}Q[2-8]{_AFTER}", re.IGNORECASE)
 _QUANTIZATIONS = (_GGML, _SCHEME, _BITS, _FLOAT, _SHORT)
+# One search in place of five, for the many names that tell none.
+_ANY_QUANTIZATION = re.compile("|".join(one.pattern for one in _QUANTIZATIONS), re.IGNORECASE)
 _WITH_BITS = frozenset({"GPTQ", "AWQ", "HQQ", "AQLM", "MLX", "BNB"})
 
 _EXPLICIT = re.compile(
@@ -74,6 +76,8 @@ _GENERIC = re.compile(
     r"|safetensors|test|tmp|torch|latest|best|last|final",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(?:[-_.]\d+)+$")
+_NO_LETTERS = re.compile(r"[^a-z]+")
 _HASH = re.compile(r"(?:sha256[-:])?[0-9a-f]{32,64}")
 
 
@@ -107,13 +111,13 @@ def parse_name(name: str) -> NameFacts:
     if is_generic(stem):
         return NameFacts()
     version, size = _version(stem), _parameter_count(stem)
-    words = re.split(r"[^a-z]+", stem.lower())
+    words = _NO_LETTERS.split(stem.lower())
     return NameFacts(
         version=version,
         parameter_count=size,
         quantization=_quantization(stem),
         tags=tuple(dict.fromkeys(_TUNED[word] for word in words if word in _TUNED)),
-        title=_without(_QUANTIZATIONS, stem, "").rstrip("-_. ") or None if version or size else None,
+        title=_without_quantization(stem, "").rstrip("-_. ") or None if version or size else None,
     )
 
 
@@ -125,7 +129,7 @@ def stem_of(name: str) -> str:
 @lru_cache(maxsize=256)
 def is_generic(name: str) -> bool:
     """Whether a name, without its ending, says nothing of the model: ``model``, ``snapshots``, a hash."""
-    stem = re.sub(r"(?:[-_.]\d+)+$", "", stem_of(name))
+    stem = _NUMBERED.sub("", stem_of(name))
     return _GENERIC.fullmatch(stem) is not None or _HASH.fullmatch(stem) is not None
 
 
@@ -140,6 +144,8 @@ def _parameter_count(stem: str) -> str | None:
 
 
 def _quantization(stem: str) -> str | None:
+    if _ANY_QUANTIZATION.search(stem) is None:
+        return None
     if match := _GGML.search(stem):
         return match[0].upper()
     bits = _BITS.search(stem)
@@ -160,12 +166,13 @@ def _version(stem: str) -> str | None:
         if (version := _three_parts(match[1].replace("-", "."))) is not None:
             return version
     # A size or a quantization is no version: it is taken out, and a mark that is no word left in its place.
-    return _version_by_family(_SEPARATOR.split(_without((_SIZE, *_QUANTIZATIONS), stem, "#")))
+    return _version_by_family(_SEPARATOR.split(_without_quantization(_SIZE.sub("#", stem), "#")))
 
 
-def _without(patterns: tuple[re.Pattern[str], ...], stem: str, mark: str) -> str:
-    for pattern in patterns:
-        stem = pattern.sub(mark, stem)
+def _without_quantization(stem: str, mark: str) -> str:
+    if _ANY_QUANTIZATION.search(stem) is not None:
+        for pattern in _QUANTIZATIONS:
+            stem = pattern.sub(mark, stem)
     return stem
 
 

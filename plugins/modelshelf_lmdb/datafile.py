@@ -28,6 +28,7 @@ NAME = "data.mdb"
 _LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
 _TABLE = 2  # bytes that keys of one kind begin with, which are often looked over together
 _MANY = 128  # leaf pages
+_MANY_KEYS = 512
 _MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
 # A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -59,12 +60,14 @@ class _Checked:
         revision: The state's transaction id.
         look: At its tree of records; the pages on the way to a few of them are kept.
         tables: Beginnings of keys; every page that can hold such keys is sound.
+        keys: Number of keys whose pages were looked over for a change.
     """
 
     def __init__(self, revision: int, look: TreeLook) -> None:
         self.revision = revision
         self.look = look
         self.tables: set[bytes] = set()
+        self.keys = 0
 
 
 class DataFile:
@@ -209,20 +212,22 @@ class DataFile:
     def check_change(self, meta: Meta, key: bytes, *, removal: bool = False) -> None:
         """Look over the pages that LMDB may come by when it looks up, sets or removes a key in a state.
 
-        It ends the process when one of them is damaged. Who changes many keys comes by most pages, so then
-        all of them are looked over, once in a process.
+        It ends the process when one of them is damaged. Who changes many keys at once comes by most pages, so
+        then all of them are looked over, once in a process.
 
         Raises:
             DamagedStoreError: One of them is damaged.
         """
         if self._whole:
             return
-        look = self._checked_of(meta).look
+        checked = self._checked_of(meta)
+        look = checked.look
+        checked.keys += 1
         with self._naming():
             look.leaf_of(key)
             if removal:
                 look.check_surroundings(key)
-            if look.looked > _MANY:
+            if look.looked > _MANY or checked.keys > _MANY_KEYS:
                 self._look(meta, meta.main).check()
                 self._whole = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import attrs
 from attrs import field, frozen
@@ -78,6 +78,18 @@ class Examination:
         return not any(failure.plugin in voters for failure in self.failures)
 
 
+class _Seen(TypedDict, total=False):
+    """What becomes an `Examination` once it is known what reading it cost."""
+
+    format: str | None
+    votes: list[Vote]
+    metadata: ModelMetadata
+    findings: Iterable[Finding]
+    content_digest: bytes
+    sha256: dict[str, str]
+    rejected: Problem | None
+
+
 class Examiner:
     """Looks into artifacts with a set of plugins.
 
@@ -107,10 +119,9 @@ class Examiner:
         opener: Opener = self._openers.get(artifact.source, open_local)
         budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
         with ArtifactReader(artifact, opener, budget) as reader:
-            examination = self._look(artifact, reader, depth)
-        return attrs.evolve(
-            examination, bytes_read=reader.bytes_read, failures=self._plugins.failures[failed_before:]
-        )
+            told = self._look(artifact, reader, depth)
+        failures = self._plugins.failures[failed_before:]
+        return Examination(**told, bytes_read=reader.bytes_read, failures=failures)
 
     def hashed(self, artifact: Artifact) -> Examination:
         """Read every byte of the weights, for nothing but their sha256."""
@@ -123,16 +134,17 @@ class Examiner:
                 sha256=sha256, findings=tuple(belied(artifact, sha256)), bytes_read=reader.bytes_read
             )
 
-    def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Examination:
+    def _look(self, artifact: Artifact, reader: ArtifactReader, depth: Depth) -> _Seen:
         name = artifact.weights[0].name
         suffix = suffix_of(name)
         try:
             file = reader.file(name)
             head = file.read_up_to(0, _HEAD)
         except ReadError as error:
-            return Examination(rejected=_problem(artifact, error.code, str(error)))
+            return _Seen(rejected=_problem(artifact, error.code, str(error)))
         candidate = Candidate(artifact=artifact, suffix=suffix, size=file.size, head=head, reader=file)
-        votes, faults = [], []
+        votes: list[Vote] = []
+        faults: list[ReadError] = []
         for outcome in self._plugins.call(
             "modelshelf_detect_format", path=artifact.path, candidate=candidate
         ):
@@ -140,7 +152,7 @@ class Examiner:
             faults += [outcome.read_error] if outcome.read_error else []
         chosen = winner(votes, self.formats.suffix_formats(suffix))
         if chosen is None:
-            return Examination(votes=votes, rejected=_unclaimed(artifact, suffix, faults))
+            return _Seen(votes=votes, rejected=_unclaimed(artifact, suffix, faults))
         metadata, extract_faults = self._extract(artifact, chosen, reader)
         findings = [*shard_findings(artifact), *self._probe(artifact, chosen.detection.format, reader, depth)]
         findings += [finding_of(error) for error in extract_faults]
@@ -159,8 +171,8 @@ class Examiner:
         if changed or any(one.code == FileChangedError.code for one in findings):
             names = ", ".join(changed) or "a file"
             message = f"{artifact.path}: {names} changed while it was read; scan again later"
-            return Examination(votes=votes, rejected=_problem(artifact, FileChangedError.code, message))
-        return Examination(
+            return _Seen(votes=votes, rejected=_problem(artifact, FileChangedError.code, message))
+        return _Seen(
             format=chosen.detection.format,
             votes=votes,
             metadata=metadata,

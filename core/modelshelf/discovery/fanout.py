@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from contextlib import nullcontext
 from functools import lru_cache
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 BATCH = 32
-"""The most artifacts in one call and one commit."""
+"""The most artifacts in one call."""
+
+_COMMIT = 512  # artifacts in one commit: each costs a flush of the disk, and looking over pages once more
+_COMMIT_SECONDS = 0.5  # that examined ones wait for others at the most; so much work a killed scan may lose
 
 _HEAVY_BATCH = 64 << 20  # bytes of weights, of each file no more than a large header's
 _LARGE_HEADER = 8 << 20
@@ -33,7 +37,7 @@ Examined = list[tuple[Artifact, Examination]]
 
 
 def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
-    """Artifacts for one call and one commit each: many small ones, or a few whose headers may be large."""
+    """Artifacts for one call each: many small ones, or a few whose headers may be large."""
     batch: list[Artifact] = []
     weight = 0
     for artifact in artifacts:
@@ -44,6 +48,20 @@ def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
             batch, weight = [], 0
     if batch:
         yield batch
+
+
+def gathered(parts: Iterable[Examined]) -> Iterator[Examined]:
+    """What is examined, for one commit each: as much as comes together in a short while."""
+    held: Examined = []
+    due = time.monotonic() + _COMMIT_SECONDS
+    for part in parts:
+        held += part
+        if len(held) >= _COMMIT or time.monotonic() >= due:
+            yield held
+            held = []
+            due = time.monotonic() + _COMMIT_SECONDS
+    if held:
+        yield held
 
 
 def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: Depth) -> Iterator[Examined]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from modelshelf.discovery.admit import Admission, Change, admit, mark_missing
-from modelshelf.discovery.fanout import Examined, batched, fan_out
+from modelshelf.discovery.fanout import Examined, batched, fan_out, gathered
 from modelshelf.discovery.group import Grouped, group
 from modelshelf.discovery.index import read_index
 from modelshelf.discovery.known import Known
@@ -121,8 +121,9 @@ class Scan:
             return
         listings = self._listings(source, place)
         batches = batched(self._changed(source, listings))
-        for examined in fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers):
-            self._commit(examined)
+        examined = fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers)
+        for some in gathered(examined):
+            self._commit(some)
         tree = self._tree
         if tree is not None:
             self._count_passed_over(tree)

@@ -87,6 +87,7 @@ class PluginSet:
         self._loaded = loaded
         self._timer = timer
         self.blocked = blocked
+        self._silent = {one.plugin: Outcome(plugin=one.plugin) for one in loaded.reports}
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
         self.load_failures = tuple(self.failures)
         for failure in self.load_failures:
@@ -157,13 +158,17 @@ class PluginSet:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit, a panic of native code: recorded, not hidden
             self._fail(one, describe(error), path)
+        if not kept and read_error is None:
+            return self._silent[one.report.plugin]
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
 
     def _gather(
         self, one: HookImplementation, path: str | None, arguments: dict[str, Any], kept: list[Any]
     ) -> None:
         """Call the implementation and keep its results, those too that came before it failed."""
-        value = one.function(**{name: arguments[name] for name in one.arguments})
+        if len(one.arguments) < len(arguments):
+            arguments = {name: arguments[name] for name in one.arguments}
+        value = one.function(**arguments)
         if value is None:
             return
         kind, several = result_of(one.hook)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -45,10 +46,10 @@ class _Check:
 
 def misfit(value: object, kind: type) -> str | None:
     """Name the first field that is not of its declared type, with the type it has; None where all fit."""
-    for name, at_once, fits in _checks(kind):
-        held = getattr(value, name)
-        if type(held) not in at_once and not fits(held):
-            return f"{name} holds {_described(held)}"
+    held = _values(kind)(value)
+    for place, name, fits in _doubtful(kind, tuple(map(type, held))):
+        if not fits(held[place]):
+            return f"{name} holds {_described(held[place])}"
     return None
 
 
@@ -57,6 +58,27 @@ def _described(held: object) -> str:
         return str(held)
     kind = type(held).__name__
     return f"a {kind} of something else" if isinstance(held, tuple | list | dict) else kind
+
+
+@lru_cache(maxsize=1024)
+def _doubtful(kind: type, types: tuple[type, ...]) -> tuple[tuple[int, str, _Fits], ...]:
+    """Place, name and check of the fields whose type alone does not tell that they fit.
+
+    Values of one kind mostly hold the same types in the same fields.
+    """
+    checks = zip(types, _checks(kind), strict=True)
+    return tuple(
+        (place, name, fits) for place, (one, (name, at_once, fits)) in enumerate(checks) if one not in at_once
+    )
+
+
+@cache
+def _values(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """What gives the values of a kind's fields, in their order."""
+    names = [name for name, _, _ in _checks(kind)]
+    if len(names) > 1:
+        return attrgetter(*names)  # which of a single name gives no tuple
+    return lambda value: tuple([getattr(value, name) for name in names])
 
 
 @cache

@@ -77,7 +77,7 @@ def test_a_worker_that_dies_costs_its_own_call_only(pool: WorkerPool) -> None:
 
 
 def test_a_call_past_its_time_is_ended_and_named() -> None:
-    pool = WorkerPool(1, timeout=1.0)
+    pool = WorkerPool(1, timeout=4.0)  # a worker starts within it, however busy the machine is
     try:
         with pytest.raises(PluginTimeoutError, match="ran past"):
             pool.submit(sleep, b"600").result(30)
