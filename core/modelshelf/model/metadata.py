@@ -198,7 +198,9 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
     details: dict[str, Any] = {}
     for partial in partials:
         places = partial.provenance
-        for name, value in known_values(partial):
+        for name, value in zip(FIELD_NAMES, _values_of(partial), strict=True):
+            if value is None:
+                continue
             told = places.get(name, _UNTOLD)
             if name not in values or told.origin > provenance[name].origin:
                 values[name] = value

@@ -139,15 +139,18 @@ class PluginSet:
         # Reading every byte takes as long as the disk does.
         limited = arguments.get("depth") is not Depth.FULL
         timer = self._timer if limited else None
+        if len(one.arguments) < len(arguments):
+            arguments = {name: arguments[name] for name in one.arguments}
         started = time.monotonic()
         try:
-            if timer is None:
-                self._gather(one, path, arguments, kept)
-            else:
-                try:
+            try:
+                if timer is not None:
                     timer.begin()
-                    self._gather(one, path, arguments, kept)
-                finally:
+                value = one.function(**arguments)
+                if value is not None:
+                    self._gather(one, path, value, kept)
+            finally:
+                if timer is not None:
                     timer.end()
             seconds = time.monotonic() - started
             if limited and seconds > HOOK_SECONDS:
@@ -162,15 +165,8 @@ class PluginSet:
             return self._silent[one.report.plugin]
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
 
-    def _gather(
-        self, one: HookImplementation, path: str | None, arguments: dict[str, Any], kept: list[Any]
-    ) -> None:
-        """Call the implementation and keep its results, those too that came before it failed."""
-        if len(one.arguments) < len(arguments):
-            arguments = {name: arguments[name] for name in one.arguments}
-        value = one.function(**arguments)
-        if value is None:
-            return
+    def _gather(self, one: HookImplementation, path: str | None, value: Any, kept: list[Any]) -> None:
+        """Keep what the implementation gave, the results too that came before it failed."""
         kind, several = result_of(one.hook)
         if isinstance(value, kind):
             value = (value,)
