@@ -1,7 +1,7 @@
 """A scan in a process of its own that counts: ``python -m tests.gates.counted MODELS STORE``.
 
 Writes one JSON object: files opened below MODELS (folders that are listed do not count), the scan's own
-count of bytes, and commits to the store. Before and after the scan it asks for the paths `BEGIN` and `END`,
+count of bytes, commits to the store, and calls of Python functions. Before and after the scan it asks for the paths `BEGIN` and `END`,
 which are not there, so that a trace of system calls tells the scan from all else.
 """
 
@@ -20,6 +20,7 @@ BEGIN, END = "/the-scan-begins", "/the-scan-ends"
 def main() -> None:
     models, store = sys.argv[1:]
     opened: list[str] = []
+    calls = 0
 
     def note(event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str | bytes):
@@ -27,13 +28,19 @@ def main() -> None:
             if path.startswith(f"{models}/") and not os.path.isdir(path):
                 opened.append(path)
 
+    def count(_frame: object, event: str, _told: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
     with ModelRegistry(models, store) as registry:
         with tempfile.TemporaryDirectory() as empty:  # loads whatever a scan needs
             registry.discover_models(empty, workers=1)
         before = registry.store.revision()
         sys.addaudithook(note)
         os.access(BEGIN, os.F_OK)
+        sys.setprofile(count)
         stats = registry.discover_models(workers=1)
+        sys.setprofile(None)
         os.access(END, os.F_OK)
         told = {
             "found": stats.models_found,
@@ -41,6 +48,7 @@ def main() -> None:
             "opened": len(opened),
             "bytes_read": stats.bytes_read,
             "commits": registry.store.revision() - before,
+            "calls": calls,
         }
     print(json.dumps(told))  # noqa: T201 - a command prints
 

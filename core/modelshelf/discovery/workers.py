@@ -9,6 +9,7 @@ A worker that crashes, or runs past its time, is replaced; its call fails and th
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -164,6 +165,7 @@ class _RaisedInWorkerError(WorkerFailedError):
 def work() -> None:
     """A worker's main loop: answer calls on standard input until it ends."""
     logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # the parent logs what comes back
+    gc.set_threshold(20_000, 20, 20)  # examining leaves next to no cycles, and looking for them takes time
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; its pipes close then
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a plugin prints must not end up among the answers

@@ -95,3 +95,26 @@ def test_lmdb_changes_keys_without_the_leaves_that_were_not_looked_over(tmp_path
         assert changed(folder, doomed, fresh) == 0, number
         spared += len(spare)
     assert spared > ROUNDS
+
+
+def test_many_changes_at_once_have_all_pages_looked_over_once(opened, monkeypatch):
+    store = opened()
+    store.update(lambda state: [state.put(b"m\0%05d" % number, bytes(200)) for number in range(400)])
+    looked = []
+    plain = TreeLook.leaf_of
+    monkeypatch.setattr(TreeLook, "leaf_of", lambda look, key: looked.append(key) or plain(look, key))
+    store.update(lambda state: [state.put(b"m\0%05d" % number, b"new") for number in range(2000)])
+    assert 400 < len(looked) < 1000
+    looked.clear()
+    store.update(lambda state: state.put(b"m\0one more", b"new"))
+    assert looked == []
+
+
+def test_few_changes_at_a_time_are_each_looked_over(opened, monkeypatch):
+    store = opened()
+    looked = []
+    plain = TreeLook.leaf_of
+    monkeypatch.setattr(TreeLook, "leaf_of", lambda look, key: looked.append(key) or plain(look, key))
+    for number in range(700):
+        store.update(lambda state, key=b"m\0%05d" % number: state.put(key, b"new"))
+    assert len(looked) == 700
