@@ -1,8 +1,9 @@
 """A scan in a process of its own that counts: ``python -m tests.gates.counted MODELS STORE``.
 
 Writes one JSON object: files opened below MODELS (folders that are listed do not count), the scan's own
-count of bytes, commits to the store, and calls of Python functions. Before and after the scan it asks for the paths `BEGIN` and `END`,
-which are not there, so that a trace of system calls tells the scan from all else.
+count of bytes, commits to the store, and calls of Python functions. Before and after the scan it asks for
+the paths `BEGIN` and `END`, which are not there, so that a trace of system calls tells the scan from all
+else.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ and the last 4 KiB for a tail of zeros."""
 CALLS_FOR_A_MODEL = 3
 """A stat of its folder and a stat of its file; the third is room for pages of the store."""
 CALLS_FOR_A_NEW_MODEL = 1100
-"""Calls of Python functions from the look into its folder to its record, GGUF and safetensors in equal parts."""
+"""Calls of Python functions from the look into its folder to its record; GGUF and safetensors by turns."""
 WATCHED = frozenset({"ext2/ext3", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlayfs"})
 """File systems, as `stat -f` calls them, whose folders need no listing while their times are as they were."""
 
