@@ -35,6 +35,7 @@ DEFAULT_BUDGET = 512 * 1024 * 1024
 _OPEN_FLAGS = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
+_NO_WAIT: int = getattr(os, "RWF_NOWAIT", 0)  # Linux: what lies in the page cache, and no more
 
 
 class Budget:
@@ -119,6 +120,19 @@ class FileReader(ABC):
         """
         return [self.read(offset, length) for offset, length in spans]
 
+    def holds(self, offset: int, expected: bytes) -> bool | None:  # noqa: ARG002 - nothing is at hand here
+        """Whether `expected` stands at `offset`, where that can be told without fetching a byte.
+
+        Returns:
+            None where bytes would have to be fetched, from a disk or over a network: then `read` tells. A
+            reader that does not know what is at hand gives None for every place.
+
+        Raises:
+            BudgetExceededError: The artifact's budget is spent.
+            UnreadableFileError: The system refused.
+        """
+        return None
+
     def read_up_to(self, offset: int, length: int) -> bytes:
         """Read `length` bytes at `offset`, or what is left before the end of the file.
 
@@ -170,6 +184,8 @@ class LocalFile(FileReader):
             )
         self.size = told.st_size
         self._identity = _identity(told)
+        self._compared = bytearray()
+        self._asks_cache = _NO_WAIT != 0
 
     def _fetch(self, offset: int, length: int) -> bytes:
         try:
@@ -206,6 +222,33 @@ class LocalFile(FileReader):
             return super().read_each(spans)
         self._budget.spend(total, self.name, offsets[0])
         return data
+
+    def holds(self, offset: int, expected: bytes) -> bool | None:
+        """Whether `expected` stands at `offset`, as the page cache tells it.
+
+        Asking makes Linux fetch what is not there, so that several places that are asked for one after
+        another are fetched side by side. Where the system cannot be asked, the bytes are read and compared.
+
+        Raises:
+            BudgetExceededError: The artifact's budget is spent.
+            UnreadableFileError: The system refused.
+        """
+        length = len(expected)
+        if offset < 0 or offset + length > self.size:
+            return False
+        if not self._asks_cache:
+            return self.read(offset, length) == expected
+        if len(self._compared) != length:
+            self._compared = bytearray(length)
+        try:
+            held = os.preadv(self._descriptor, (self._compared,), offset, _NO_WAIT)
+        except BlockingIOError:
+            return None
+        except OSError:  # a file system that knows no such question, or a fault that the reading names
+            self._asks_cache = False
+            return self.read(offset, length) == expected
+        self._budget.spend(held, self.name, offset)
+        return self._compared == expected if held == length else None
 
     def changed(self) -> bool:
         """Whether another file lies at the path by now, or none, or this one with another size or time."""

@@ -68,11 +68,13 @@ def parse_header(file: FileReader, memo: VocabularyMemo | None = None) -> Header
         return _read(file)
     recall = memo.recall()
     header = _read(file, recall)
-    if recall.jumps and not header.fills_file:
+    fills = header.fills_file
+    if recall.guesses and not fills:
         recall = memo.recall_after_refuted()
         header = _read(file, recall)
-    if header.fills_file:
-        recall.confirm(file)
+        fills = header.fills_file
+    if fills:
+        recall.confirm()
     return header
 
 

@@ -15,11 +15,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from struct import Struct
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from modelshelf.errors import TruncatedFileError
     from modelshelf_gguf.cursor import Cursor
 
 LEAP_FROM = 2048
@@ -40,26 +42,47 @@ class _Pace:
     walked = 0
 
 
-def skip_strings(cursor: Cursor, count: int, prefix: Struct) -> None:
+def skip_strings(
+    cursor: Cursor, count: int, prefix: Struct, seen: Callable[[int, bytes], None] | None = None
+) -> None:
     """Move `cursor` from the first of `count` strings to behind the last.
 
     Args:
         cursor: Stands on the first string's length.
         count: Number of strings.
         prefix: Layout of a length: 64 bits, 32 in version 1; in the file's byte order.
+        seen: Called with each window that is looked at, and its byte offset in the file: where the strings
+            end depends on these bytes alone.
 
     Raises:
         TruncatedFileError: The chain leads past the end of the file.
     """
     leaping = prefix.format == _PREFIX.format and count >= LEAP_FROM and _numpy_is_worth_it(count)
+    shown = None
     while count:
         window, start = cursor.ahead(prefix.size)
+        if seen is not None and window is not shown:
+            seen(cursor.position - start, window)
+            shown = window
         if leaping:
             passed, stop = leap_strings(window, start, count)
         else:
             passed, stop = walk_strings(window, start, count, prefix)
+        if stop - start > cursor.left:
+            raise _cut_short(cursor, window, start, prefix)
         cursor.skip(stop - start)
         count -= passed
+
+
+def _cut_short(cursor: Cursor, window: bytes, start: int, prefix: Struct) -> TruncatedFileError:
+    """The fault of a chain that leads past the end of the file, told of the string that does."""
+    left, position = cursor.left, start
+    while True:
+        length = prefix.size + prefix.unpack_from(window, position)[0]
+        if position + length - start > left:
+            cursor.skip(position - start)
+            return cursor.cut_short(length)
+        position += length
 
 
 def walk_strings(window: bytes, start: int, count: int, prefix: Struct) -> tuple[int, int]:

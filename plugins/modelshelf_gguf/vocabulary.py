@@ -1,17 +1,25 @@
 """Jumping over a vocabulary that was walked before: many models share one, and it is most of their headers.
 
-What is remembered of a string array is how it is counted (width and order of its lengths, number of
-strings), its first `HEAD` bytes, how far it reaches, and some stretches of its other bytes at places that
-are drawn when it is first walked. An array that begins the same way and holds the same bytes at those places
-is taken to reach as far, and the cursor jumps there. The jump stands only if the rest of the header then
-parses without a fault and the file ends exactly where the last tensor's data does; else the header is read
-again with every string walked (`parse.parse_header`). Only headers of that kind are learnt from.
+Where a string array ends depends on the bytes that a walk looks at, on how they are counted (width and order
+of lengths, number of strings), and on nothing else. Of an array that was walked those bytes are kept. An
+array that is counted alike and begins with the same `HEAD` bytes is compared with them, and where it is the
+same the cursor jumps to its end:
 
-What a jump gives is thus what a walk gives of a file whose strings between are sound and end where they end
-in the file that was learnt: nothing that is reported depends on the bytes that were jumped over, but for that
-one point. A file whose lengths were altered between the places that are looked at, and that is sound in all
-else, reads as its sound twin. No scheme that leaves those bytes unread can tell the two apart, so the depth
-``full`` walks every string of every file, and says where the two differ.
+- What lies in the page cache costs no disk and is compared in full. Such a jump gives what a walk gives,
+  whatever the file was made to look like.
+- Of what would have to be fetched, a fifteenth is compared: a page or two of each stretch, at places drawn
+  anew each time, and the array's end. Such a jump is a guess. It stands only if the rest of the header then
+  parses without a fault and the file ends exactly where the last tensor's data does; else the header is read
+  again with every string walked (`parse.parse_header`). A file whose lengths were altered between the places
+  that were looked at, and that is sound in all else, reads as its sound twin: no scheme that leaves those
+  bytes on the disk can tell the two apart. So the depth ``full`` walks every string of every file, and says
+  where the two differ.
+
+Readers that are not of this machine's files say that nothing is at hand, and are sampled; files on systems
+that do not tell what is at hand are read and compared in full (`FileReader.holds`).
+
+Only headers that are sound, and end where their file does, are learnt from. What was never met again is kept
+within `MOST_NEW` bytes, what proved useful within `MOST_PROVEN`; in each the least used goes first.
 """
 
 from __future__ import annotations
@@ -22,26 +30,30 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from modelshelf.errors import ReadError
 from modelshelf_gguf.strings import skip_strings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from struct import Struct
 
     from modelshelf.reader import FileReader
     from modelshelf_gguf.cursor import Cursor
 
 HEAD = 4096
-"""Bytes at an array's beginning that must be equal."""
+"""Bytes at an array's beginning that must be equal before the rest is compared."""
 
 FEWEST = 4096
 """Strings in an array from which on it is remembered; fewer are walked as fast as they are looked up."""
 
-_SAMPLE = 512  # bytes looked at in one place
-_STRETCHES = 8  # equal parts of an array, one place in each; and one at its end
-_MOST_KEYS = 64  # vocabularies that are remembered, some 10 kB each
-_MOST_REACHES = 4  # of one beginning: revisions of a vocabulary that differ in their last tokens
-_MOST_LEARNT = 8  # arrays of one file, so that none can push everything else out
+MOST_NEW = 16 * 1024 * 1024
+"""Bytes kept of arrays that were met once, and of the arrays of one header."""
+
+MOST_PROVEN = 48 * 1024 * 1024
+"""Bytes kept of arrays that were met again: some seven vocabularies of the largest kind."""
+
+_SHARE = 15  # one byte in so many is sampled
+_PAGE = 4096  # what a disk reads at least
+_MOST_REVISIONS = 4  # of one beginning: vocabularies that differ in their last tokens
 
 _Key = tuple[str, int, bytes]
 
@@ -53,81 +65,206 @@ class Tally:
     Attributes:
         headers: Sound headers with an array that is large enough.
         jumped: Those of which no such array was walked.
-        refuted: Those that were read again, because what stands behind a jump did not fit.
+        sampled: Those of them of which an array was not compared in full.
+        refuted: Those that were read again, because what stands behind a guess did not fit.
     """
 
     headers: int = 0
     jumped: int = 0
+    sampled: int = 0
     refuted: int = 0
 
 
-@frozen(kw_only=True)
-class _Reach:
-    """How far an array of some beginning reached: its bytes, and what they are at some places in it."""
+@frozen(kw_only=True, eq=False)
+class _Array:
+    """A string array that was walked.
 
+    Attributes:
+        key: How it is counted, and its first `HEAD` bytes.
+        length: Bytes that it reaches.
+        stretches: What the walk looked at, with its offsets in the array; strings that are longer than a
+            window leave gaps.
+        size: Bytes of the stretches.
+    """
+
+    key: _Key
     length: int
-    samples: tuple[tuple[int, bytes], ...]
+    stretches: tuple[tuple[int, bytes], ...]
+    size: int
 
-    def fits(self, file: FileReader, start: int) -> bool:
-        """Whether the file holds the same samples in an array that begins at `start`."""
-        return start + self.length <= file.size and all(
-            file.read(start + offset, len(sample)) == sample for offset, sample in reversed(self.samples)
-        )
+    def likeness(self, file: FileReader, start: int) -> bool | None:
+        """Whether the file holds the same array at `start`: True and False are certain, None is a guess.
+
+        The end comes first: there revisions of a vocabulary differ.
+
+        Raises:
+            ReadError: The file cannot be read.
+        """
+        if start + self.length > file.size:
+            return False
+        offset, last = self.stretches[-1]
+        if file.holds(*_sampled(start + offset, last)) is not None:
+            for offset, stretch in reversed(self.stretches):
+                same = file.holds(start + offset, stretch)
+                if same is None:
+                    break
+                if not same:
+                    return False
+            else:
+                return True
+        return None if self._alike(file, start) else False
+
+    def _alike(self, file: FileReader, start: int) -> bool:
+        """Whether samples are equal. All are asked for before the first is waited for."""
+        offset, last = self.stretches[-1]
+        samples = [(start + offset + max(len(last) - _PAGE, 0), last[-_PAGE:])]
+        samples += (_sampled(start + offset, stretch) for offset, stretch in self.stretches)
+        told = [file.holds(*sample) for sample in samples]
+        if False in told:
+            return False
+        left = [sample for sample, same in zip(samples, told, strict=True) if same is None]
+        held = file.read_each([(offset, len(expected)) for offset, expected in left])
+        return held == [expected for _, expected in left]
+
+
+def _sampled(offset: int, stretch: bytes) -> tuple[int, bytes]:
+    """A part of a stretch that stands at `offset` of the file, of whole pages if it is as large as one."""
+    length = max(len(stretch) // _SHARE, 1)
+    draw = int.from_bytes(os.urandom(8))
+    if length < _PAGE:
+        at = draw % (len(stretch) - length + 1)
+    else:
+        length -= length % _PAGE
+        before = -offset % _PAGE
+        at = before + draw % ((len(stretch) - before - length) // _PAGE + 1) * _PAGE
+    return offset + at, stretch[at : at + length]
+
+
+@define
+class _Shelf:
+    """Arrays within a number of bytes, the least used first.
+
+    Attributes:
+        most: The bytes.
+    """
+
+    most: int
+    _arrays: OrderedDict[_Array, None] = field(factory=OrderedDict, init=False)
+    _size: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[_Array]:
+        return iter(self._arrays)
+
+    def put(self, array: _Array) -> list[_Array]:
+        """Add an array, or tell that it was used; what is pushed out for it."""
+        if array in self._arrays:
+            self._arrays.move_to_end(array)
+            return []
+        self._arrays[array] = None
+        self._size += array.size
+        pushed = []
+        while self._size > self.most:
+            pushed.append(self._arrays.popitem(last=False)[0])
+            self._size -= pushed[-1].size
+        return pushed
+
+    def take(self, array: _Array) -> None:
+        """Remove an array, if it is here."""
+        if array in self._arrays:
+            del self._arrays[array]
+            self._size -= array.size
 
 
 @define
 class VocabularyMemo:
-    """What one process remembers of the vocabularies that it walked; bounded, the least used goes first.
+    """What one process remembers of the vocabularies that it walked.
 
     Attributes:
         tally: How often it served.
     """
 
     tally: Tally = field(factory=Tally)
-    _reaches: OrderedDict[_Key, tuple[_Reach, ...]] = field(factory=OrderedDict, init=False)
+    _by_key: dict[_Key, tuple[_Array, ...]] = field(factory=dict, init=False)
+    _new: _Shelf = field(factory=lambda: _Shelf(MOST_NEW), init=False)
+    _proven: _Shelf = field(factory=lambda: _Shelf(MOST_PROVEN), init=False)
 
     def recall(self) -> Recall:
         """What one header's reading takes along."""
         return Recall(self)
 
     def recall_after_refuted(self) -> Recall:
-        """The same for a header that is read again, every string walked, because a jump did not fit."""
+        """The same for a header that is read again, every string walked, because a guess did not fit."""
         self.tally.refuted += 1
         return Recall(self, jumping=False)
 
-    def reach(self, key: _Key, file: FileReader, start: int) -> int | None:
-        """Bytes of the array that begins at `start`, or None where none like it is remembered.
+    def find(self, key: _Key, file: FileReader, start: int) -> tuple[int, bool] | None:
+        """Bytes of the array that begins at `start`, and whether that is certain; None if it must be walked.
 
         Raises:
             ReadError: The file cannot be read.
         """
-        known = self._reaches.get(key, ())
-        if known:
-            self._reaches.move_to_end(key)
-        return next((one.length for one in known if one.fits(file, start)), None)
+        for array in self._by_key.get(key, ()):
+            same = array.likeness(file, start)
+            if same is not False:
+                self._new.take(array)
+                self._forget(self._proven.put(array))
+                return array.length, same is True
+        return None
 
-    def learn(self, key: _Key, file: FileReader, start: int, length: int) -> None:
-        """Remember an array that was walked from `start` on and reached `length` bytes far.
+    def learn(self, array: _Array) -> None:
+        """Keep an array that was walked."""
+        known = (array, *self._by_key.get(array.key, ()))
+        self._by_key[array.key] = known
+        self._forget([*known[_MOST_REVISIONS:], *self._new.put(array)])
 
-        Raises:
-            ReadError: The file cannot be read.
-        """
-        offsets = [*_places(length), length - _SAMPLE]
-        samples = tuple((offset, file.read(start + offset, _SAMPLE)) for offset in offsets)
-        known = self._reaches.pop(key, ())
-        self._reaches[key] = (_Reach(length=length, samples=samples), *known)[:_MOST_REACHES]
-        if len(self._reaches) > _MOST_KEYS:
-            self._reaches.popitem(last=False)
-
-
-def _places(length: int) -> list[int]:
-    """One place in each of equal parts, drawn anew for each array: no file can be made to avoid them."""
-    part = (length - _SAMPLE) // _STRETCHES
-    return [number * part + int.from_bytes(os.urandom(8)) % part for number in range(_STRETCHES)]
+    def _forget(self, arrays: list[_Array]) -> None:
+        for array in arrays:
+            self._new.take(array)
+            self._proven.take(array)
+            left = tuple(one for one in self._by_key.get(array.key, ()) if one is not array)
+            if left:
+                self._by_key[array.key] = left
+            else:
+                self._by_key.pop(array.key, None)
 
 
 MEMO = VocabularyMemo()
 """This process's memo."""
+
+
+@define
+class _Walk:
+    """One array being walked: the windows that were looked at, as long as they are few enough to be kept.
+
+    Attributes:
+        key: As in `_Array`.
+        start: Byte offset of the array in the file.
+        room: Bytes that may be kept; negative when there were more.
+    """
+
+    key: _Key
+    start: int
+    room: int
+    _windows: list[tuple[int, bytes]] = field(factory=list, init=False)
+
+    def see(self, offset: int, window: bytes) -> None:
+        """Keep a window that stands at `offset` of the file."""
+        self.room -= len(window)
+        if self.room >= 0:
+            self._windows.append((offset, window))
+        else:
+            self._windows.clear()
+
+    def walked(self, end: int) -> _Array | None:
+        """The array that ended at byte offset `end`; None where it was too large."""
+        if self.room < 0:
+            return None
+        stretches = []
+        for offset, window in self._windows:
+            begin = max(offset, self.start)
+            stretches.append((begin - self.start, window[begin - offset : end - offset]))
+        size = sum(len(stretch) for _, stretch in stretches)
+        return _Array(key=self.key, length=end - self.start, stretches=tuple(stretches), size=size)
 
 
 @define
@@ -138,12 +275,15 @@ class Recall:
         memo: The memo.
         jumping: Whether remembered arrays are jumped over; False walks all of them.
         jumps: Arrays that were jumped over.
+        guesses: Those of them that were not compared in full.
     """
 
     memo: VocabularyMemo
     jumping: bool = True
     jumps: int = 0
-    _walked: list[tuple[_Key, int, int]] = field(factory=list, init=False)
+    guesses: int = 0
+    _walked: list[_Array | None] = field(factory=list, init=False)
+    _room: int = field(default=MOST_NEW, init=False)
 
     def skip(self, cursor: Cursor, count: int, prefix: Struct) -> None:
         """Move `cursor` behind `count` strings, as `skip_strings` does.
@@ -156,22 +296,25 @@ class Recall:
             return
         window, at = cursor.ahead(HEAD)
         key, start = (prefix.format, count, window[at : at + HEAD]), cursor.position
-        length = self.memo.reach(key, cursor.file, start) if self.jumping else None
-        if length is not None:
+        found = self.memo.find(key, cursor.file, start) if self.jumping else None
+        if found is not None:
+            length, certain = found
             self.jumps += 1
+            self.guesses += not certain
             cursor.skip(length)
             return
-        skip_strings(cursor, count, prefix)
-        self._walked.append((key, start, cursor.position - start))
+        walk = _Walk(key, start, self._room)
+        skip_strings(cursor, count, prefix, walk.see)
+        array = walk.walked(cursor.position)
+        self._walked.append(array)
+        self._room -= array.size if array is not None else 0
 
-    def confirm(self, file: FileReader) -> None:
+    def confirm(self) -> None:
         """Learn what was walked, now that all of the header turned out sound, and count the jumps."""
         tally = self.memo.tally
         tally.headers += bool(self.jumps or self._walked)
         tally.jumped += bool(self.jumps and not self._walked)
-        try:
-            for key, start, length in self._walked[:_MOST_LEARNT]:
-                self.memo.learn(key, file, start, length)
-        except ReadError:
-            # The header is read; what could not be learnt is walked again next time.
-            return
+        tally.sampled += bool(self.guesses and not self._walked)
+        for array in self._walked:
+            if array is not None:
+                self.memo.learn(array)

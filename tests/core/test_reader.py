@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf import reader as reader_module
 from modelshelf.errors import (
     BudgetExceededError,
     FileChangedError,
@@ -12,7 +13,8 @@ from modelshelf.errors import (
     TruncatedFileError,
     UnreadableFileError,
 )
-from modelshelf.reader import ArtifactReader
+from modelshelf.reader import ArtifactReader, Budget
+from modelshelf.testing.looks import MemoryFile
 from tests.support import artifact_of, reader_of
 
 
@@ -97,6 +99,55 @@ def test_a_value_is_built_once_and_so_is_its_error(blob: Path) -> None:
             with pytest.raises(FormatError, match="broken"):
                 reader.once("key", build)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("asks_cache", [True, False])
+def test_bytes_that_were_just_written_are_compared_at_once_and_counted(
+    blob: Path, monkeypatch: pytest.MonkeyPatch, asks_cache: bool
+) -> None:
+    if not asks_cache:
+        monkeypatch.setattr(reader_module, "_NO_WAIT", 0)  # as on systems that cannot be asked
+    content = blob.read_bytes()
+    with reader_of(blob) as reader:
+        file = reader.file()
+        assert file.holds(20_000, content[20_000:50_000]) is True
+        assert file.holds(20_000, content[20_001:50_001]) is False
+        assert file.holds(0, content[:10]) is True
+        assert reader.bytes_read in {60_010, 60_000 + reader_module.HEAD_BLOCK}
+        assert file.holds(len(content) - 1, b"ab") is False
+        assert file.holds(-1, b"a") is False
+
+
+def test_comparing_spends_the_budget(blob: Path) -> None:
+    with reader_of(blob, budget=10_000) as reader, pytest.raises(BudgetExceededError):
+        reader.file().holds(0, blob.read_bytes()[:10_001])
+
+
+def test_a_cold_file_says_that_it_must_be_fetched_or_compares(blob: Path) -> None:
+    content = blob.read_bytes()
+    descriptor = os.open(blob, os.O_RDWR)
+    os.fsync(descriptor)
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+    with reader_of(blob) as reader:
+        file = reader.file()
+        # A file system in memory is never cold, and what is asked for may come meanwhile.
+        assert file.holds(30_000, content[30_000:40_000]) in {None, True}
+        assert file.read(30_000, 10_000) == content[30_000:40_000]
+        assert file.holds(30_000, content[30_000:40_000]) is True
+
+
+def test_a_closed_file_is_named_when_it_is_compared(blob: Path) -> None:
+    with reader_of(blob) as reader:
+        file = reader.file()
+        file.close()
+        with pytest.raises(UnreadableFileError, match="EBADF"):
+            file.holds(20_000, b"a")
+
+
+def test_a_reader_that_knows_of_no_cache_has_nothing_at_hand() -> None:
+    assert MemoryFile(b"content", "model.gguf", Budget()).holds(0, b"content") is None
 
 
 SPANS = [(60_000, 30), (0, 4), (65_530, 6), (20_000, 0), (20_000, 100), (20_010, 5)]

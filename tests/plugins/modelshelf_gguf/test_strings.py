@@ -68,14 +68,16 @@ def test_any_width_and_order_is_followed_over_many_windows(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("leap_from", [0, 10**9])
 @pytest.mark.parametrize("length", [100, 2**40, 2**63, 2**64 - 1])
-def test_a_string_that_reaches_past_the_end_of_the_file_is_a_truncated_file(
-    tmp_path, monkeypatch, leap_from, length
+@pytest.mark.parametrize("before", [0, 50, 40_000])
+def test_a_string_that_reaches_past_the_end_of_the_file_is_named_by_its_own_place(
+    tmp_path, monkeypatch, leap_from, length, before
 ):
     monkeypatch.setattr(strings, "LEAP_FROM", leap_from)
-    chain = string(b"good") * 50 + struct.pack("<Q", length) + b"short"
+    good = string(b"good") * before
+    chain = good + struct.pack("<Q", length) + b"short"
     with reader_of(save(tmp_path, chain)) as reader, pytest.raises(TruncatedFileError) as caught:
-        skip_strings(Cursor(reader.file()), 60, PREFIX)
-    assert caught.value.file == "model.gguf"
+        skip_strings(Cursor(reader.file()), before + 10, PREFIX)
+    assert (caught.value.file, caught.value.offset) == ("model.gguf", len(good))
 
 
 def test_long_strings_are_jumped_over_unread(tmp_path):

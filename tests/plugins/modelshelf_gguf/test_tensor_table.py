@@ -4,7 +4,7 @@ import pytest
 
 from modelshelf_gguf.parse import parse_header
 from tests.plugins.modelshelf_gguf.forge import file, tensor
-from tests.plugins.modelshelf_gguf.variants import InMemory
+from tests.plugins.modelshelf_gguf.variants import Near
 
 
 def entries(count, order="<", width="Q"):
@@ -20,7 +20,7 @@ def test_a_table_longer_than_many_windows_is_read_whole(version, order):
     count = 6_000
     content = file([], entries(count, order, "I" if version == 1 else "Q"), version=version, order=order)
     assert len(content) > 2 * 120 * 1024
-    header = parse_header(InMemory(content))
+    header = parse_header(Near(content))
     assert header.fault is None
     assert [one.offset for one in header.tensors] == [32 * at for at in range(count)]
     assert [len(one.shape) for one in header.tensors] == [at % 5 for at in range(count)]
@@ -36,7 +36,7 @@ def test_a_table_cut_anywhere_keeps_what_stands_before_and_names_the_entry():
     content = file([], written, alignment=1)
     ends = [24 + sum(map(len, written[: at + 1])) for at in range(len(written))]
     for length in range(24 + 24 * len(written), len(content)):
-        header = parse_header(InMemory(content[:length]))
+        header = parse_header(Near(content[:length]))
         whole = sum(end <= length for end in ends)
         assert len(header.tensors) == whole
         assert header.end == (ends[whole - 1] if whole else 24)

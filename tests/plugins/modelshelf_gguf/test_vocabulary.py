@@ -6,9 +6,13 @@ from collections import Counter
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelshelf.model import Depth, HealthStatus
-from modelshelf_gguf import vocabulary
+from modelshelf.model.health import status_of
+from modelshelf.reader import ArtifactReader, LocalFile
+from modelshelf_gguf import modelshelf_probe_health, vocabulary
 from modelshelf_gguf.parse import parse_header
 from modelshelf_gguf.vocabulary import VocabularyMemo
 from tests.plugins.modelshelf_gguf.forge import save, verdict
@@ -19,9 +23,11 @@ from tests.plugins.modelshelf_gguf.variants import (
     SOUND,
     TOKENS,
     VARIANTS,
-    InMemory,
+    Far,
+    Near,
     model,
 )
+from tests.support import artifact_of
 
 COUNT = int(os.environ.get("MODELSHELF_MEMO_VARIANTS", "330"))
 
@@ -30,9 +36,9 @@ def variant(kind, number):
     return VARIANTS[kind](random.Random(number))  # noqa: S311 - no secret
 
 
-def read(content, memo=None):
+def read(file, memo=None):
     """A header as plain values, its fault told."""
-    header = parse_header(InMemory(content), memo)
+    header = parse_header(file, memo)
     fault = header.fault
     told = None if fault is None else (type(fault), fault.code, str(fault), fault.offset)
     return {**attrs.asdict(header, recurse=False), "fault": told}
@@ -41,8 +47,11 @@ def read(content, memo=None):
 def taught(*contents):
     memo = VocabularyMemo()
     for content in contents:
-        read(content, memo)
+        read(Near(content), memo)
     return memo
+
+
+TAUGHT = taught(SOUND)
 
 
 def with_learnt_arrays(content):
@@ -52,61 +61,116 @@ def with_learnt_arrays(content):
     return content
 
 
-@pytest.mark.timeout(3600)  # as many variants as were asked for
-def test_variants_of_a_remembered_file_read_as_they_read_when_walked():
-    memo, kinds, unlike = taught(SOUND), list(VARIANTS), Counter()
-    for number in range(COUNT):
+def variants(count):
+    kinds = list(VARIANTS)
+    for number in range(count):
         kind = kinds[number % len(kinds)]
-        content = variant(kind, number)
-        by_memo, walked = read(content, memo), read(content)
+        yield number, kind, variant(kind, number)
+
+
+@pytest.mark.timeout(3600)  # as many variants as were asked for
+def test_variants_at_hand_of_a_remembered_file_read_as_they_read_when_walked():
+    memo = taught(SOUND)
+    for number, kind, content in variants(COUNT):
+        assert read(Near(content), memo) == read(Near(content)), (number, kind)
+    assert memo.tally.jumped > COUNT / 10
+    assert memo.tally.sampled == memo.tally.refuted == 0
+
+
+@pytest.mark.timeout(3600)
+def test_variants_to_be_fetched_read_as_when_walked_or_as_their_sound_twin():
+    memo, unlike = taught(SOUND), Counter()
+    for number, kind, content in variants(COUNT):
+        by_memo, walked = read(Far(content), memo), read(Far(content))
         if by_memo == walked:
             continue
         # Between the places that are looked at only these can differ, and only as the memo's page says.
         assert kind in ALTERED_IN_PLACE, number
-        assert by_memo == read(with_learnt_arrays(content)), number
+        assert by_memo == read(Far(with_learnt_arrays(content))), number
         assert by_memo["fault"] is None
         unlike[kind] += 1
-    assert memo.tally.jumped > COUNT / 10
+    assert memo.tally.sampled > COUNT / 10
     assert memo.tally.refuted + unlike.total() > COUNT / 50
 
 
-def test_a_repeated_vocabulary_is_jumped_over():
+@settings(deadline=None, max_examples=100)
+@given(number=st.integers(0, 10**9), flips=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 7))))
+def test_any_bits_flipped_at_hand_read_as_when_walked(number, flips):
+    content = bytearray(variant("another rest", number))
+    for at, bit in flips:
+        content[at % len(content)] ^= 1 << bit
+    assert read(Near(bytes(content)), TAUGHT) == read(Near(bytes(content)))
+
+
+@pytest.mark.parametrize("reader", [Near, Far])
+def test_a_repeated_vocabulary_is_jumped_over(reader):
     memo = taught(SOUND)
     other = model(rows=7)
-    file = InMemory(other)
-    assert read(other, memo) == read(other)
-    parse_header(file, memo)
+    assert read(reader(other), memo) == read(reader(other))
+    parse_header(reader(other), memo)
     assert (memo.tally.headers, memo.tally.jumped, memo.tally.refuted) == (3, 2, 0)
-    assert file._budget.spent < len(other) / 2
+    assert memo.tally.sampled == (2 if reader is Far else 0)
 
 
-def test_a_long_repeated_vocabulary_costs_a_tenth_of_its_bytes():
+def test_what_is_at_hand_is_compared_in_full_and_counted():
+    file = Near(SOUND)
+    parse_header(file, taught(SOUND))
+    assert file._budget.spent > sum(end - begin for begin, end in REGIONS)
+
+
+def test_a_long_repeated_vocabulary_that_must_be_fetched_costs_a_tenth_of_its_bytes():
     tokens = [one + b"y" * 60 for one in TOKENS * 3]
     content = model(tokens)
     memo = taught(content)
-    file = InMemory(content)
+    file = Far(content)
     assert parse_header(file, memo).fault is None
-    assert memo.tally.jumped == 1
+    assert memo.tally.sampled == 1
     assert file._budget.spent < len(content) / 10
 
 
-def test_revisions_of_a_vocabulary_that_end_otherwise_are_all_remembered():
+class HalfNear(Near):
+    """A file whose end is at hand and whose beginning is not."""
+
+    def holds(self, offset, expected):
+        return None if offset < self.size // 2 else super().holds(offset, expected)
+
+
+def test_a_file_that_is_at_hand_in_part_is_sampled():
+    memo = taught(SOUND)
+    assert read(HalfNear(SOUND), memo) == read(HalfNear(SOUND))
+    assert memo.tally.sampled == 1
+
+
+@pytest.mark.parametrize("reader", [Near, Far])
+def test_revisions_of_a_vocabulary_that_end_otherwise_are_all_remembered(reader):
     revisions = [model([*TOKENS[:-3], b"reserved" * number, b"x", b"y"]) for number in range(1, 4)]
     memo = taught(*revisions)
     before = memo.tally.jumped
     for content in revisions:
-        assert read(content, memo) == read(content)
+        assert read(reader(content), memo) == read(reader(content))
     assert memo.tally.jumped == before + 3
 
 
-def test_a_hole_as_large_as_two_stretches_is_always_seen():
+def test_a_hole_of_a_whole_stretch_is_seen_by_samples():
     begin, end = REGIONS[0]
-    content = (
-        SOUND[: begin + 4096] + bytes((end - begin) // 4 + 1024) + SOUND[begin + 5120 + (end - begin) // 4 :]
-    )
+    content = SOUND[: begin + 4096] + bytes(end - begin - 4096) + SOUND[end:]
     assert len(content) == len(SOUND)
     for _ in range(20):
-        assert read(content, taught(SOUND)) == read(content)
+        assert read(Far(content), taught(SOUND)) == read(Far(content))
+
+
+def test_samples_lie_elsewhere_each_time():
+    class Listening(Far):
+        def _fetch(self, offset, length):
+            fetched.add((offset, length))
+            return super()._fetch(offset, length)
+
+    memo, seen = taught(SOUND), []
+    for _ in range(3):
+        fetched = set()
+        parse_header(Listening(SOUND), memo)
+        seen.append(frozenset(fetched))
+    assert len(set(seen)) == 3
 
 
 def test_nothing_is_learnt_from_a_file_with_a_fault_or_with_bytes_to_spare():
@@ -115,48 +179,118 @@ def test_nothing_is_learnt_from_a_file_with_a_fault_or_with_bytes_to_spare():
         assert memo.tally.jumped == 0
 
 
+def other_vocabulary(number):
+    return model([b"%d" % number, *TOKENS[1:]], [b"%d" % number, *MERGES[1:]])
+
+
+def kept(memo):
+    return sum(array.size for shelf in (memo._new, memo._proven) for array in shelf)
+
+
 def test_the_least_used_vocabularies_are_forgotten(monkeypatch):
-    monkeypatch.setattr(vocabulary, "_MOST_KEYS", 4)
+    size = sum(end - begin for begin, end in REGIONS)
+    monkeypatch.setattr(vocabulary, "MOST_NEW", 3 * size)
     memo = VocabularyMemo()
-    contents = [model([b"%d" % number, *TOKENS[1:]], [b"%d" % number, *MERGES[1:]]) for number in range(5)]
+    contents = [other_vocabulary(number) for number in range(4)]
     for content in contents:
-        read(content, memo)
-    assert len(memo._reaches) == 4
-    read(contents[4], memo)
+        read(Near(content), memo)
+    assert 2 * size < kept(memo) <= 3 * size
+    assert len(memo._by_key) == 6
+    read(Near(contents[3]), memo)
     assert memo.tally.jumped == 1
-    read(contents[0], memo)
+    read(Near(contents[0]), memo)
     assert memo.tally.jumped == 1
+
+
+def test_vocabularies_that_were_met_again_outlive_any_number_of_others(monkeypatch):
+    size = sum(end - begin for begin, end in REGIONS)
+    monkeypatch.setattr(vocabulary, "MOST_NEW", 3 * size)
+    monkeypatch.setattr(vocabulary, "MOST_PROVEN", 2 * size)
+    memo = taught(SOUND, SOUND)
+    for number in range(6):
+        read(Near(other_vocabulary(number)), memo)
+    read(Near(SOUND), memo)
+    assert memo.tally.jumped == 2
+    for number in range(6, 9):
+        taught_twice = [Near(other_vocabulary(number)) for _ in range(2)]
+        for file in taught_twice:
+            read(file, memo)
+    assert kept(memo) <= 5 * size
+    read(Near(SOUND), memo)
+    assert memo.tally.jumped == 5
+
+
+def test_an_array_that_is_too_large_is_not_kept(monkeypatch):
+    monkeypatch.setattr(vocabulary, "MOST_NEW", 50_000)
+    memo = taught(SOUND, SOUND)
+    assert kept(memo) == memo.tally.jumped == 0
+
+
+def test_a_string_longer_than_a_window_leaves_a_gap_that_is_compared_with_nothing():
+    def long(sign):
+        return model([*TOKENS[:4500], b"x" * 300_000 + sign + b"x" * 300_000, *TOKENS[4501:]])
+
+    memo = taught(long(b"a"))
+    assert kept(memo) < 400_000
+    file = Near(long(b"b"))
+    assert read(file, memo) == read(Near(long(b"b")))
+    assert memo.tally.jumped == 1
+    cut = long(b"a")[:300_000]
+    assert read(Near(cut), memo) == read(Near(cut))
+
+
+class Unheld(LocalFile):
+    """A file on a disk, of which the page cache holds nothing."""
+
+    def holds(self, offset, expected):  # noqa: ARG002 - as the reader's
+        return None
+
+
+def fetched(path, depth, monkeypatch):
+    """What is found in a file on a cold disk by a process that remembers SOUND."""
+    monkeypatch.setattr(vocabulary, "MEMO", taught(SOUND))
+    with ArtifactReader(
+        artifact_of(path), lambda _, one, budget: Unheld(str(path), one.name, budget, one)
+    ) as reader:
+        findings = list(modelshelf_probe_health(reader.artifact, "gguf", reader, depth) or ())
+    return status_of(findings), {finding.code for finding in findings}
 
 
 def disguised():
-    """A file that a fresh memo takes for another; where the places are drawn decides, so it is tried anew."""
+    """Files that are taken for another where they must be fetched, as long as the samples miss the change."""
     for number in range(200):
         content = variant("a rest hidden in a string", number)
-        memo = taught(SOUND)
-        if read(content, memo) != read(content):
-            return content, memo
-    raise AssertionError("no jump was misled")
+        if read(Far(content), taught(SOUND)) != read(Far(content)):
+            yield content
 
 
 def test_a_disguised_file_is_named_at_full_depth(tmp_path, monkeypatch):
-    content, memo = disguised()
-    monkeypatch.setattr(vocabulary, "MEMO", memo)
-    path = save(tmp_path, content)
-    assert verdict(path).status is HealthStatus.HEALTHY
-    result = verdict(path, depth=Depth.FULL)
-    assert result.status is HealthStatus.UNHEALTHY
-    assert "disguised-header" in result.codes
+    for content in disguised():
+        status, codes = fetched(save(tmp_path, content), Depth.FULL, monkeypatch)
+        assert ("disguised-header" in codes) == (vocabulary.MEMO.tally.jumped > 0)
+        if "disguised-header" in codes:
+            assert status is HealthStatus.UNHEALTHY
+            return
+    raise AssertionError("no jump was misled")
 
 
 def test_an_altered_length_that_a_jump_passed_is_found_at_full_depth(tmp_path, monkeypatch):
-    for number in range(200):
+    passed = 0
+    for number in range(20):
         content = variant("a length altered in place", number)
-        memo = taught(SOUND)
-        if read(content, memo)["fault"] is None and read(content)["fault"] is not None:
-            break
-    monkeypatch.setattr(vocabulary, "MEMO", memo)
-    result = verdict(save(tmp_path, content), depth=Depth.FULL)
-    assert result.status is HealthStatus.UNHEALTHY
+        if read(Far(content))["fault"] is None:
+            continue
+        path = save(tmp_path, content)
+        passed += fetched(path, Depth.HEADER, monkeypatch)[0] is HealthStatus.HEALTHY
+        assert fetched(path, Depth.FULL, monkeypatch)[0] is HealthStatus.UNHEALTHY
+    assert passed
+
+
+def test_a_disguised_file_at_hand_is_not_taken_for_another(tmp_path, monkeypatch):
+    path = save(tmp_path, next(disguised()))
+    monkeypatch.setattr(vocabulary, "MEMO", taught(SOUND))
+    assert "disguised-header" not in verdict(path, depth=Depth.FULL).codes
+    assert vocabulary.MEMO.tally.sampled == 0
 
 
 @pytest.mark.parametrize("depth", [Depth.HEADER, Depth.FULL])

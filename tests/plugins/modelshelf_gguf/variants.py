@@ -16,8 +16,8 @@ BEFORE = pair(b"general.architecture", forge.STRING, b"llama")
 AFTER = pair(b"llama.context_length", forge.U32, 8192)
 
 
-class InMemory(FileReader):
-    """A file whose bytes are given."""
+class Far(FileReader):
+    """A file whose bytes are given, and of which nothing is at hand: a cold disk, another machine."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__("model.gguf", Budget())
@@ -29,6 +29,13 @@ class InMemory(FileReader):
 
     def close(self) -> None:
         pass
+
+
+class Near(Far):
+    """The same, all of it at hand: what the page cache holds."""
+
+    def holds(self, offset: int, expected: bytes) -> bool | None:
+        return self.read_up_to(offset, len(expected)) == expected
 
 
 def vocabulary(seed: int) -> list[bytes]:
@@ -176,4 +183,4 @@ ALTERED_IN_PLACE = {
     "a hole",
     "a rest hidden in a string",
 }
-"""Variants whose arrays differ from the learnt ones in bytes alone that a jump need not look at."""
+"""Variants whose arrays differ from the learnt ones in bytes alone that samples may miss."""
