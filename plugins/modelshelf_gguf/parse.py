@@ -6,8 +6,6 @@ those of llama.cpp's reader (`ggml/src/gguf.cpp`): what it refuses is a fault he
 
 from __future__ import annotations
 
-import math
-import struct
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -18,10 +16,11 @@ from modelshelf.model import Severity
 from modelshelf_gguf import MAGIC
 from modelshelf_gguf.cursor import Cursor
 from modelshelf_gguf.foreign import mangled_text, not_gguf
-from modelshelf_gguf.header import DEFAULT_ALIGNMENT, Field, Header, TensorInfo
-from modelshelf_gguf.layout import MOST_DIMENSIONS, NEWEST_VERSION, layout_of
-from modelshelf_gguf.limits import MOST_FIELDS, MOST_KEY_BYTES, MOST_NAME_BYTES, MOST_TENSORS
-from modelshelf_gguf.tables import TENSOR_TYPES, ValueType
+from modelshelf_gguf.header import DEFAULT_ALIGNMENT, Field, Header
+from modelshelf_gguf.layout import NEWEST_VERSION, layout_of
+from modelshelf_gguf.limits import MOST_FIELDS, MOST_KEY_BYTES, MOST_TENSORS
+from modelshelf_gguf.tables import ValueType
+from modelshelf_gguf.tensors import TensorTable, within
 from modelshelf_gguf.values import Reading, read_value, value_type
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 ALIGNMENT = "general.alignment"
 
-_LARGEST = 2**63 - 1
 _U32 = Struct("<I")
 _U32_SWAPPED = Struct(">I")
 
@@ -80,8 +78,8 @@ def parse_header(file: FileReader, memo: VocabularyMemo | None = None) -> Header
 
 def _read(file: FileReader, recall: Recall | None = None) -> Header:
     header = Header(file=file.name, file_size=file.size, fields={})
-    fields, tensors = dict[str, Field](), list[TensorInfo]()
-    cursor, reading, fault = Cursor(file), None, None
+    fields = dict[str, Field]()
+    cursor, reading, table, fault = Cursor(file), None, None, None
     try:
         version, order = read_version(cursor)
         header = evolve(header, version=version, byte_order="little" if order == "<" else "big")
@@ -89,13 +87,14 @@ def _read(file: FileReader, recall: Recall | None = None) -> Header:
         tensor_count, field_count = read_counts(reading)
         _read_fields(reading, field_count, fields)
         header = evolve(header, alignment=_alignment(fields.get(ALIGNMENT)))
-        _read_tensors(reading, tensor_count, tensors)
+        table = TensorTable(reading, tensor_count)
+        table.read()
     except ReadError as error:
         fault = _explained(error, file)
     return evolve(
         header,
         fields=fields,
-        tensors=tuple(tensors),
+        tensors=tuple(table.tensors.values()) if table else (),
         end=cursor.position,
         findings=tuple(reading.findings.values()) if reading else (),
         fault=fault,
@@ -180,7 +179,7 @@ def _read_fields(reading: Reading, count: int, fields: dict[str, Field]) -> None
             kind = value_type(cursor.unpack(layout.u32)[0], key, cursor.position)
             value, item_kind, items = read_value(reading, kind, key)
         except TruncatedFileError as error:
-            raise _within(error, f"key-value pair {index + 1} of {count} ({key!r})") from None
+            raise within(error, f"key-value pair {index + 1} of {count} ({key!r})") from None
         fields[key] = Field(key=key, kind=kind, value=value, offset=offset, item_kind=item_kind, count=items)
 
 
@@ -221,102 +220,6 @@ def _alignment(field: Field | None) -> int:
     else:
         return int(value)
     raise FormatError(f"{ALIGNMENT} {problem}", code="bad-alignment", offset=field.offset)
-
-
-def _read_tensors(reading: Reading, count: int, tensors: list[TensorInfo]) -> None:
-    cursor, largest = reading.cursor, reading.layout.largest_tensor
-    names, cut = set[str](), False
-    while len(tensors) < count:
-        # Entries are taken straight from the window while one of any length fits: there may be thousands.
-        window, at = cursor.ahead(min(largest, cursor.left))
-        start, last = cursor.position - at, max(len(window) - largest, at)
-        try:
-            while at <= last and len(tensors) < count:
-                tensor, behind = _tensor(reading, window, at, start + at, len(tensors))
-                if tensor.name in names:
-                    raise FormatError(
-                        f"the tensor {tensor.name!r} stands twice",
-                        code="duplicate-tensor",
-                        offset=tensor.entry,
-                    )
-                names.add(tensor.name)
-                tensors.append(tensor)
-                at = behind
-        except struct.error:
-            cut = True
-        finally:
-            cursor.skip(start + at - cursor.position)
-        if cut:
-            error = cursor.cut_short(cursor.left + 1)
-            raise _within(error, f"tensor entry {len(tensors) + 1} of {count}")
-
-
-def _tensor(reading: Reading, window: bytes, at: int, entry: int, index: int) -> tuple[TensorInfo, int]:
-    """The entry at `at` in the window, `entry` in the file, and where it ends in the window.
-
-    Raises:
-        FormatError: It breaks the format's rules.
-        struct.error: It reaches past the window's end.
-    """
-    layout = reading.layout
-    (length,) = layout.length.unpack_from(window, at)
-    begin = at + layout.length.size
-    if length > MOST_NAME_BYTES:
-        raise FormatError(
-            f"the name of tensor {index + 1} claims {length} bytes; ggml allows {MOST_NAME_BYTES}",
-            code="bad-tensor-name",
-            offset=entry,
-        )
-    end = begin + length
-    (dimensions,) = layout.u32.unpack_from(window, end)
-    name = _tensor_name(reading, window[begin:end], index, entry)
-    if dimensions > MOST_DIMENSIONS:
-        raise FormatError(
-            f"tensor {name!r} has {dimensions} dimensions; ggml knows at most {MOST_DIMENSIONS}",
-            code="bad-shape",
-            offset=entry,
-        )
-    rest = layout.tensors[dimensions]
-    *shape, kind, offset = rest.unpack_from(window, end + layout.u32.size)
-    return _sized(name, tuple(shape), kind, offset, entry), end + layout.u32.size + rest.size
-
-
-def _tensor_name(reading: Reading, raw: bytes, index: int, entry: int) -> str:
-    try:
-        name = raw.decode()
-    except UnicodeDecodeError:
-        raise FormatError(
-            f"the name of tensor {index + 1} is not UTF-8", code="bad-tensor-name", offset=entry
-        ) from None
-    if not name or not name.isprintable():
-        reading.note("odd-tensor-name", f"the tensor name {name!r} is empty or unprintable", entry)
-    return name
-
-
-def _sized(name: str, shape: tuple[int, ...], kind: int, offset: int, entry: int) -> TensorInfo:
-    elements = math.prod(shape)
-    # Where no dimension is zero, each is at most their product.
-    if elements > _LARGEST or (not elements and max(shape) > _LARGEST):
-        raise FormatError(
-            f"tensor {name!r} claims the shape {list(shape)}: more than 63 bits can count",
-            code="bad-shape",
-            offset=entry,
-        )
-    known = TENSOR_TYPES.get(kind)
-    if known is None:
-        return TensorInfo(name, shape, kind, offset, elements, None, entry)
-    row = shape[0] if shape else 1
-    if row % known.block:
-        raise FormatError(
-            f"tensor {name!r} has rows of {row} elements, and {known.name} blocks have {known.block}",
-            code="bad-shape",
-            offset=entry,
-        )
-    return TensorInfo(name, shape, kind, offset, elements, elements // known.block * known.size, entry)
-
-
-def _within(error: TruncatedFileError, what: str) -> TruncatedFileError:
-    return TruncatedFileError(f"{error} (while reading {what})", file=error.file, offset=error.offset)
 
 
 def _explained(error: ReadError, file: FileReader) -> ReadError:

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from modelshelf.errors import ReadError
+from modelshelf_gguf.cursor import Cursor
+from modelshelf_gguf.layout import layout_of
 from modelshelf_gguf.parse import parse_header
+from modelshelf_gguf.tensors import TensorTable
+from modelshelf_gguf.values import Reading
 from tests.plugins.modelshelf_gguf.forge import file, tensor
 from tests.plugins.modelshelf_gguf.variants import Near
 
@@ -43,3 +50,55 @@ def test_a_table_cut_anywhere_keeps_what_stands_before_and_names_the_entry():
         assert header.fault is not None
         assert (header.fault.code, header.fault.offset) == ("truncated", header.end)
         assert f"tensor entry {whole + 1} of 12" in str(header.fault)
+
+
+class OneByOne(TensorTable):
+    """The slow twin: every entry is judged."""
+
+    def read_ordinary(self):
+        pass
+
+
+def told(kind, content, count, version, order):
+    cursor = Cursor(Near(content))
+    reading = Reading(cursor=cursor, layout=layout_of(version, order))
+    table, fault = kind(reading, count), None
+    try:
+        table.read()
+    except ReadError as error:
+        fault = (type(error), error.code, str(error), error.offset)
+    return list(table.tensors.items()), cursor.position, reading.findings, fault
+
+
+names = st.one_of(
+    st.integers(0, 40).map(lambda at: b"blk.%d.weight" % at),
+    st.sampled_from([b"", b"\xff", b"a\x1b", b"x" * 63, b"x" * 64, "größe".encode(), "\u202e".encode()]),
+)
+dimensions = st.one_of(st.sampled_from([32, 256, 1, 0, 33]), st.integers(0, 2**64 - 1))
+rows = st.tuples(
+    names,
+    st.lists(dimensions, max_size=5).map(tuple),
+    st.one_of(st.sampled_from([0, 1, 2, 12]), st.integers(0, 2**32 - 1)),
+    st.one_of(st.just(0), st.integers(0, 2**64 - 1)),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    table=st.lists(rows, max_size=30),
+    order=st.sampled_from("<>"),
+    repeated=st.integers(0, 600),
+    cut=st.integers(0, 60),
+    more=st.integers(0, 3),
+    flips=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 7)), max_size=3),
+)
+def test_whole_windows_are_read_as_one_entry_after_another(table, order, repeated, cut, more, flips):
+    sound = [tensor(b"t%d" % at, (32, at + 1), at % 3, at, order) for at in range(repeated)]
+    content = bytearray(b"".join([*sound, *(tensor(*row, order) for row in table)]))
+    for at, bit in flips if content else ():
+        content[at % len(content)] ^= 1 << bit
+    content = bytes(content[: len(content) - cut])
+    count = repeated + len(table) + more
+    by_windows = told(TensorTable, content, count, 3, order)
+    assert by_windows == told(OneByOne, content, count, 3, order)
+    assert all(type(one).__name__ == "TensorInfo" for _, one in by_windows[0])
