@@ -186,9 +186,13 @@ class LocalFile(FileReader):
         self._identity = _identity(told)
         self._compared = bytearray()
         self._asks_cache = _NO_WAIT != 0
+        self._scattered = False
 
     def _fetch(self, offset: int, length: int) -> bytes:
         try:
+            if self._scattered:
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_NORMAL)
+                self._scattered = False
             data = os.pread(self._descriptor, length, offset)
             while len(data) < length:
                 more = os.pread(self._descriptor, length - len(data), offset + len(data))
@@ -226,8 +230,9 @@ class LocalFile(FileReader):
     def holds(self, offset: int, expected: bytes) -> bool | None:
         """Whether `expected` stands at `offset`, as the page cache tells it.
 
-        Asking makes Linux fetch what is not there, so that several places that are asked for one after
-        another are fetched side by side. Where the system cannot be asked, the bytes are read and compared.
+        Asking makes Linux fetch what is not there, and no more than that, until the next `read`: several
+        places that are asked for one after another and then read with `read_each` are fetched side by side.
+        Where the system cannot be asked, the bytes are read and compared.
 
         Raises:
             BudgetExceededError: The artifact's budget is spent.
@@ -241,6 +246,10 @@ class LocalFile(FileReader):
         if len(self._compared) != length:
             self._compared = bytearray(length)
         try:
+            if not self._scattered:
+                # Else places that are neighbours by chance would make the system read far ahead of them.
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+                self._scattered = True
             held = os.preadv(self._descriptor, (self._compared,), offset, _NO_WAIT)
         except BlockingIOError:
             return None

@@ -115,10 +115,14 @@ class _Array:
         return None if self._alike(file, start) else False
 
     def _alike(self, file: FileReader, start: int) -> bool:
-        """Whether samples are equal. All are asked for before the first is waited for."""
+        """Whether samples are equal: of the end, and of each stretch.
+
+        All are asked for before the first is waited for; backwards, so that what is read next, behind the
+        array, looks like no continuation and is not read ahead of.
+        """
         offset, last = self.stretches[-1]
         samples = [(start + offset + max(len(last) - _PAGE, 0), last[-_PAGE:])]
-        samples += (_sampled(start + offset, stretch) for offset, stretch in self.stretches)
+        samples += (_sampled(start + offset, stretch) for offset, stretch in reversed(self.stretches))
         told = [file.holds(*sample) for sample in samples]
         if False in told:
             return False

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
-import mmap
 import os
-import random
 import shutil
 import statistics
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from struct import Struct
-
-from attrs import evolve, frozen
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth
@@ -24,6 +19,18 @@ from modelshelf.reader import ArtifactReader
 from modelshelf_gguf import modelshelf_extract_metadata, modelshelf_probe_health
 from modelshelf_gguf.parse import parse_headers
 from modelshelf_gguf.vocabulary import VocabularyMemo
+from tests.benchmarks.gguf_memo import repeated
+from tests.benchmarks.gguf_models import (
+    MERGES,
+    SMALL_TOKENS,
+    TENSORS,
+    TOKENS,
+    WALK,
+    Model,
+    headers,
+    walks,
+    write_model,
+)
 from tests.benchmarks.measure import (
     Comparison,
     Skipped,
@@ -33,13 +40,6 @@ from tests.benchmarks.measure import (
     side_by_side,
 )
 from tests.support import artifact_of
-
-_TOKENS, _MERGES, _TENSORS, _FIELDS = 128_256, 280_147, 291, 33
-_SMALL_TOKENS = 32_000
-_ROW = 256
-_WALK = "the plain struct walk over a mapping"
-_U32, _U64 = Struct("<I").unpack_from, Struct("<Q").unpack_from
-_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 
 _IMPORT_OURS = """
 import sys
@@ -56,12 +56,12 @@ for path in map(Path, sys.argv[1:]):
     artifact = Artifact(folder=str(path.parent), primary=path.name, files=(one,))
     with ArtifactReader(artifact) as reader:
         (header,) = parse_headers(artifact, reader, MEMO)
-        assert header.fault is None and len(header.tensors) == {_TENSORS}
+        assert header.fault is None and len(header.tensors) == {TENSORS}
 """
 _IMPORT_READER = "import sys\nfrom gguf import GGUFReader\n"
 _READER = f"""{_IMPORT_READER}
 for path in sys.argv[1:]:
-    assert len(GGUFReader(path).tensors) == {_TENSORS}
+    assert len(GGUFReader(path).tensors) == {TENSORS}
 """
 _TELL_PEAK = """
 with open("/proc/self/status") as told:
@@ -70,7 +70,7 @@ with open("/proc/self/status") as told:
 _NODE = f"""
 import {{ gguf }} from "@huggingface/gguf";
 const told = await gguf(process.argv[2], {{ allowLocalFile: true }});
-if (told.tensorInfos.length !== {_TENSORS}) throw new Error("not all tensors were read");
+if (told.tensorInfos.length !== {TENSORS}) throw new Error("not all tensors were read");
 """
 _SCAN = """
 import sys, time
@@ -83,139 +83,19 @@ with ModelRegistry(sys.argv[1], sys.argv[2]) as registry:
 """
 
 
-@frozen(kw_only=True)
-class Model:
-    """A file that was made.
-
-    Attributes:
-        path: Where it is.
-        header: Its header's bytes.
-        size: Bytes of the whole file, nearly all of them a hole.
-    """
-
-    path: Path
-    header: bytes
-    size: int
-
-    def variant(self, path: Path, number: int) -> Model:
-        """A file whose first token and first merge, and so whose vocabulary, are another's."""
-        header = self.header
-        for key in (b"tokenizer.ggml.tokens", b"tokenizer.ggml.merges"):
-            at = header.find(key)
-            if at >= 0:
-                at += len(key) + 4 + 4 + 8 + 8  # the array's types, its count, the first string's length
-                header = header[:at] + b"%08d" % number + header[at + 8 :]
-        made = evolve(self, path=path, header=header)
-        made.write()
-        return made
-
-    def write(self) -> None:
-        """Write the header, a hole for the data, and a last byte that is not zero."""
-        with self.path.open("wb") as file:
-            file.write(self.header)
-            file.seek(self.size - 1)
-            file.write(b"\1")
-
-
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     """Distinct, repeated and small vocabularies; one file against the other readers; two processes."""
     room = workshop.room("gguf")
-    big = write_model(room / "big.gguf", tokens=_TOKENS, merges=_MERGES)
+    big = write_model(room / "big.gguf", tokens=TOKENS, merges=MERGES)
     count = workshop.scaled(100)
     distinct = [big.variant(room / f"distinct-{number:03}.gguf", number) for number in range(count)]
     yield from _distinct(distinct, workshop)
-    yield from _repeated(big, room, workshop)
+    yield from repeated(big, room, workshop)
     yield _small(room, workshop)
-    yield from _against_reader(big, workshop)
+    yield from _against_reader(big, distinct, workshop)
     yield _against_node(big, room, workshop)
     yield _lying(room, workshop)
     yield _two_processes(distinct, room, workshop)
-
-
-def write_model(path: Path, *, tokens: int, merges: int) -> Model:
-    """A header as the format's own writer makes it; the tensors' data are a hole."""
-    import gguf
-    import numpy as np
-
-    draw = random.Random(tokens)  # noqa: S311 - no secret
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("Meta Llama 3.1 8B Instruct")
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([f"{0:08}"] + [_word(draw, 9.3) for one in range(1, tokens)])
-    writer.add_token_types([1] * tokens)
-    if merges:
-        writer.add_token_merges(
-            [f"{0:08}"] + [f"{_word(draw, 4)} {_word(draw, 4)}" for _ in range(1, merges)]
-        )
-    for number in range(_FIELDS - 5 - bool(merges)):
-        writer.add_uint32(f"llama.number_{number}", number)
-    for number in range(_TENSORS):
-        name = f"blk.{number // 9}.part_{number % 9}.weight"
-        writer.add_tensor_info(name, (_ROW, _ROW), np.dtype("float16"), _ROW * _ROW * 2)
-    for step in ("header", "kv_data", "ti_data"):
-        getattr(writer, f"write_{step}_to_file")()
-    writer.close()
-    header = path.read_bytes()
-    header += bytes(-len(header) % 32)
-    made = Model(path=path, header=header, size=len(header) + _TENSORS * _ROW * _ROW * 2)
-    made.write()
-    return made
-
-
-def _word(draw: random.Random, mean: float) -> str:
-    # Real vocabularies have a few hundred long runs of one sign; one in 5,000 here.
-    length = (
-        draw.randrange(256, 400) if draw.random() < 1 / 5_000 else max(1, int(draw.gauss(mean, mean / 3)))
-    )
-    return "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=length))
-
-
-def struct_walk(path: Path) -> tuple[int, int]:
-    """The plainest complete reading of a header: one `struct` call a number; pairs and tensors."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        (tensors,), (pairs,), at = _U64(held, 8), _U64(held, 16), 24
-        fields = {}
-        for _ in range(pairs):
-            (length,) = _U64(held, at)
-            key, (kind,), at = held[at + 8 : at + 8 + length], _U32(held, at + 8 + length), at + 12 + length
-            fields[key] = kind, at
-            at = _behind(held, kind, at)
-        table = []
-        for _ in range(tensors):
-            (length,) = _U64(held, at)
-            name, at = held[at + 8 : at + 8 + length], at + 8 + length
-            (dimensions,) = _U32(held, at)
-            shape = [_U64(held, at + 4 + 8 * one)[0] for one in range(dimensions)]
-            at += 4 + 8 * dimensions
-            table.append((name, shape, _U32(held, at)[0], _U64(held, at + 4)[0]))
-            at += 12
-    return len(fields), len(table)
-
-
-def _behind(held: mmap.mmap, kind: int, at: int) -> int:
-    if kind == 8:
-        return at + 8 + _U64(held, at)[0]
-    if kind != 9:
-        return at + _WIDTHS[kind]
-    (item,), (count,), at = _U32(held, at), _U64(held, at + 4), at + 12
-    if item != 8:
-        return at + count * _WIDTHS[item]
-    for _ in range(count):
-        at += 8 + _U64(held, at)[0]
-    return at
-
-
-def _headers(models: Sequence[Model], memo: VocabularyMemo | None) -> int:
-    """Read these headers through the reader that a scan uses; the bytes that it took."""
-    taken = 0
-    for model in models:
-        artifact = artifact_of(model.path)
-        with ArtifactReader(artifact) as reader:
-            (header,) = parse_headers(artifact, reader, memo)
-            taken += reader.bytes_read
-        assert header.fault is None
-        assert len(header.tensors) == _TENSORS
-    return taken
 
 
 def _hooks(models: Sequence[Model]) -> None:
@@ -227,60 +107,27 @@ def _hooks(models: Sequence[Model]) -> None:
             assert not list(modelshelf_probe_health(artifact, "gguf", reader, Depth.HEADER) or ())
 
 
-def _walks(models: Sequence[Model]) -> Callable[[], None]:
-    def walk() -> None:
-        for model in models:
-            assert struct_walk(model.path) == (_FIELDS, _TENSORS)
-
-    return walk
-
-
 def _distinct(models: Sequence[Model], workshop: Workshop) -> Iterator[Comparison]:
     case = f"GGUF, {len(models)} distinct big vocabularies"
     note = f"headers of {len(models[0].header) / 1e6:.2f} MB"
     ours, peer = side_by_side(
-        lambda: _headers(models, VocabularyMemo()), _walks(models), min(workshop.rounds, 3)
+        lambda: headers(models, VocabularyMemo()), walks(models), min(workshop.rounds, 3)
     )
-    yield Comparison(case=case, ours=ours, peer=peer, peer_name=_WALK, goal=0.35, note=note)
-    ours, peer = side_by_side(lambda: _hooks(models), _walks(models), min(workshop.rounds, 3))
+    yield Comparison(case=case, ours=ours, peer=peer, peer_name=WALK, goal=0.35, note=note)
+    ours, peer = side_by_side(lambda: _hooks(models), walks(models), min(workshop.rounds, 3))
     case += ", metadata and health too"
-    yield Comparison(case=case, ours=ours, peer=peer, peer_name=_WALK, note=note)
-
-
-def _repeated(big: Model, room: Path, workshop: Workshop) -> Iterator[Comparison]:
-    # Other weights and another name, the same vocabulary: what a family of models looks like.
-    renamed = evolve(big, path=room / "repeated.gguf", header=big.header.replace(b"3.1 8B", b"3.1 9C", 1))
-    renamed.write()
-    memo = VocabularyMemo()
-    _headers([big], memo)
-    ours, peer = side_by_side(
-        lambda: _headers([renamed], memo), _walks([renamed]), workshop.rounds, repeat=10
-    )
-    tally = memo.tally
-    taken = _headers([renamed], memo)
-    note = f"{tally.jumped} of {tally.headers} headers jumped, {tally.refuted} refuted"
-    yield Comparison(
-        case="GGUF, repeated big vocabulary", ours=ours, peer=peer, peer_name=_WALK, goal=0.05, note=note
-    )
-    yield Comparison(
-        case="GGUF, repeated big vocabulary: bytes read",
-        ours=taken / 1e6,
-        peer=len(big.header) / 1e6,
-        peer_name="the whole header",
-        goal=0.1,
-        unit="MB",
-    )
+    yield Comparison(case=case, ours=ours, peer=peer, peer_name=WALK, note=note)
 
 
 def _small(room: Path, workshop: Workshop) -> Comparison:
     """As Llama 2's: the memo cold, so that walking it anew is what is measured."""
-    model = write_model(room / "small.gguf", tokens=_SMALL_TOKENS, merges=0)
+    model = write_model(room / "small.gguf", tokens=SMALL_TOKENS, merges=0)
     ours, peer = side_by_side(
-        lambda: _headers([model], VocabularyMemo()), _walks([model]), workshop.rounds, repeat=50
+        lambda: headers([model], VocabularyMemo()), walks([model]), workshop.rounds, repeat=50
     )
-    note = f"{_SMALL_TOKENS} tokens, {_TENSORS} tensors"
+    note = f"{SMALL_TOKENS} tokens, {TENSORS} tensors"
     case = "GGUF, small vocabulary"
-    return Comparison(case=case, ours=ours, peer=peer, peer_name=_WALK, goal=1.0, note=note)
+    return Comparison(case=case, ours=ours, peer=peer, peer_name=WALK, goal=1.0, note=note)
 
 
 def _lying(room: Path, workshop: Workshop) -> Comparison:
@@ -309,7 +156,7 @@ def _fault(path: Path) -> ReadError | None:
         return parse_headers(artifact, reader)[0].fault
 
 
-def _against_reader(big: Model, workshop: Workshop) -> Iterator[Comparison]:
+def _against_reader(big: Model, distinct: Sequence[Model], workshop: Workshop) -> Iterator[Comparison]:
     rounds = min(workshop.rounds, 3)
     ours, peer = processes_side_by_side(_python(_OURS, big.path), _python(_READER, big.path), rounds)
     yield Comparison(
@@ -319,16 +166,21 @@ def _against_reader(big: Model, workshop: Workshop) -> Iterator[Comparison]:
         peer_name="gguf.GGUFReader",
         goal=1 / 60,
     )
-    held, held_peer = _peak(_OURS, big.path), _peak(_READER, big.path)
-    yield Comparison(
-        case="GGUF, one big vocabulary: memory beyond the imports",
-        ours=max(held - _peak(_IMPORT_OURS), 0.1),
-        peer=held_peer - _peak(_IMPORT_READER),
-        peer_name="gguf.GGUFReader",
-        goal=1 / 15,
-        unit="MB",
-        note=f"peaks {held:.0f} and {held_peer:.0f} MB",
-    )
+    imported, imported_peer, held_peer = _peak(_IMPORT_OURS), _peak(_IMPORT_READER), _peak(_READER, big.path)
+    for case, models in (
+        ("one big vocabulary", [big]),
+        (f"scan of {len(distinct)} distinct big vocabularies", distinct),
+    ):
+        held = _peak(_OURS, *(model.path for model in models))
+        yield Comparison(
+            case=f"GGUF, {case}: memory beyond the imports",
+            ours=max(held - imported, 0.1),
+            peer=held_peer - imported_peer,
+            peer_name="gguf.GGUFReader of one",
+            goal=1 / 15,
+            unit="MB",
+            note=f"peaks {held:.0f} and {held_peer:.0f} MB",
+        )
 
 
 def _peak(code: str, *arguments: Path) -> float:
