@@ -7,32 +7,35 @@ from __future__ import annotations
 
 import math
 import struct
-
-from attrs import define, field
+from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_gguf.header import TensorInfo
 from modelshelf_gguf.layout import MOST_DIMENSIONS
 from modelshelf_gguf.limits import MOST_NAME_BYTES
 from modelshelf_gguf.tables import TENSOR_TYPES
-from modelshelf_gguf.values import Reading
+
+if TYPE_CHECKING:
+    from modelshelf_gguf.values import Reading
 
 _LARGEST = 2**63 - 1
 
 
-@define
 class TensorTable:
     """A table being read.
 
-    Attributes:
+    Args:
         reading: The header that it stands in.
         count: The entries that it claims.
+
+    Attributes:
         tensors: Those that were read, by name, in the file's order.
     """
 
-    reading: Reading
-    count: int
-    tensors: dict[str, TensorInfo] = field(factory=dict)
+    def __init__(self, reading: Reading, count: int) -> None:
+        self._reading = reading
+        self._count = count
+        self.tensors: dict[str, TensorInfo] = {}
 
     def read(self) -> None:
         """Read all entries. What stands before a fault is kept, and the cursor stands on the fault.
@@ -40,9 +43,9 @@ class TensorTable:
         Raises:
             ReadError: An entry breaks the format's rules or reaches past the end of the file.
         """
-        while len(self.tensors) < self.count:
+        while len(self.tensors) < self._count:
             self.read_ordinary()
-            if len(self.tensors) < self.count:
+            if len(self.tensors) < self._count:
                 self.read_one()
 
     def read_one(self) -> None:
@@ -51,13 +54,13 @@ class TensorTable:
         Raises:
             ReadError: It breaks the format's rules or reaches past the end of the file.
         """
-        cursor, tensors = self.reading.cursor, self.tensors
-        window, at = cursor.ahead(min(self.reading.layout.largest_tensor, cursor.left))
+        cursor, tensors = self._reading.cursor, self.tensors
+        window, at = cursor.ahead(min(self._reading.layout.largest_tensor, cursor.left))
         try:
-            tensor, behind = _entry(self.reading, window, at, cursor.position, len(tensors))
+            tensor, behind = _entry(self._reading, window, at, cursor.position, len(tensors))
         except struct.error:
             error = cursor.cut_short(cursor.left + 1)
-            raise within(error, f"tensor entry {len(tensors) + 1} of {self.count}") from None
+            raise within(error, f"tensor entry {len(tensors) + 1} of {self._count}") from None
         if tensor.name in tensors:
             raise FormatError(
                 f"the tensor {tensor.name!r} stands twice", code="duplicate-tensor", offset=tensor.entry
@@ -70,14 +73,14 @@ class TensorTable:
 
         The first entry that breaks a rule, is odd, or may reach past the window's end is left to the other.
         """
-        cursor, layout, tensors = self.reading.cursor, self.reading.layout, self.tensors
+        cursor, layout, tensors = self._reading.cursor, self._reading.layout, self.tensors
         window, at = cursor.ahead(min(layout.largest_tensor, cursor.left))
         begin, start, last = at, cursor.position - at, len(window) - layout.largest_tensor
         length_at, width, number_at = layout.length.unpack_from, layout.length.size, layout.u32.unpack_from
         rests = [(one.unpack_from, one.size + layout.u32.size) for one in layout.tensors]
         new, type_of, prod = tuple.__new__, TENSOR_TYPES.get, math.prod
         try:
-            for _ in range(self.count - len(tensors)):
+            for _ in range(self._count - len(tensors)):
                 (length,) = length_at(window, at) if at <= last else (_LARGEST,)
                 if length > MOST_NAME_BYTES:
                     break

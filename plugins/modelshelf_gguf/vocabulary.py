@@ -28,7 +28,7 @@ import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define
 
 from modelshelf_gguf.strings import skip_strings
 
@@ -75,22 +75,23 @@ class Tally:
     refuted: int = 0
 
 
-@frozen(kw_only=True, eq=False)
 class _Array:
     """A string array that was walked.
 
-    Attributes:
+    Args:
         key: How it is counted, and its first `HEAD` bytes.
         length: Bytes that it reaches.
         stretches: What the walk looked at, with its offsets in the array; strings that are longer than a
             window leave gaps.
-        size: Bytes of the stretches.
     """
 
-    key: _Key
-    length: int
-    stretches: tuple[tuple[int, bytes], ...]
-    size: int
+    __slots__ = ("key", "length", "size", "stretches")
+
+    def __init__(self, key: _Key, length: int, stretches: tuple[tuple[int, bytes], ...]) -> None:
+        self.key = key
+        self.length = length
+        self.stretches = stretches
+        self.size = sum(len(stretch) for _, stretch in stretches)
 
     def likeness(self, file: FileReader, start: int) -> bool | None:
         """Whether the file holds the same array at `start`: True and False are certain, None is a guess.
@@ -144,17 +145,17 @@ def _sampled(offset: int, stretch: bytes) -> tuple[int, bytes]:
     return offset + at, stretch[at : at + length]
 
 
-@define
 class _Shelf:
     """Arrays within a number of bytes, the least used first.
 
-    Attributes:
+    Args:
         most: The bytes.
     """
 
-    most: int
-    _arrays: OrderedDict[_Array, None] = field(factory=OrderedDict, init=False)
-    _size: int = field(default=0, init=False)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._arrays: OrderedDict[_Array, None] = OrderedDict()
+        self._size = 0
 
     def __iter__(self) -> Iterator[_Array]:
         return iter(self._arrays)
@@ -167,7 +168,7 @@ class _Shelf:
         self._arrays[array] = None
         self._size += array.size
         pushed = []
-        while self._size > self.most:
+        while self._size > self._most:
             pushed.append(self._arrays.popitem(last=False)[0])
             self._size -= pushed[-1].size
         return pushed
@@ -179,7 +180,6 @@ class _Shelf:
             self._size -= array.size
 
 
-@define
 class VocabularyMemo:
     """What one process remembers of the vocabularies that it walked.
 
@@ -187,10 +187,11 @@ class VocabularyMemo:
         tally: How often it served.
     """
 
-    tally: Tally = field(factory=Tally)
-    _by_key: dict[_Key, tuple[_Array, ...]] = field(factory=dict, init=False)
-    _new: _Shelf = field(factory=lambda: _Shelf(MOST_NEW), init=False)
-    _proven: _Shelf = field(factory=lambda: _Shelf(MOST_PROVEN), init=False)
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self._by_key: dict[_Key, tuple[_Array, ...]] = {}
+        self._new = _Shelf(MOST_NEW)
+        self._proven = _Shelf(MOST_PROVEN)
 
     def recall(self) -> Recall:
         """What one header's reading takes along."""
@@ -236,58 +237,59 @@ MEMO = VocabularyMemo()
 """This process's memo."""
 
 
-@define
 class _Walk:
     """One array being walked: the windows that were looked at, as long as they are few enough to be kept.
 
-    Attributes:
+    Args:
         key: As in `_Array`.
         start: Byte offset of the array in the file.
-        room: Bytes that may be kept; negative when there were more.
+        room: Bytes that may be kept.
     """
 
-    key: _Key
-    start: int
-    room: int
-    _windows: list[tuple[int, bytes]] = field(factory=list, init=False)
+    def __init__(self, key: _Key, start: int, room: int) -> None:
+        self._key = key
+        self._start = start
+        self._room = room
+        self._windows: list[tuple[int, bytes]] = []
 
     def see(self, offset: int, window: bytes) -> None:
         """Keep a window that stands at `offset` of the file."""
-        self.room -= len(window)
-        if self.room >= 0:
+        self._room -= len(window)
+        if self._room >= 0:
             self._windows.append((offset, window))
         else:
             self._windows.clear()
 
     def walked(self, end: int) -> _Array | None:
         """The array that ended at byte offset `end`; None where it was too large."""
-        if self.room < 0:
+        if self._room < 0:
             return None
         stretches = []
         for offset, window in self._windows:
-            begin = max(offset, self.start)
-            stretches.append((begin - self.start, window[begin - offset : end - offset]))
-        size = sum(len(stretch) for _, stretch in stretches)
-        return _Array(key=self.key, length=end - self.start, stretches=tuple(stretches), size=size)
+            begin = max(offset, self._start)
+            stretches.append((begin - self._start, window[begin - offset : end - offset]))
+        return _Array(self._key, end - self._start, tuple(stretches))
 
 
-@define
 class Recall:
     """One header's dealings with the memo.
 
-    Attributes:
+    Args:
         memo: The memo.
         jumping: Whether remembered arrays are jumped over; False walks all of them.
+
+    Attributes:
         jumps: Arrays that were jumped over.
         guesses: Those of them that were not compared in full.
     """
 
-    memo: VocabularyMemo
-    jumping: bool = True
-    jumps: int = 0
-    guesses: int = 0
-    _walked: list[_Array | None] = field(factory=list, init=False)
-    _room: int = field(default=MOST_NEW, init=False)
+    def __init__(self, memo: VocabularyMemo, *, jumping: bool = True) -> None:
+        self._memo = memo
+        self._jumping = jumping
+        self.jumps = 0
+        self.guesses = 0
+        self._walked: list[_Array | None] = []
+        self._room = MOST_NEW
 
     def skip(self, cursor: Cursor, count: int, prefix: Struct) -> None:
         """Move `cursor` behind `count` strings, as `skip_strings` does.
@@ -300,7 +302,7 @@ class Recall:
             return
         window, at = cursor.ahead(HEAD)
         key, start = (prefix.format, count, window[at : at + HEAD]), cursor.position
-        found = self.memo.find(key, cursor.file, start) if self.jumping else None
+        found = self._memo.find(key, cursor.file, start) if self._jumping else None
         if found is not None:
             length, certain = found
             self.jumps += 1
@@ -315,10 +317,10 @@ class Recall:
 
     def confirm(self) -> None:
         """Learn what was walked, now that all of the header turned out sound, and count the jumps."""
-        tally = self.memo.tally
+        tally = self._memo.tally
         tally.headers += bool(self.jumps or self._walked)
         tally.jumped += bool(self.jumps and not self._walked)
         tally.sampled += bool(self.guesses and not self._walked)
         for array in self._walked:
             if array is not None:
-                self.memo.learn(array)
+                self._memo.learn(array)
