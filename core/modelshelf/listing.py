@@ -6,8 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf.sealed import SCHEMA, Summary, open_up, unpack, unseal_summary
+from modelshelf.errors import DamagedStoreError
+from modelshelf.sealed import Summary, packed_summaries, unpack, unseal_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -64,16 +64,15 @@ def _first_of_model(batch: list[Record], index: int) -> int:
 
 def _together(batch: list[Record], needle: bytes) -> list[Summary] | None:
     """The summaries of a batch; None where a record of it is damaged or of another release."""
+    packed = packed_summaries(batch)
+    if packed is None:
+        return None
+    if needle:
+        packed = _holding(batch, packed, needle)
     try:
-        opened = [open_up(key, value) for key, value in batch]
-        packed = [summary for _, summary, _ in opened]
-        if needle:
-            packed = _holding(batch, packed, needle)
         rows = unpack(b"".join([_ARRAY, len(packed).to_bytes(4, "big"), *packed]))
-        alike = {schema for schema, _, _ in opened} == {SCHEMA} and {len(Summary._fields)}.issuperset(
-            map(len, rows)
-        )
-    except (StoreError, ValueError, TypeError):
+        alike = {len(Summary._fields)}.issuperset(map(len, rows))
+    except (ValueError, TypeError):
         return None
     return [tuple.__new__(Summary, row) for row in rows] if alike else None
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -32,6 +32,7 @@ UPGRADES: dict[int, Callable[[list[Any], dict[str, Any]], tuple[list[Any], dict[
 _SCHEMA_BYTE = bytes([SCHEMA])
 _HEADER = struct.Struct("<BII")
 _CHECKED_FROM = 5  # the summary's length is covered by the checksum too
+_SUMMARY_FROM = _HEADER.size
 _BIG_INTEGER = 1  # msgpack extension type: hexadecimal digits of an integer beyond 64 bits
 
 
@@ -121,6 +122,22 @@ def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
         )
     middle = _HEADER.size + length
     return schema, value[_HEADER.size : middle], value[middle:]
+
+
+def packed_summaries(records: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
+    """The packed summary of each record, its seal checked as `open_up` does.
+
+    None where one is damaged or of another release, so that each has to be looked at by itself.
+    """
+    unpack, crc32, found = _HEADER.unpack_from, zlib.crc32, []
+    for key, value in records:
+        if len(value) < _SUMMARY_FROM:
+            return None
+        schema, checksum, length = unpack(value)
+        if schema != SCHEMA or crc32(value[_CHECKED_FROM:], crc32(key + _SCHEMA_BYTE)) != checksum:
+            return None
+        found.append(value[_SUMMARY_FROM : _SUMMARY_FROM + length])
+    return found
 
 
 def _damaged(key: bytes, what: str) -> DamagedStoreError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
@@ -42,6 +43,9 @@ PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
 
 Fetch = Callable[[int, int], bytes]
 """Reads at a byte offset that many bytes, or fewer where the file ends."""
+Place = tuple[int, bytes, bytes | None]
+"""A page, the first key that it may hold, and the first one beyond (None: no end)."""
+Record = tuple[bytes, bytes]
 
 
 class Tree(NamedTuple):
@@ -196,6 +200,43 @@ class Page:
             return value if len(value) == size else None
         first = int.from_bytes(self.raw[start : start + 8], sys.byteorder) * len(self.raw) + HEADER.size
         return fetch(first, size) if first + size <= file_size else None
+
+
+def plain_records(raw: bytes, size: int, place: Place) -> list[Record] | None:
+    """What stands on a leaf page of records, as `TreeLook.leaf` finds it; None where that has to look itself.
+
+    It has to where a value lies on pages of its own, and where anything is not as it should be: this asks all
+    that it asks, in the fewest steps, and names nothing.
+    """
+    if len(raw) != size:
+        return None
+    number, low, high = place
+    pgno, _, flags, lower, upper = HEADER.unpack_from(raw)
+    if pgno != number or flags != LEAF or lower & 1 or not HEADER.size <= lower <= upper <= size:
+        return None
+    found: list[Record] = []
+    key, used, last, unpack = b"", 0, size - NODE.size, NODE.unpack_from
+    for offset in offsets_of((lower - HEADER.size) >> 1)(raw, HEADER.size):
+        if not upper <= offset <= last:
+            return None
+        size_low, size_high, flags, key_size = unpack(raw, offset)
+        begin = offset + NODE.size
+        start = begin + key_size
+        stop = start + (size_low | size_high << 16)
+        before, key = key, raw[begin:start]
+        if flags or stop > size or key <= before:  # an empty key is not behind any other
+            return None
+        found.append((key, raw[start:stop]))
+        used += (stop - offset + 1) & -2
+    if used != size - upper or not found or found[0][0] < low or (high is not None and key >= high):
+        return None
+    return found
+
+
+@lru_cache(maxsize=512)
+def offsets_of(count: int) -> Callable[[bytes, int], tuple[int, ...]]:
+    """What unpacks so many offsets of nodes, from a page and where they begin on it."""
+    return struct.Struct(f"={count}H").unpack_from
 
 
 def is_leaf(raw: bytes, number: int) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from itertools import repeat
 from operator import and_, lt
 from typing import NamedTuple
@@ -26,7 +25,11 @@ from modelshelf_lmdb.pages import (
     OVERFLOW,
     Fetch,
     Meta,
+    Place,
+    Record,
     Tree,
+    offsets_of,
+    plain_records,
 )
 
 _LARGE = struct.Struct("=QHHI")  # pgno, pad, flags, number of pages
@@ -34,9 +37,6 @@ _LARGE_FIRST = struct.Struct("=Q")  # what a leaf holds in place of a large valu
 _FEWEST_CHILDREN = 2
 _MOST_KEPT = 512  # pages
 _NEARLY_EMPTY = 3  # LMDB takes a page for too empty that is filled to a fourth (FILL_THRESHOLD)
-
-Place = tuple[int, bytes, bytes | None]
-"""A page, the first key that it may hold, and the first one beyond (None: no end)."""
 
 
 class Branch(NamedTuple):
@@ -62,7 +62,10 @@ class Branch(NamedTuple):
         """The pages below that can hold a key from `start` up to `stop`, in the order of their keys."""
         first = bisect_right(self.keys, start)
         last = len(self.keys) if stop is None else bisect_left(self.keys, stop)
-        return [self._place(index) for index in range(first, last + 1)]
+        lows, highs = [self.low, *self.keys], [*self.keys, self.high]
+        return list(
+            zip(self.numbers[first : last + 1], lows[first : last + 1], highs[first : last + 1], strict=True)
+        )
 
     def _place(self, index: int) -> Place:
         keys = self.keys
@@ -165,32 +168,43 @@ class TreeLook:
 
     def leaves(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Leaf]:
         """Every leaf page that can hold a key from `start` up to `stop`, in the order of their keys."""
-        if self.tree.root == EMPTY:
-            return
-        waiting: list[tuple[int, Place]] = [(1, (self.tree.root, b"", None))]
-        while waiting:
-            level, place = waiting.pop()
-            if level < self.tree.depth:
-                below = self._branch(place).children(start, stop)
-                waiting.extend((level + 1, child) for child in reversed(below))
-                continue
+        for place in self._places(start, stop):
             yield self._leaves.get(place) or self.leaf(*place)
 
-    def records(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+    def _places(self, start: bytes, stop: bytes | None) -> Iterator[Place]:
+        """Where those leaf pages are."""
+        if self.tree.root == EMPTY:
+            return
+        root: Place = (self.tree.root, b"", None)
+        if self.tree.depth == 1:
+            yield root
+            return
+        waiting = [(1, root)]
+        while waiting:
+            level, place = waiting.pop()
+            below = self._branch(place).children(start, stop)
+            if level + 1 < self.tree.depth:
+                waiting.extend((level + 1, child) for child in reversed(below))
+            else:
+                yield from below
+
+    def records(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Record]:
         """Every key from `start` up to `stop`, with its value."""
         self.leaf_of(start)  # is kept: whoever reads few records often looks around them next
-        for leaf in self.leaves(start, stop):
-            keys, raw = leaf.keys, leaf.raw
-            if leaf.large:
-                values = [self.value(leaf, index) for index in range(len(keys))]
+        size, last_page, kept = self.meta.page_size, self.meta.last_page, self._leaves
+        for place in self._places(start, stop):
+            found = None
+            if place not in kept and place[0] <= last_page:
+                found = plain_records(self.fetch(place[0] * size, size), size, place)
+            if found is None:
+                found = self._records_of(kept.get(place) or self.leaf(*place))
+            if found[0][0] >= start and (stop is None or found[-1][0] < stop):
+                yield from found
             else:
-                values = [raw[begin:end] for begin, end in zip(leaf.starts, leaf.stops, strict=True)]
-            if keys[0] >= start and (stop is None or keys[-1] < stop):
-                yield from zip(keys, values, strict=True)
-                continue
-            first = bisect_left(keys, start)
-            last = len(keys) if stop is None else bisect_left(keys, stop)
-            yield from zip(keys[first:last], values[first:last], strict=True)
+                yield from (one for one in found if one[0] >= start and (stop is None or one[0] < stop))
+
+    def _records_of(self, leaf: Leaf) -> list[Record]:
+        return [(key, self.value(leaf, index)) for index, key in enumerate(leaf.keys)]
 
     def value(self, leaf: Leaf, index: int) -> bytes:
         """The value of a key of a leaf page, by the key's index."""
@@ -204,7 +218,7 @@ class TreeLook:
             raise DamagedStoreError("the file ends inside a large record: it was truncated")
         return value
 
-    def around(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def around(self, start: bytes, stop: bytes) -> Iterator[Record]:
         """The last record before `start` on the leaf where that belongs; the first from `stop` on, alike."""
         for key, step in ((start, -1), (stop, 0)):
             leaf = self.leaf_of(key)
@@ -309,7 +323,7 @@ class TreeLook:
     def _page(self, number: int, kind: int) -> tuple[bytes, tuple[int, ...], int]:
         """A page, the offsets of its nodes, and the offset where its nodes begin."""
         raw, lower, upper = self._header(number, kind, self.meta.page_size)
-        return raw, _offsets((lower - HEADER.size) >> 1)(raw, HEADER.size), upper
+        return raw, offsets_of((lower - HEADER.size) >> 1)(raw, HEADER.size), upper
 
     def _header(self, number: int, kind: int, length: int) -> tuple[bytes, int, int]:
         """So many bytes of a page, and the offsets where its free space begins and ends."""
@@ -335,11 +349,6 @@ class TreeLook:
         # A value that was replaced by a shorter one keeps the pages that it had.
         if pgno != first or flags != OVERFLOW or not count <= pages <= self.meta.last_page - first + 1:
             raise DamagedStoreError(f"page {first} is not the large record that it should be")
-
-
-@lru_cache(maxsize=512)
-def _offsets(count: int) -> Callable[[bytes, int], tuple[int, ...]]:
-    return struct.Struct(f"={count}H").unpack_from
 
 
 def _unlike_its_header(number: int) -> DamagedStoreError:

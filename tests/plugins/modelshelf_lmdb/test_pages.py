@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import lmdb
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf_lmdb.pages import META_BYTES, parse_meta, read_metas
-from modelshelf_lmdb.tree import TreeLook, after_prefix
+from modelshelf_lmdb.pages import META_BYTES, Meta, Page, Place, parse_meta, plain_records, read_metas
+from modelshelf_lmdb.tree import Leaf, TreeLook, after_prefix
 
 KEYS = st.binary(min_size=1, max_size=40) | st.binary(min_size=480, max_size=511)
 VALUES = st.integers(0, 9000).map(bytes)
@@ -73,7 +74,7 @@ def sound_data(tmp_path_factory) -> bytes:
     environment = lmdb.open(os.fsencode(folder), map_size=1 << 26, lib_version=0)
     with environment.begin(write=True) as txn:
         for number in range(300):
-            txn.put(b"%04d" % number, bytes(10 + number % 50) if number % 90 else bytes(6000))
+            txn.put(b"%04d" % number, bytes(6000) if number in (0, 90) else bytes(10 + number % 50))
     environment.close()
     return (folder / "data.mdb").read_bytes()
 
@@ -94,6 +95,87 @@ def test_a_record_that_a_header_hides_is_noticed(sound_data):
             TreeLook(fetch_from(bytes(data)), meta, meta.main, len(data)).check()
         hidden += 1
     assert hidden
+
+
+def places(look: TreeLook) -> list[Place]:
+    """Of each leaf page."""
+    found: list[Place] = [(look.tree.root, b"", None)]
+    for _ in range(look.tree.depth - 1):
+        found = [child for place in found for child in look.branch(*place).children()]
+    return found
+
+
+def records_of(look: TreeLook, leaf: Leaf) -> list[tuple[bytes, bytes]]:
+    return [(key, look.value(leaf, index)) for index, key in enumerate(leaf.keys)]
+
+
+def test_a_page_read_the_quick_way_holds_what_the_slow_one_finds(sound_data):
+    meta = read_metas(fetch_from(sound_data))
+    look = TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))
+    quick = 0
+    for place in places(look):
+        leaf = look.leaf(*place)
+        found = plain_records(leaf.raw, meta.page_size, place)
+        assert found == (None if leaf.large else records_of(look, leaf))
+        quick += found is not None
+    assert quick
+
+
+def test_a_changed_page_passes_the_quick_look_only_where_it_passes_the_slow_one(sound_data):
+    """Each number of two bytes in each page's header, offsets and nodes is made another one, many ways."""
+    meta = read_metas(fetch_from(sound_data))
+    verdicts = set()
+    for number, low, high in places(TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))):
+        raw = sound_data[number * 4096 : (number + 1) * 4096]
+        offsets = Page(raw).offsets
+        nodes = [offset + field for offset in offsets for field in (0, 2, 4, 6, 8)]
+        fields = [*range(0, 16 + 2 * len(offsets), 2), *nodes]
+        for at in fields:
+            held = int.from_bytes(raw[at : at + 2], sys.byteorder)
+            for value in {
+                0,
+                1,
+                2,
+                held ^ 1,
+                held ^ 2,
+                held ^ 256,
+                held + 2,
+                held - 2,
+                *offsets[:2],
+                4094,
+                65535,
+            }:
+                changed = raw[:at] + (value & 65535).to_bytes(2, sys.byteorder) + raw[at + 2 :]
+                verdicts.add(_both_ways(changed, (number, low, high), meta, sound_data))
+        for bounds in ((low + b"\xff", high), (low, low), (b"", b""), (low + b"\0", None), (b"", None)):
+            verdicts.add(_both_ways(raw, (number, *bounds), meta, sound_data))
+    assert verdicts == {True, False}
+
+
+def _both_ways(raw: bytes, place: Place, meta: Meta, data: bytes) -> bool:
+    """Whether a page passes; asserts that both looks say so, and find the same."""
+    start = place[0] * meta.page_size
+    look = TreeLook(
+        fetch_from(data[:start] + raw + data[start + meta.page_size :]), meta, meta.main, len(data)
+    )
+    found = plain_records(raw, meta.page_size, place)
+    try:
+        leaf = look.leaf(*place)
+    except DamagedStoreError:
+        assert found is None
+        return False
+    assert found == (None if leaf.large else records_of(look, leaf))
+    return True
+
+
+@given(start=st.integers(-2, 302), stop=st.integers(-2, 302) | st.none())
+def test_records_of_a_range_are_those_of_all_that_lie_within(sound_data, start, stop):
+    meta = read_metas(fetch_from(sound_data))
+    look = TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))
+    begin, end = b"%04d" % max(start, 0), None if stop is None else b"%04d" % max(stop, 0)
+    wanted = [one for one in look.records() if one[0] >= begin and (end is None or one[0] < end)]
+    assert list(look.records(begin, end)) == wanted
+    assert look.tree.entries == len(list(look.records()))
 
 
 @given(prefix=st.binary(max_size=5), key=st.binary(max_size=8))
