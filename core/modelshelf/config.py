@@ -19,24 +19,27 @@ Relative paths in the file are relative to its folder.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelshelf.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 FILE_NAME = "modelshelf.toml"
 STORE_FOLDER = "vendor/layerData"
 MODELS_FOLDER = "vendor/layerModels"
+_PROGRAM = "modelshelf"
+_USER_FOLDERS = {
+    "config": ("XDG_CONFIG_HOME", "~/.config"),
+    "data": ("XDG_DATA_HOME", "~/.local/share"),
+}
 
 
-@frozen(kw_only=True)
-class Settings:
-    """What a run works with.
+class Settings(NamedTuple):
+    """What a run works with. A named tuple, since a run that only lists has no other use for attrs.
 
     Attributes:
         store: Folder or URL of the store.
@@ -74,7 +77,7 @@ def load(
         ConfigurationError: A setting cannot be used; the message names its file or variable and its key.
     """
     environ = os.environ if environ is None else environ
-    file = settings_file(config, environ)
+    file = _settings_path(config, environ)
     in_file = _read(file, must_exist=bool(config or environ.get("MODELSHELF_CONFIG")))
     in_environment = _from_environment(environ)
     told = {**in_file, **in_environment}
@@ -85,7 +88,7 @@ def load(
         sources=told.get("sources", ()),
         disable_plugins=in_file.get("disable_plugins", none) | in_environment.get("disable_plugins", none),
         workers=workers if workers is not None else told.get("workers"),
-        file=str(file) if in_file else None,
+        file=file if in_file else None,
     )
 
 
@@ -96,30 +99,45 @@ def settings_file(named: str | None = None, environ: Mapping[str, str] = os.envi
         named: The one that the command line names.
         environ: The environment.
     """
+    from pathlib import Path
+
+    return Path(_settings_path(named, environ))
+
+
+def _settings_path(named: str | None, environ: Mapping[str, str]) -> str:
     told = named or environ.get("MODELSHELF_CONFIG")
-    if told:
-        return Path(os.path.expanduser(told))
+    return _joined("", os.path.expanduser(told)) if told else _joined(_user_folder("config"), FILE_NAME)
+
+
+def _user_folder(kind: str) -> str:
+    """Where the platform keeps a user's ``config`` or ``data`` of this program.
+
+    `platformdirs` says so. In the plain case on Linux its answer is given here: it takes longer to load than
+    all of the settings to read (https://specifications.freedesktop.org/basedir-spec/latest/).
+    """
+    variable, below_home = _USER_FOLDERS[kind]
+    told, home = os.environ.get(variable), os.environ.get("HOME", "")
+    if sys.platform == "linux" and "ANDROID_DATA" not in os.environ and os.path.isabs(told or home):
+        return os.path.join(told or os.path.expanduser(below_home), _PROGRAM)
     import platformdirs
 
-    return Path(platformdirs.user_config_dir("modelshelf", appauthor=False)) / FILE_NAME
+    dirs = platformdirs.PlatformDirs(_PROGRAM, appauthor=False)
+    return dirs.user_config_dir if kind == "config" else dirs.user_data_dir
 
 
 def _default_store() -> str:
-    if Path(STORE_FOLDER).is_dir():
-        return STORE_FOLDER
-    import platformdirs
-
-    return platformdirs.user_data_dir("modelshelf", appauthor=False)
+    return STORE_FOLDER if os.path.isdir(STORE_FOLDER) else _user_folder("data")
 
 
 def _default_paths() -> tuple[str, ...]:
-    return (str(Path(MODELS_FOLDER).absolute()),) if Path(MODELS_FOLDER).is_dir() else ()
+    return (os.path.join(os.getcwd(), MODELS_FOLDER),) if os.path.isdir(MODELS_FOLDER) else ()
 
 
-def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
+def _read(file: str, *, must_exist: bool) -> dict[str, Any]:
     """The settings of a file, checked; none where it is absent and nobody named it."""
     try:
-        text = file.read_text(encoding="utf-8")
+        with open(file, encoding="utf-8") as opened:
+            text = opened.read()
     except FileNotFoundError:
         if must_exist:
             raise ConfigurationError(f"{file}: the configuration file is not there") from None
@@ -136,9 +154,8 @@ def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file}: is not valid TOML: {error}") from error
-    return {
-        key: _checked(key, value, f"{file}: {key}", file.absolute().parent) for key, value in table.items()
-    }
+    folder = os.path.join(os.getcwd(), os.path.dirname(file))
+    return {key: _checked(key, value, f"{file}: {key}", folder) for key, value in table.items()}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -146,11 +163,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for key, split in _VARIABLES.items():
         name = f"MODELSHELF_{key.upper()}"
         if text := environ.get(name, "").strip():
-            values[key] = _checked(key, split(text, name), name, Path.cwd())
+            values[key] = _checked(key, split(text, name), name, os.getcwd())
     return values
 
 
-def _checked(key: str, value: Any, where: str, folder: Path) -> Any:
+def _checked(key: str, value: Any, where: str, folder: str) -> Any:
     check = _KEYS.get(key)
     if check is None:
         raise ConfigurationError(f"{where}: there is no such setting; the settings are {', '.join(_KEYS)}")
@@ -169,27 +186,36 @@ def _texts(value: Any, where: str) -> list[str]:
     return [_text(one, f"{where}[{number}]") for number, one in enumerate(value)]
 
 
-def _place(value: Any, where: str, folder: Path) -> str:
+def _place(value: Any, where: str, folder: str) -> str:
     text = _text(value, where)
-    # os.path's, because Path's own raises where the user after ~ is unknown
-    return text if "://" in text else str(folder / os.path.expanduser(text))
+    return text if "://" in text else _joined(folder, os.path.expanduser(text))
 
 
-def _places(value: Any, where: str, folder: Path) -> tuple[str, ...]:
+def _joined(folder: str, path: str) -> str:
+    """The path, from the folder on, as `pathlib` writes it: without dots and doubled slashes, ``..`` kept."""
+    joined = os.path.join(folder, path)
+    if joined == os.path.normpath(joined):
+        return joined
+    from pathlib import Path
+
+    return str(Path(joined))
+
+
+def _places(value: Any, where: str, folder: str) -> tuple[str, ...]:
     return tuple(_place(one, where, folder) for one in _texts(value, where))
 
 
-def _names(value: Any, where: str, _folder: Path) -> frozenset[str]:
+def _names(value: Any, where: str, _folder: str) -> frozenset[str]:
     return frozenset(_texts(value, where))
 
 
-def _count(value: Any, where: str, _folder: Path) -> int:
+def _count(value: Any, where: str, _folder: str) -> int:
     if type(value) is not int or value < 1:
         raise ConfigurationError(f"{where}: must be an integer of 1 or more, not {value!r}")
     return value
 
 
-def _tables(value: Any, where: str, folder: Path) -> tuple[dict[str, Any], ...]:
+def _tables(value: Any, where: str, folder: str) -> tuple[dict[str, Any], ...]:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise ConfigurationError(f"{where}: must be tables, each begun with [[sources]]")
     for number, one in enumerate(value):
@@ -197,7 +223,7 @@ def _tables(value: Any, where: str, folder: Path) -> tuple[dict[str, Any], ...]:
     return tuple(_table(one, f"{where}[{number}]", folder) for number, one in enumerate(value))
 
 
-def _table(table: dict[str, Any], where: str, folder: Path) -> dict[str, Any]:
+def _table(table: dict[str, Any], where: str, folder: str) -> dict[str, Any]:
     """One source's settings; its ``root`` and ``paths`` are places like every other in the file."""
     found = dict(table)
     if "root" in found:
@@ -207,7 +233,7 @@ def _table(table: dict[str, Any], where: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-_KEYS: dict[str, Callable[[Any, str, Path], Any]] = {
+_KEYS: dict[str, Callable[[Any, str, str], Any]] = {
     "store": _place,
     "paths": _places,
     "sources": _tables,

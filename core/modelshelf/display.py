@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,9 +22,7 @@ _NARROWEST = 12  # cells that a column which gives way keeps
 
 # Printable to Python, yet invisible: with them two different names look alike (Unicode's
 # Default_Ignorable_Code_Point, beyond the format characters that `str.isprintable` refuses).
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_INVISIBLE = "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 _SURROGATE_ESCAPED = range(0xDC80, 0xDD00)  # how `os.fsdecode` keeps a byte that is no UTF-8
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -36,12 +36,19 @@ def neutral(text: str) -> str:
     ``\x1b``, ``\u202e`` or ``\U000e0001``; a byte that is no UTF-8 becomes ``\xff``. What is left is on
     one line and safe to print in any encoding that has its letters.
     """
-    if text.isprintable() and (text.isascii() or not _INVISIBLE.search(text)):
+    if text.isprintable() and (text.isascii() or not _invisible().search(text)):
         return text
+    invisible = _invisible()
     return "".join(
-        character if character.isprintable() and not _INVISIBLE.match(character) else _written_out(character)
+        character if character.isprintable() and not invisible.match(character) else _written_out(character)
         for character in text
     )
+
+
+@cache
+def _invisible() -> re.Pattern[str]:
+    """Compiled when a text beyond ASCII is met, which most commands never do."""
+    return re.compile(_INVISIBLE)
 
 
 def _written_out(character: str) -> str:
@@ -160,8 +167,10 @@ def lay_out(
         width: Cells of the screen, or None for a table as wide as it has to be.
         colour: Whether styles are applied.
     """
-    rows = [[Cell(column.title, "bold") for column in columns], *rows]
-    texts = [_neutral_all([_text(row[number]) for row in rows]) for number in range(len(columns))]
+    # By columns from here on: what holds for all of a column is asked once, and not of every cell.
+    below_titles = list(zip(*rows, strict=True)) or [()] * len(columns)
+    held = [(Cell(one.title, "bold"), *under) for one, under in zip(columns, below_titles, strict=True)]
+    texts = [_neutral_all(_texts(of_column)) for of_column in held]
     widths = {
         number: max(map(_measure(texts[number]), texts[number]))
         for number, column in enumerate(columns)
@@ -169,25 +178,25 @@ def lay_out(
     }
     if width is not None:
         widths = _fitted(columns, widths, width)
-    below: list[list[str]] = [[] for _ in rows]
+    below: Iterable[list[str]] = repeat([], len(texts[0]))
     if columns[-1].wraps:
         broken = [wrap(text, widths[len(columns) - 1]) for text in texts[-1]]
         texts[-1] = [lines[0] for lines in broken]
         below = [lines[1:] for lines in broken]
     written = [
-        _aligned(
-            columns[number], texts[number], [row[number] for row in rows] if colour else (), widths[number]
-        )
+        _aligned(columns[number], texts[number], held[number] if colour else (), widths[number])
         for number in widths
     ]
     indent = " " * (sum(widths.values()) - list(widths.values())[-1] + len(_GAP) * (len(widths) - 1))
-    for line, more in zip(zip(*written, strict=True), below, strict=True):
-        yield _GAP.join(line).rstrip()
-        yield from (indent + rest for rest in more)
+    for line, more in zip(map(_GAP.join, zip(*written, strict=True)), below, strict=True):
+        yield line.rstrip()
+        if more:
+            yield from (indent + rest for rest in more)
 
 
-def _text(cell: str | Cell) -> str:
-    return cell.text if isinstance(cell, Cell) else cell
+def _texts(of_column: Sequence[str | Cell]) -> list[str]:
+    """The texts of a column with its title."""
+    return [cell if type(cell) is str else cell[0] for cell in of_column]
 
 
 def _is_plain(texts: Iterable[str]) -> bool:

@@ -1,4 +1,8 @@
-"""The reading half of the registry: look-ups in memory, guarded by the store's revision."""
+"""The reading half of the registry: look-ups in memory, guarded by the store's revision.
+
+A listing loads neither the values of `modelshelf.model` nor what reads a record whole: those are built with
+attrs, which takes longer to load than a listing of a thousand models to make.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,21 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from modelshelf import selection
 from modelshelf.errors import InvalidValueError, RegistryClosedError
-from modelshelf.model.health import HealthStatus
-from modelshelf.model.version import ModelVersion
+from modelshelf.listing import ListingReader, current_version
 from modelshelf.record_keys import pin_part
-from modelshelf.records import RecordReader, current_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from modelshelf.model import ModelConfig, Query
-    from modelshelf.records import OnDamage
+    from modelshelf.listing import OnDamage
+    from modelshelf.model import HealthStatus, ModelConfig, ModelVersion, Query
+    from modelshelf.records import RecordReader
     from modelshelf.sealed import Summary
-    from modelshelf.store import Store
+    from modelshelf.store import Snapshot, Store
 
 T = TypeVar("T")
 
+_HEALTHY = "healthy"  # HealthStatus.HEALTHY, as summaries have it
 _UNWATCHED: tuple[Sequence[int], int] = ((0,), -1)  # never equal: the store is asked each time
 
 
@@ -103,7 +107,7 @@ class ModelLookup:
     def _look_up(self, model_id: str) -> ModelConfig | None:
         remembered = self._of_now()
         if model_id not in remembered.models:
-            remembered, found = self._read(lambda records: records.current(model_id))
+            remembered, found = self._read(lambda state: _records(state).current(model_id))
             remembered.models[model_id] = found
         return remembered.models[model_id]
 
@@ -114,11 +118,11 @@ class ModelLookup:
             InvalidVersionError: The text is no version.
         """
         wanted = as_version(version)
-        return self.store.view(lambda state: RecordReader(state).model(model_id, wanted))
+        return self.store.view(lambda state: _records(state).model(model_id, wanted))
 
     def get_versions(self, model_id: str) -> list[ModelVersion]:
         """Every version of a model, newest first; empty for an unknown id."""
-        return self.store.view(lambda state: RecordReader(state).versions(model_id))
+        return self.store.view(lambda state: _records(state).versions(model_id))
 
     def every_version(self) -> Iterator[ModelConfig]:
         """Every version of every model, one record in memory at a time."""
@@ -134,35 +138,41 @@ class ModelLookup:
 
     def default_id(self) -> str | None:
         """The default model's id; its record is not decoded."""
-        return self.store.view(lambda state: RecordReader(state).default())
+        return self.store.view(lambda state: ListingReader(state).default())
 
     def list_models(self) -> list[str]:
         """Every model's id, sorted."""
         return [one.id for one in self.summaries()]
 
+    def ids_beginning(self, text: str) -> list[str]:
+        """The ids that begin with a text, sorted; nothing of other models is read or remembered."""
+        return self.store.view(lambda state: ListingReader(state, self.on_damage).ids(text))
+
     def get_healthy_models(self) -> list[str]:
         """Ids of the models whose status is healthy, sorted."""
-        return [one.id for one in self.summaries() if one.health_status == HealthStatus.HEALTHY.value]
+        return [one.id for one in self.summaries() if one.health_status == _HEALTHY]
 
     def summaries(self, *, all_versions: bool = False) -> list[Summary]:
         """The fields that a listing needs, of each model's current version, sorted by id."""
         if all_versions:
-            return self.store.view(lambda state: list(RecordReader(state, self.on_damage).summaries()))
+            return self.store.view(lambda state: list(ListingReader(state, self.on_damage).summaries()))
         remembered = self._of_now()
         if remembered.summaries is not None:
             return remembered.summaries
         with _collector_paused():
-            remembered, found = self._read(_current)
+            remembered, found = self._read(lambda state: _current(ListingReader(state, self.on_damage)))
         remembered.summaries = found
         return found
 
     def find(self, query: Query) -> list[ModelConfig]:
         """The models that meet a query, in its order."""
         found = self.find_summaries(query)
-        return self.store.view(lambda state: _decoded(RecordReader(state), found))
+        return self.store.view(lambda state: _decoded(_records(state), found))
 
-    def find_summaries(self, query: Query) -> list[Summary]:
-        """What `find` finds, as summaries: no record is decoded whole."""
+    def find_summaries(self, query: Query | None = None) -> list[Summary]:
+        """What `find` finds, as summaries: no record is decoded whole. Without a query, all by id."""
+        if query is None:
+            return selection.by_id(self.summaries())
         tests = selection.conditions(query)
         held = self._candidates(query)
         return selection.arranged(query, (one for one in held if all(test(one) for test in tests)))
@@ -178,7 +188,9 @@ class ModelLookup:
         if query.all_versions or not needle or remembered.summaries is not None or remembered.queried:
             return self.summaries(all_versions=query.all_versions)
         with _collector_paused():
-            remembered, found = self._read(lambda records: _current(records, needle))
+            remembered, found = self._read(
+                lambda state: _current(ListingReader(state, self.on_damage), needle)
+            )
         remembered.queried = True
         return found
 
@@ -196,14 +208,15 @@ class ModelLookup:
         """
         if task not in selection.TASKS:
             raise InvalidValueError(f"unknown task {task!r}: use one of {', '.join(selection.TASKS)}")
-        healthy = HealthStatus.HEALTHY.value
         held = self.find_summaries(query) if query is not None else self.summaries()
-        usable = (one for one in held if one.health_status == healthy and one.enabled and not one.missing)
+        usable = (one for one in held if one.health_status == _HEALTHY and one.enabled and not one.missing)
         chosen = selection.best(task, usable)
         return self.default() if chosen is None else self.get_by_version(chosen.id, chosen.version)
 
     def check_health(self) -> HealthStatus:
         """Healthy when every model is, degraded when some are, unhealthy when none is."""
+        from modelshelf.model.health import HealthStatus
+
         total, healthy = len(self.summaries()), len(self.get_healthy_models())
         if healthy == total:
             return HealthStatus.HEALTHY
@@ -250,15 +263,13 @@ class ModelLookup:
             remembered = self._remembered = _Remembered(revision, watch or _UNWATCHED)
         return remembered
 
-    def _read(self, look: Callable[[RecordReader], T]) -> tuple[_Remembered, T]:
+    def _read(self, look: Callable[[Snapshot], T]) -> tuple[_Remembered, T]:
         """Read what will be remembered.
 
         The store may tell of a revision a moment before views see it: what is remembered goes by the
         revision that was read, or an old state would pass for the newest one.
         """
-        revision, found = self.store.view(
-            lambda state: (state.revision, look(RecordReader(state, self.on_damage)))
-        )
+        revision, found = self.store.view(lambda state: (state.revision, look(state)))
         return self._of(revision), found
 
 
@@ -278,12 +289,20 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+def _records(state: Snapshot) -> RecordReader:
+    from modelshelf.records import RecordReader
+
+    return RecordReader(state)
+
+
 def _decoded(records: RecordReader, wanted: Iterable[Summary]) -> list[ModelConfig]:
+    from modelshelf.model.version import ModelVersion
+
     models = (records.model(one.id, ModelVersion.parse(one.version)) for one in wanted)
     return [model for model in models if model is not None]
 
 
-def _current(records: RecordReader, needle: bytes = b"") -> list[Summary]:
+def _current(records: ListingReader, needle: bytes = b"") -> list[Summary]:
     pins = records.pins()
     chosen: dict[str, Summary] = {}
     several: dict[str, list[Summary]] = {}
@@ -298,4 +317,6 @@ def _current(records: RecordReader, needle: bytes = b"") -> list[Summary]:
 
 def as_version(version: ModelVersion | str) -> ModelVersion:
     """A version, from itself or its text."""
+    from modelshelf.model.version import ModelVersion
+
     return version if isinstance(version, ModelVersion) else ModelVersion.parse(version)

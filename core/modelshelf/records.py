@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from modelshelf import listing
+from modelshelf.listing import ListingReader, current_version
 from modelshelf.model.version import ModelVersion
 from modelshelf.record_keys import (
     CENSUSES,
@@ -22,7 +22,6 @@ from modelshelf.record_keys import (
 )
 from modelshelf.sealed import (
     Summary,
-    fits,
     misplaced,
     seal_value,
     told_by,
@@ -30,55 +29,21 @@ from modelshelf.sealed import (
     unseal_value,
 )
 from modelshelf.seen import Seen
-from modelshelf.store import Surrounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from modelshelf.errors import DamagedStoreError
     from modelshelf.model import ArtifactFile, Location, ModelConfig, PluginFailure
-    from modelshelf.store import Snapshot, Transaction
+    from modelshelf.store import Transaction
 
-    OnDamage = Callable[[DamagedStoreError], object]
 
 _NOT_WELL = frozenset({"unhealthy", "degraded"})
 _MOST_FAILURES = 200
 _MOST_CENSUSES = 64
 
 
-class RecordReader:
-    """Typed reading of one state of a store.
-
-    Args:
-        state: The state.
-        on_damage: Told of each record that `summaries` leaves out because it is damaged; without it the
-            first one ends the listing.
-    """
-
-    def __init__(self, state: Snapshot, on_damage: OnDamage | None = None) -> None:
-        self._state = state
-        self._on_damage = on_damage
-
-    def _value(self, key: bytes) -> Any:
-        value = self._state.get(key)
-        if value is None:
-            self._ensure_absent(key)
-            return None
-        return unseal_value(key, value)
-
-    def _near(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
-        """The records at the edges of a range, where a store tells them."""
-        return self._state.around(start, stop) if isinstance(self._state, Surrounded) else []
-
-    def _ensure_absent(self, key: bytes) -> None:
-        """Make sure that a record which was not found does not stand beside its place, under a damaged key.
-
-        Raises:
-            DamagedStoreError: It does.
-        """
-        for near, value in self._near(key, key + b"\0"):
-            if fits(key, value):
-                raise misplaced(near, key)
+class RecordReader(ListingReader):
+    """Typed reading of one state of a store."""
 
     def model(self, model_id: str, version: ModelVersion) -> ModelConfig | None:
         """The record of that id and version."""
@@ -112,21 +77,9 @@ class RecordReader:
                 raise misplaced(near, prefix)
         return found
 
-    def summaries(self, needle: bytes = b"") -> Iterator[Summary]:
-        """Of every record, all versions, a model's together; for `needle` see `listing.summaries`."""
-        return listing.summaries(self._state.scan(b"m\0"), self._on_damage, needle)
-
     def pinned(self, model_id: str) -> str | None:
         """The version that an id is pinned to."""
         return cast("str | None", self._value(id_key(b"p", model_id)))
-
-    def pins(self) -> dict[bytes, str]:
-        """Every pin: the id's key part, see `pin_part`, to the version."""
-        return {key[2:]: unseal_value(key, value) for key, value in self._state.scan(b"p\0")}
-
-    def default(self) -> str | None:
-        """The default model's id."""
-        return cast("str | None", self._value(DEFAULT))
 
     def failures(self) -> list[PluginFailure]:
         """What plugins failed at in scans, as far as it is remembered."""
@@ -360,14 +313,6 @@ class Records(RecordReader):
             self._changing.delete(id_key(b"p", model_id))
         else:
             self._put(id_key(b"p", model_id), str(version))
-
-
-def current_version(summaries: list[Summary], pinned: str | None) -> Summary:
-    """Of all versions of one model the one that its id stands for."""
-    for one in summaries:
-        if one.version == pinned:
-            return one
-    return max(summaries, key=lambda one: (not one.missing, ModelVersion.parse(one.version)))
 
 
 def _storable(text: str) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from modelshelf.model.health import HealthStatus
-from modelshelf.model.quantity import parse_parameters
-from modelshelf.model.version import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from modelshelf.model import Query
+    from modelshelf.model import ModelVersion, Query
     from modelshelf.sealed import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
-_FOLDED_TO = re.compile("[fiklst]")
+_FOLDED_TO = "[fiklst]"
 TASKS = (SIMPLE, COMPLEX)
 
 
@@ -69,7 +66,7 @@ def needle(query: Query) -> bytes:
     ]
     if query.health is not None:
         wanted.append(query.health.value)
-    pieces = [piece for text in wanted if text and text.isascii() for piece in _FOLDED_TO.split(text)]
+    pieces = [piece for text in wanted if text and text.isascii() for piece in re.split(_FOLDED_TO, text)]
     return max(pieces, key=len, default="").encode()
 
 
@@ -85,29 +82,45 @@ def _reaches(name: str, wanted: int, sign: int) -> Callable[[Summary], bool]:
     return reaches
 
 
-_HEALTH_ORDER = {status.value: place for place, status in enumerate(HealthStatus)}
+def _by_version(one: Summary) -> ModelVersion:
+    from modelshelf.model.version import ModelVersion
+
+    return ModelVersion.parse(one.version)
+
+
+@cache
+def _health_order() -> dict[str, int]:
+    from modelshelf.model.health import HealthStatus
+
+    return {status.value: place for place, status in enumerate(HealthStatus)}
+
+
 _SORT: dict[str, Callable[[Summary], Any]] = {
     "id": lambda one: one.id.casefold(),
-    "version": lambda one: ModelVersion.parse(one.version),
+    "version": _by_version,
     "size": lambda one: one.size_bytes,
     "parameters": lambda one: one.parameters,
     "context": lambda one: one.context_length,
     "format": lambda one: one.format,
     "quantization": lambda one: one.quantization,
-    "health": lambda one: _HEALTH_ORDER.get(one.health_status, 0),
+    "health": lambda one: _health_order().get(one.health_status, 0),
     "used": lambda one: one.last_used,
     "added": lambda one: one.added_at,
 }
 
 
+def by_id(found: Iterable[Summary]) -> list[Summary]:
+    """Summaries by id, without regard to case; the order of a query that names none."""
+    return sorted(found, key=lambda one: (one.id.casefold(), one.id))
+
+
 def arranged(query: Query, found: Iterable[Summary]) -> list[Summary]:
     """Summaries in the query's order, what is unknown last, and no more than its limit."""
-    key = _SORT[query.sort]
-    by_id = sorted(found, key=lambda one: (one.id.casefold(), one.id))
+    key, ordered = _SORT[query.sort], by_id(found)
     if query.sort == "id" and not query.descending:
-        return by_id[: query.limit]
-    known = [one for one in by_id if key(one) is not None]
-    unknown = [one for one in by_id if key(one) is None]
+        return ordered[: query.limit]
+    known = [one for one in ordered if key(one) is not None]
+    unknown = [one for one in ordered if key(one) is None]
     known.sort(key=key, reverse=query.descending)
     return [*known, *unknown][: query.limit]
 
@@ -116,6 +129,8 @@ def parameters_of(one: Summary) -> int | None:
     """Exact parameters, else those that the name or card tells; None where nothing does."""
     if one.parameters is not None:
         return one.parameters
+    from modelshelf.model.quantity import parse_parameters
+
     return parse_parameters(one.parameter_count) if one.parameter_count else None
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -47,7 +47,6 @@ class Snapshot(Protocol):
         ...
 
 
-@runtime_checkable
 class Surrounded(Protocol):
     """What a snapshot offers too where its engine does not check the keys that it reads.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf.store import StoreType
-
 if TYPE_CHECKING:
-    from modelshelf.store import Remnant, Store
+    from modelshelf.store import Remnant, Store, StoreType
 
 
-def _open(path: str, readonly: bool) -> Store:
+def open_store(path: str, readonly: bool) -> Store:
+    """Open the store at a path or URL; see `StoreType.open`."""
     from modelshelf_lmdb.store import LmdbStore
 
     return LmdbStore.open(path, readonly=readonly)
@@ -33,9 +32,11 @@ def _replace(path: str, fill: Callable[[Store], None]) -> str:
 
 def modelshelf_stores() -> Iterable[StoreType]:
     """Offer the store behind ``lmdb:///folder`` and behind a plain path."""
+    from modelshelf.store import StoreType
+
     yield StoreType(
         scheme="lmdb",
-        open=_open,
+        open=open_store,
         summary="records in an LMDB file in a folder (the default)",
         salvage=_salvage,
         replace=_replace,

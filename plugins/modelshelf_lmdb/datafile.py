@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf_lmdb.failures import damaged, translated
@@ -42,7 +41,7 @@ def open_regular(folder: str) -> int:
     Raises:
         StoreUnavailableError: It cannot be opened, or is no regular file.
     """
-    path = Path(folder, NAME)
+    path = os.path.join(folder, NAME)
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
@@ -253,7 +252,7 @@ class DataFile:
             StoreUnavailableError: It was removed or replaced, so that a write would vanish.
         """
         try:
-            told = Path(self.folder, NAME).stat()
+            told = os.stat(os.path.join(self.folder, NAME))
         except OSError:
             told = None
         if told is None or (told.st_dev, told.st_ino) != self.identity:

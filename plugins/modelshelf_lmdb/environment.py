@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -190,7 +189,7 @@ class Environment:
 
     def _open(self) -> lmdb.Environment:
         # LMDB writes the lock file even to read; a reader of a folder that it cannot write does without.
-        lock = Path(self.folder, LOCK_NAME)
+        lock = os.path.join(self.folder, LOCK_NAME)
         self.locked = self.writable or os.access(lock, os.R_OK | os.W_OK)
         try:
             opened = lmdb.open(
@@ -285,7 +284,7 @@ def shut_off(folder: str) -> Iterator[None]:
     """
     busy = StoreUnavailableError(f"{folder}: a program has the store open; end it, then try again")
     with _REGISTRY:
-        told = Path(folder, NAME).stat()
+        told = os.stat(os.path.join(folder, NAME))
         if (told.st_dev, told.st_ino) in _OPEN or any(one.folder == folder for one in _OPEN.values()):
             raise busy
         try:
@@ -294,7 +293,7 @@ def shut_off(folder: str) -> Iterator[None]:
             yield
             return
         try:
-            lock = os.open(Path(folder, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(os.path.join(folder, LOCK_NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise translated(error, folder, "locking") from error
         try:
@@ -324,7 +323,7 @@ def begin_lock_file(folder: str) -> None:
 
 def _present(folder: str) -> bool:
     try:
-        return Path(folder, NAME).stat().st_size > 0
+        return os.stat(os.path.join(folder, NAME)).st_size > 0
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
@@ -333,7 +332,7 @@ def _present(folder: str) -> bool:
 
 def _create(folder: str) -> None:
     try:
-        Path(folder).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        os.makedirs(folder, mode=_FOLDER_MODE, exist_ok=True)
         if _present(folder):
             return
         if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
@@ -344,13 +343,13 @@ def _create(folder: str) -> None:
             os.fsencode(folder), map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0
         )
         made.close()
-        for path in (Path(folder), Path(folder).parent):
+        for path in (folder, os.path.dirname(folder)):
             persist_entries(path)
     except (lmdb.Error, OSError, ValueError) as error:
         raise translated(error, folder, "creating the store") from error
 
 
-def persist_entries(folder: Path) -> None:
+def persist_entries(folder: str | os.PathLike[str]) -> None:
     """Make a new file's directory entry durable; committed records would be lost with it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

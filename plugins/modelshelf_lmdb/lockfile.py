@@ -13,7 +13,6 @@ import mmap
 import os
 import struct
 import sys
-from pathlib import Path
 
 NAME = "lock.mdb"
 _MAGIC = 0xBEEFC0DE
@@ -38,7 +37,7 @@ class LockFile:
     """
 
     def __init__(self, folder: str) -> None:
-        self._descriptor = os.open(Path(folder, NAME), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._descriptor = os.open(os.path.join(folder, NAME), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self._map = mmap.mmap(self._descriptor, _BYTES, access=mmap.ACCESS_READ)
         self._words = memoryview(self._map).cast("Q")
         self.word: memoryview[int] | None = None

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import lmdb
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
-from modelshelf.model.health import Finding, Severity
 from modelshelf_lmdb.environment import Environment, open_environment
 from modelshelf_lmdb.failures import REPAIR, translated
-from modelshelf_lmdb.surroundings import look_around
 from modelshelf_lmdb.transaction import LmdbSnapshot, LmdbTransaction
 
 if TYPE_CHECKING:
+    from modelshelf.model.health import Finding
     from modelshelf.store import Snapshot, Transaction
 
 T = TypeVar("T")
@@ -120,6 +119,9 @@ class LmdbStore:
 
     def check(self) -> Iterator[Finding]:
         """Look over every page with `lmdb.verify`, while no other process writes, and around the file."""
+        from modelshelf.model.health import Finding, Severity
+        from modelshelf_lmdb.surroundings import look_around
+
         environment = self._usable()
         try:
             environment.file.ensure_in_place()
@@ -153,7 +155,7 @@ def folder_of(path: str) -> str:
     Raises:
         StoreUnavailableError: It names none.
     """
-    if path.startswith(_SCHEME):
+    if path[: len(_SCHEME)].lower() == _SCHEME:
         from urllib.parse import unquote, urlsplit
 
         parts = urlsplit(path)

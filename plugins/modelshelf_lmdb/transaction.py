@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NoReturn
 import lmdb
 
 from modelshelf.errors import StoreError
-from modelshelf.store import LONGEST_KEY
 from modelshelf_lmdb.failures import translated
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.environment import Environment
     from modelshelf_lmdb.pages import Meta
 
+_LONGEST_KEY = 511  # modelshelf.store.LONGEST_KEY, which takes longer to load than all that is here
 _LONGEST_VALUE = 2**31 - 1
 _SURELY_SMALL = 1000  # bytes; LMDB gives pages of its own to what is longer than about half a page
 
@@ -46,7 +46,7 @@ class LmdbSnapshot:
             DamagedStoreError: A page on the way to it is damaged.
             StoreError: The key is empty or too long, or the view is over.
         """
-        if not 0 < len(key) <= LONGEST_KEY:
+        if not 0 < len(key) <= _LONGEST_KEY:
             raise self._bad_key(key)
         try:
             value = self._get(key)
@@ -114,7 +114,7 @@ class LmdbSnapshot:
         return translated(error, self._environment.folder, doing)
 
     def _bad_key(self, key: bytes) -> StoreError:
-        return StoreError(f"{self._environment.folder}: a key has 1 to {LONGEST_KEY} bytes, not {len(key)}")
+        return StoreError(f"{self._environment.folder}: a key has 1 to {_LONGEST_KEY} bytes, not {len(key)}")
 
 
 class LmdbTransaction(LmdbSnapshot):
@@ -154,7 +154,7 @@ class LmdbTransaction(LmdbSnapshot):
             raise StoreError(
                 f"{self._environment.folder}: a value of {len(value)} bytes is too long; split it"
             )
-        if not 0 < len(key) <= LONGEST_KEY:
+        if not 0 < len(key) <= _LONGEST_KEY:
             raise self._bad_key(key)
         self._environment.file.check_change(self.meta, key, removal=key in self._large)
         self._changes += 1
@@ -180,7 +180,7 @@ class LmdbTransaction(LmdbSnapshot):
             StoreError: The key is empty or too long, or the update is over.
         """
         txn = self._running()
-        if not 0 < len(key) <= LONGEST_KEY:
+        if not 0 < len(key) <= _LONGEST_KEY:
             raise self._bad_key(key)
         self._environment.file.check_change(self.meta, key, removal=True)
         self._changes += 1

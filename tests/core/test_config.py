@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.config import load
+from modelshelf.config import load, settings_file
 from modelshelf.errors import ConfigurationError
 
 
@@ -145,3 +147,23 @@ def test_no_text_raises_anything_but_a_configuration_error(text, tmp_path_factor
     file.write_text(text, encoding="utf-8")
     with suppress(ConfigurationError):
         load(config=str(file), environ={})
+
+
+@pytest.mark.parametrize("user", ["/home/one", "/home/one/", "/", "relative", "", None])
+@pytest.mark.parametrize("own", ["/own", "/own//folder/", "own", " ", "~/own", "", None])
+def test_the_users_folders_are_those_that_platformdirs_names(monkeypatch, user, own):
+    for name, value in (("HOME", user), ("XDG_CONFIG_HOME", own), ("XDG_DATA_HOME", own)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    dirs = platformdirs.PlatformDirs("modelshelf", appauthor=False)
+    assert settings_file(environ={}) == Path(dirs.user_config_dir) / "modelshelf.toml"
+    assert load(environ={}).store == dirs.user_data_dir
+
+
+@settings(max_examples=300)
+@given(parts=st.lists(st.sampled_from(["/", ".", "..", "a", "b c", "~", "é"]), min_size=1, max_size=9))
+def test_a_place_is_written_as_pathlib_writes_it(parts):
+    text = "".join(parts)
+    told = load(environ={"MODELSHELF_STORE": text, "MODELSHELF_CONFIG": os.devnull})
+    assert told.store == str(Path.cwd() / os.path.expanduser(text))

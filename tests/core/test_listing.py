@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, Query
 from modelshelf.errors import DamagedStoreError
-from modelshelf.listing import summaries
+from modelshelf.listing import ListingReader, current_version, summaries
 from modelshelf.model import Origin
 from modelshelf.record_keys import record_key
 from modelshelf.sealed import unseal_summary
@@ -111,3 +111,61 @@ def test_a_query_of_a_state_that_was_just_read_finds_what_the_next_one_does(tmp_
             assert first == second == third
             assert first
         assert "model-1" not in {one.id for one in registry.find(Query(format="gguf"))}
+
+
+NUMBERS = st.integers(0, 12) | st.sampled_from([10**18, 10**25])
+VERSIONS = st.builds(
+    ModelVersion,
+    major=NUMBERS,
+    minor=NUMBERS,
+    patch=NUMBERS,
+    prerelease=st.none() | st.none() | st.sampled_from(["rc.1", "alpha", "10"]),
+    build=st.none() | st.none() | st.sampled_from(["a", "b"]),
+)
+
+
+@given(
+    versions=st.lists(
+        st.tuples(VERSIONS, st.booleans()), min_size=1, max_size=6, unique_by=lambda one: one[0]
+    )
+)
+def test_the_current_version_is_the_newest_that_is_there_by_semver(versions):
+    held = [
+        unseal_summary(*sealed(model("m")))._replace(version=str(version), missing=missing)
+        for version, missing in versions
+    ]
+    newest = max(versions, key=lambda one: (not one[1], one[0]))
+    assert current_version(held, None).version == str(newest[0])
+    assert current_version(held, str(versions[0][0])).version == str(versions[0][0])
+
+
+class ScannedState:
+    """A state that keeps which prefixes it was asked for."""
+
+    def __init__(self, records):
+        self.records = records
+        self.scanned = []
+
+    def scan(self, prefix=b""):
+        self.scanned.append(prefix)
+        yield from (one for one in self.records if one[0].startswith(prefix))
+
+
+@given(
+    ids=st.lists(
+        st.text("ab/é\udc80", min_size=1, max_size=4)
+        | st.builds(str.__mul__, st.text("aé", min_size=1, max_size=3), st.integers(80, 160)),
+        min_size=1,
+        max_size=10,
+        unique=True,
+    ),
+    end=st.integers(0, 400),
+)
+def test_ids_that_begin_so_are_those_of_all_and_no_others_are_scanned(ids, end):
+    records = sorted(sealed(model(name, version)) for name in ids for version in (1, 2))
+    for beginning in {name[:end] for name in ids}:
+        state = ScannedState(records)
+        wanted = sorted({one.id for one in summaries(records) if one.id.startswith(beginning)})
+        assert ListingReader(state).ids(beginning) == wanted
+        told = beginning.encode("utf-8", "surrogatepass")
+        assert state.scanned == [b"m\0" + told[:266]]

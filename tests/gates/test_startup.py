@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from modelshelf import ModelConfig, ModelRegistry
+from modelshelf import ModelConfig, ModelRegistry, ModelVersion
 
 # Runs the command line with the given arguments, and writes what was imported and opened as the last line.
 _PROGRAM = """
@@ -61,20 +61,26 @@ NEVER = FORMATS | {
 }
 """What no quick command needs: plugins, what only a scan or a change needs, and what is slow to import."""
 
-STORE = {
+LISTING = {"lmdb", "modelshelf.lookup", "modelshelf.model", "modelshelf_lmdb", "msgpack"}
+"""What only a command that opens the registry needs."""
+
+WHOLE = {
     "attr",
     "attrs",
-    "lmdb",
-    "modelshelf.lookup",
-    "modelshelf.model",
-    "modelshelf.plugin.load",
-    "modelshelf_lmdb",
-    "msgpack",
     "logging",
+    "modelshelf.logs",
+    "modelshelf.model.health",
+    "modelshelf.model.query",
+    "modelshelf.model.version",
+    "modelshelf.plugin.call",
+    "modelshelf.plugin.load",
+    "modelshelf.records",
+    "modelshelf.store",
     "pathlib",
     "platformdirs",
+    "tempfile",
 }
-"""What only a command that opens the registry needs."""
+"""What reads a record whole, asks a plugin, or logs: a plain listing and completion need none of it."""
 
 
 @attrs.frozen
@@ -155,17 +161,32 @@ def test_help_and_completion_import_click_and_little_of_this_project(
     start: Any, completing: str | None
 ) -> None:
     run = start(*([] if completing else ["--help"]), completing=completing)
-    assert not run.modules & (NEVER | STORE - {"logging"})
+    assert not run.modules & (NEVER | LISTING | WHOLE)
     assert run.packages == {"click"}
-    assert len(run.own) <= 13, sorted(run.own)  # nine of the command line, and those of a command's options
+    assert len(run.own) <= 14, sorted(run.own)  # ten of the command line, and those of a command's options
 
 
 def test_a_listing_imports_what_opens_and_shows_the_records(start: Any) -> None:
     run = start("ls")
-    assert not run.modules & NEVER
-    assert run.packages <= {"attr", "attrs", "click", "lmdb", "msgpack", "platformdirs"}
-    assert len(run.own) <= 48, sorted(run.own)
+    assert not run.modules & (NEVER | WHOLE)
+    assert run.packages <= {"click", "lmdb", "msgpack"}
+    assert len(run.own) <= 33, sorted(run.own)
     assert "modelshelf.serde" not in run.modules  # a listing decodes summaries alone
+
+
+def test_a_condition_costs_a_listing_the_class_that_checks_it_and_no_more(start: Any) -> None:
+    more = start("ls", "--arch", "llama").modules - start("ls").modules
+    assert {one for one in more if one.startswith("modelshelf")} <= {
+        "modelshelf.model.health",
+        "modelshelf.model.query",
+    }
+
+
+def test_a_listing_of_several_versions_imports_no_more(start: Any, environment: dict[str, str]) -> None:
+    before = start("ls").modules
+    with ModelRegistry(metadata_path=environment["MODELSHELF_STORE"]) as registry:
+        registry.register(ModelConfig(id="one", version=ModelVersion(major=2)))
+    assert start("ls").modules == before
 
 
 def test_showing_one_model_imports_no_plugin_but_the_stores(start: Any) -> None:
@@ -178,6 +199,7 @@ def test_completing_an_id_imports_no_more_than_a_listing(start: Any) -> None:
     listing = start("ls").modules
     completion = start(completing="modelshelf show o").modules
     assert {one for one in completion - listing if one.startswith("modelshelf")} <= {"modelshelf.cli.show"}
+    assert not completion & (NEVER | WHOLE)
 
 
 @pytest.mark.parametrize("arguments", [["ls"], ["show", "one"], ["ls", "--help"]])

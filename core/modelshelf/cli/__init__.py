@@ -7,26 +7,15 @@ Exit codes: 0 done, 1 a problem was found, 2 wrong use, 70 a defect of Modelshel
 from __future__ import annotations
 
 import gc
-import io
-import os
 import sys
 from typing import TYPE_CHECKING
-
-import click
-
-from modelshelf.cli.group import PROGRAM, cli
-from modelshelf.cli.screen import complain
-from modelshelf.errors import ConfigurationError, InvalidValueError, ModelshelfError, SerializerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
-COMPLETION_VARIABLE = "_MODELSHELF_COMPLETE"
-
-DONE, PROBLEM, WRONG_USE, DEFECT, INTERRUPTED, READER_GONE = 0, 1, 2, 70, 130, 141
-_WRONG_USE = (ConfigurationError, InvalidValueError, SerializerError)
+_SELDOM = 10_000  # objects more than before; by default the search begins after 700
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,82 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code. Every failure is one line on standard error, never a traceback.
     """
     if arguments is not None:
-        return _main(arguments)
-    # A process of its own: what is loaded stays to its end, and looking through all of that for garbage, then
-    # and at the end, takes a fifth of a short command.
+        from modelshelf.cli.program import run
+
+        return run(arguments)
+    # A process of its own: what is loaded stays to its end. Looking through all of that for garbage, while it
+    # is loaded and at the end, takes a good part of a short command.
+    gc.set_threshold(_SELDOM, *gc.get_threshold()[1:])
+    from modelshelf.cli.program import run
+
     gc.freeze()
     try:
-        return _main(sys.argv[1:])
+        return run(sys.argv[1:])
     finally:
         gc.freeze()
-
-
-def _main(arguments: Sequence[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = _run([*arguments])
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - _tell tells each, defects included
-        code = _tell(error)
-    return code
-
-
-def _tell(error: BaseException) -> int:
-    """Tell a failure in one line on standard error, and give its exit code."""
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        _let_go_of_output()
-        return READER_GONE
-    code, message = PROBLEM, f"error: {error}"
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        code, message = INTERRUPTED, "interrupted; what was recorded before stands"
-    elif isinstance(error, click.ClickException):
-        _tell_usage(error)
-        code, message = error.exit_code, f"error: {error.format_message()}"
-    elif isinstance(error, _WRONG_USE):
-        code = WRONG_USE
-    elif isinstance(error, OSError):
-        _let_go_of_output()
-        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        message = f"error: {where}{error.strerror or error}"
-    elif not isinstance(error, ModelshelfError):  # a defect, here or in a plugin's command
-        import logging
-
-        logging.getLogger(__name__).debug("this is a defect", exc_info=error)
-        code, message = DEFECT, f"error: unexpected {type(error).__name__}: {error} (-vv shows where)"
-    complain(message)
-    return code
-
-
-def _tell_usage(error: click.ClickException) -> None:
-    context = getattr(error, "ctx", None)
-    if isinstance(context, click.Context):
-        usage = " ".join(context.get_usage().split())  # click breaks a long one into lines
-        complain(usage.removeprefix("Usage: "), label="usage")
-        complain(f"`{context.command_path} --help` tells more")
-
-
-def _run(arguments: list[str]) -> int:
-    instruction = os.environ.get(COMPLETION_VARIABLE)
-    if instruction:
-        import logging
-
-        from click.shell_completion import shell_complete
-
-        logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # nothing beside what was typed
-        return shell_complete(cli, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
-    # What click's own main() does besides: it turns an interrupt into an empty line and an Abort.
-    with cli.make_context(PROGRAM, arguments or ["--help"]) as context:
-        result = cli.invoke(context)
-    return result if type(result) is int else DONE
-
-
-def _let_go_of_output() -> None:
-    """Keep the interpreter from flushing, at its end, what can no longer be written."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+COMPLETION_VARIABLE = "_MODELSHELF_COMPLETE"
+"""Set by a shell that asks how a line goes on; it shows whatever is written."""
+
 
 class App:
     """The context object of every command, those of plugins included.
@@ -32,8 +36,17 @@ class App:
         settings_path: The configuration file that the command line names, or None.
     """
 
-    def __init__(self, *, store: str | None = None, config: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: str | None = None,
+        config: str | None = None,
+        log_format: str = "text",
+        verbosity: int = 0,
+    ) -> None:
         self._store = store
+        self._log = (log_format, verbosity)
+        self._logging = False
         self.settings_path = config
         self.screen = Screen()
 
@@ -47,6 +60,24 @@ class App:
         from modelshelf.config import load
 
         return load(store=self._store, config=self.settings_path)
+
+    def begin_logging(self) -> None:
+        """Have log records written from now on.
+
+        Whatever is about to load a module that logs asks for it. A command that only looks at the records
+        loads none, and `logging` takes longer to load than they do to read.
+        """
+        if self._logging:
+            return
+        self._logging = True
+        if os.environ.get(COMPLETION_VARIABLE):
+            import logging
+
+            logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # nothing beside what was typed
+        else:
+            from modelshelf.logs import configure
+
+            configure(*self._log)
 
     @contextmanager
     def registry(self, *, readonly: bool = False, plugins: Sequence[object] = ()) -> Iterator[ModelRegistry]:
@@ -74,6 +105,7 @@ class App:
             yield lookup
 
     def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
+        self.begin_logging()
         from modelshelf.config import MODELS_FOLDER
         from modelshelf.registry import ModelRegistry
 
@@ -89,10 +121,14 @@ class App:
 
     def _open_to_look(self, *, readonly: bool) -> ModelLookup:
         from modelshelf.lookup import ModelLookup
-        from modelshelf.opening import open_store
+        from modelshelf.opening import open_builtin, open_guarded
 
         settings = self.settings
-        return ModelLookup(open_store(settings.store, blocked=settings.disable_plugins, readonly=readonly))
+        store = open_builtin(settings.store, settings.disable_plugins, readonly=readonly)
+        if store is None:
+            self.begin_logging()
+            store = open_guarded(settings.store, blocked=settings.disable_plugins, readonly=readonly)
+        return ModelLookup(store)
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write machine output to standard output."""

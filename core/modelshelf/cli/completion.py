@@ -24,7 +24,7 @@ def command(app: App, *, shell: str, as_json: bool) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from modelshelf.cli import COMPLETION_VARIABLE
+    from modelshelf.cli.app import COMPLETION_VARIABLE
     from modelshelf.cli.group import PROGRAM, cli
 
     kind = get_completion_class(shell)

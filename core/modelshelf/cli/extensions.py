@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +9,9 @@ from attrs import frozen
 
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
-from modelshelf.logs import configure
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.load import BUILTIN, blocked_names, find, load
+from modelshelf.plugin.entries import BUILTIN, blocked_names
+from modelshelf.plugin.load import find, load
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
@@ -58,8 +57,7 @@ def load_extensions(app: App) -> dict[str, Extension]:
     A plugin that fails adds nothing: `modelshelf plugins` tells why. So does a configuration that cannot
     be used: help is shown all the same.
     """
-    if not logging.getLogger("modelshelf").handlers:  # help is shown before the global options are read
-        configure()
+    app.begin_logging()
     try:
         blocked = app.settings.disable_plugins
     except ModelshelfError:

@@ -39,6 +39,9 @@ SUMMARIES = {
 }
 
 
+_LOOKING = frozenset({"ls", "show"})  # these begin to log where they come to load what logs
+
+
 class LazyGroup(click.Group):
     """Commands by name out of `SUMMARIES`, and those that other distributions add."""
 
@@ -90,7 +93,12 @@ def _app(ctx: click.Context) -> App:
     """The run's `App`, made of the global options as far as they were read."""
     if ctx.obj is None:
         known: dict[str, Any] = ctx.params
-        ctx.obj = App(store=known.get("store"), config=known.get("config"))
+        ctx.obj = App(
+            store=known.get("store"),
+            config=known.get("config"),
+            log_format=known.get("log_format") or "text",
+            verbosity=known.get("verbose") or 0,
+        )
     app: App = ctx.obj
     return app
 
@@ -118,7 +126,6 @@ def cli(ctx: click.Context, store: str | None, config: str | None, log_format: s
 
     Exit codes: 0 done, 1 a problem was found, 2 wrong use, 130 interrupted.
     """
-    from modelshelf.logs import configure
-
-    configure(log_format, verbose)
-    _app(ctx)
+    app = _app(ctx)
+    if ctx.invoked_subcommand not in _LOOKING or verbose:
+        app.begin_logging()

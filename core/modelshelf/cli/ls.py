@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from modelshelf.model import Query
 
 
+_SORT = "id"
+_UNASKED = {"sort": _SORT, "descending": False, "all_versions": False}
+"""Options that are not None where they are not given."""
+
+
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that are conditions of a `Query`, named as its attributes are."""
     for option in (
@@ -52,7 +57,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 @_filters
 @click.option(
     "--sort",
-    default="id",
+    default=_SORT,
     metavar="KEY",
     show_default=True,
     help="id, version, size, parameters, context, format, quantization, health, used or added.",
@@ -75,21 +80,29 @@ def command(app: App, /, *, output: str, as_json: bool, model_format: str | None
     A model has to meet every condition. Text is compared without regard to case. In the table a star marks
     the default model.
     """
-    from modelshelf.model import Query
-
     for key in ("min_parameters", "max_parameters"):
         conditions[key] = _parameters(key, conditions[key])
-    query = Query(format=model_format, **conditions)
+    conditions["format"] = model_format
     if as_json or output != "table":
+        query = _query(conditions)
         with app.registry(readonly=True) as registry:
             serializer = registry.serializer("json" if as_json else output)
             app.write(serializer.dump(registry.find(query)))
     else:
+        # Without a condition none is checked, and the class that does so, which takes a while, is not loaded.
+        asked = any(value != _UNASKED.get(name) for name, value in conditions.items())
+        condition = _query(conditions) if asked else None
         with app.lookup() as lookup:
-            _show(app, lookup, query)
+            _show(app, lookup, condition)
 
 
-def _show(app: App, lookup: ModelLookup, query: Query) -> None:
+def _query(conditions: dict[str, Any]) -> Query:
+    from modelshelf.model import Query
+
+    return Query(**conditions)
+
+
+def _show(app: App, lookup: ModelLookup, query: Query | None) -> None:
     from modelshelf.cli.models import show_table
 
     models = lookup.find_summaries(query)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from modelshelf.display import UNKNOWN, Cell, Column
 from modelshelf.model.quantity import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from modelshelf.cli.screen import Screen
     from modelshelf.lookup import ModelLookup
@@ -38,33 +39,34 @@ _COLUMNS = (
 _DEFAULT = "*"
 
 
-def show_table(screen: Screen, models: Iterable[Summary], lookup: ModelLookup) -> None:
+def show_table(screen: Screen, models: Sequence[Summary], lookup: ModelLookup) -> None:
     """Write one row per model; a star marks the default."""
     default_id = lookup.default_id()
-    screen.table(_COLUMNS, [_row(model, default_id) for model in models])
-
-
-def _row(model: Summary, default_id: str | None) -> tuple[str | Cell, ...]:
-    return (
-        model.id,
-        model.version,
-        model.format or UNKNOWN,
-        model.architecture or UNKNOWN,
-        model.quantization or UNKNOWN,
-        model.parameter_count or UNKNOWN,
-        UNKNOWN if model.context_length is None else str(model.context_length),
-        UNKNOWN if model.size_bytes is None else format_bytes(model.size_bytes),
-        _state(model),
-        _DEFAULT if model.id == default_id else "",
+    screen.table(
+        _COLUMNS,
+        zip(
+            [one.id for one in models],
+            [one.version for one in models],
+            [one.format or UNKNOWN for one in models],
+            [one.architecture or UNKNOWN for one in models],
+            [one.quantization or UNKNOWN for one in models],
+            [one.parameter_count or UNKNOWN for one in models],
+            [UNKNOWN if one.context_length is None else str(one.context_length) for one in models],
+            [UNKNOWN if one.size_bytes is None else format_bytes(one.size_bytes) for one in models],
+            [_state(one.health_status, one.missing, one.offline, one.enabled) for one in models],
+            [_DEFAULT if one.id == default_id else "" for one in models],
+            strict=True,
+        ),
     )
 
 
-def _state(model: Summary) -> Cell:
+@lru_cache(maxsize=64)  # there are few, and a row for each of many models
+def _state(status: str, missing: bool, offline: bool, enabled: bool) -> Cell:
     """Health; where the files are gone that alone, because the health is what it was before."""
-    if model.missing:
-        return Cell("offline" if model.offline else "missing", "dim")
-    shown = health(model.health_status)
-    return shown if model.enabled else Cell(f"{shown.text}, disabled", shown.style)
+    if missing:
+        return Cell("offline" if offline else "missing", "dim")
+    shown = health(status)
+    return shown if enabled else Cell(f"{shown.text}, disabled", shown.style)
 
 
 def health(status: str) -> Cell:

@@ -31,7 +31,7 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     app: App = ctx.find_object(App) or App()
     try:
         with app.lookup() as lookup:
-            return [one for one in lookup.list_models() if one.startswith(incomplete) and one.isprintable()]
+            return [one for one in lookup.ids_beginning(incomplete) if one.isprintable()]
     except ModelshelfError:
         return []
 
@@ -39,9 +39,11 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
 def complete_format(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Names of output formats that begin with what was typed."""
     from modelshelf.cli.app import App
-    from modelshelf.plugin.call import PluginSet
 
     app: App = ctx.find_object(App) or App()
+    app.begin_logging()
+    from modelshelf.plugin.call import PluginSet
+
     try:
         plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
     except ModelshelfError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PARAMETER_UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
-_PARAMETER_TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT]?)", re.IGNORECASE)
+_PARAMETER_TEXT = r"([0-9]+(?:\.[0-9]+)?)\s*([KMBT]?)"
 _BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _TENS, _HUNDREDS = 10, 100
 _ROUNDS_UP = 0.9995  # of a unit is written as one of it, not as 1000 of the next smaller
@@ -28,7 +28,7 @@ def format_parameters(count: int) -> str:
 
 def parse_parameters(text: str) -> int | None:
     """Read ``7B``, ``1.24B`` or ``350M`` as a count of parameters; None where it is neither."""
-    match = _PARAMETER_TEXT.fullmatch(text.strip())
+    match = re.fullmatch(_PARAMETER_TEXT, text.strip(), re.IGNORECASE)
     if match is None:
         return None
     units = {unit: size for size, unit in _PARAMETER_UNITS}

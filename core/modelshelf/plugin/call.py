@@ -18,9 +18,10 @@ from attrs import frozen
 
 from modelshelf.errors import ReadError
 from modelshelf.model.health import Depth
+from modelshelf.plugin.entries import blocked_names
 from modelshelf.plugin.fit import misfit
 from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer
-from modelshelf.plugin.load import HookImplementation, LoadedPlugins, blocked_names, find, given, load
+from modelshelf.plugin.load import HookImplementation, LoadedPlugins, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 
 if TYPE_CHECKING:

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from importlib.metadata import Distribution, EntryPoint
 
-_SEPARATORS = re.compile(r"[-_.]+")
+GROUP = "modelshelf"
+BUILTIN = "modelshelf"
+BLOCK_VARIABLE = "MODELSHELF_DISABLE_PLUGINS"
 _TOLD_BY = "entry_points.txt"
+
+
+def blocked_names() -> frozenset[str]:
+    """Names of plugins that `MODELSHELF_DISABLE_PLUGINS` blocks."""
+    return frozenset(name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip())
 
 
 class Offer(NamedTuple):
@@ -110,7 +117,8 @@ def _children(root: str) -> list[str]:
 
 def _normalized(name: str) -> str:
     """A distribution's name as the name of its folder has it."""
-    return _SEPARATORS.sub("_", name).lower()
+    plain = name.replace("-", "_").replace(".", "_").lower()
+    return re.sub("_+", "_", plain) if "__" in plain else plain
 
 
 def _name_of(stem: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
@@ -14,15 +13,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import entry_points_of, offered_by
+from modelshelf.plugin.entries import BUILTIN, GROUP, entry_points_of, offered_by
 from modelshelf.plugin.report import PluginReport, PluginState, describe
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-
-GROUP = "modelshelf"
-BUILTIN = "modelshelf"
-BLOCK_VARIABLE = "MODELSHELF_DISABLE_PLUGINS"
 
 
 @frozen(kw_only=True)
@@ -67,11 +62,6 @@ class LoadedPlugins:
 
     reports: tuple[PluginReport, ...]
     hooks: Mapping[str, tuple[HookImplementation, ...]] = field(factory=dict)
-
-
-def blocked_names() -> frozenset[str]:
-    """Names of plugins that `MODELSHELF_DISABLE_PLUGINS` blocks."""
-    return frozenset(name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip())
 
 
 def find() -> list[FoundPlugin]:

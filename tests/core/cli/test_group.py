@@ -211,6 +211,30 @@ def test_a_plugin_that_fails_spoils_neither_help_nor_completion(lab):
     assert completed.communicate(timeout=30) == ("plain,hello\n", "")
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("command", [("ls",), ("show", "one")])
+def test_a_look_tells_in_the_wanted_form_of_a_plugin_that_it_had_to_ask(lab, monkeypatch, form, command):
+    monkeypatch.setenv("MODELSHELF_DISABLE_PLUGINS", "lmdb")  # so that every plugin is asked for a store
+    looked = lab.start("--log-format", form, *command)
+    _, err = looked.communicate(timeout=30)
+    told, *_, last = err.splitlines()
+    assert (json.loads(told)["plugin"] if form == "json" else told).startswith(
+        "mylab[broken]" if form == "json" else "modelshelf: warning: plugin failed: mylab[broken] 1.0: load"
+    )
+    assert last.startswith("modelshelf: error: no plugin offers a store of kind lmdb")
+
+
+def test_a_completion_that_had_to_ask_a_failing_plugin_says_nothing_of_it(lab, monkeypatch):
+    monkeypatch.setenv("MODELSHELF_DISABLE_PLUGINS", "lmdb")
+    completion = {
+        "_MODELSHELF_COMPLETE": "bash_complete",
+        "COMP_WORDS": "modelshelf show t",
+        "COMP_CWORD": "2",
+    }
+    completed = lab.start(env={**os.environ, **completion})
+    assert completed.communicate(timeout=30) == ("\n", "")
+
+
 def test_a_built_in_command_cannot_be_replaced(lab):
     assert lab.run("ls", "--json").json == []
 

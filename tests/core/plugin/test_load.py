@@ -8,10 +8,9 @@ import pytest
 
 from modelshelf import hookimpl
 from modelshelf.plugin import spec
+from modelshelf.plugin.entries import BLOCK_VARIABLE, blocked_names
 from modelshelf.plugin.load import (
-    BLOCK_VARIABLE,
     LoadedPlugins,
-    blocked_names,
     find,
     find_builtin,
     given,
