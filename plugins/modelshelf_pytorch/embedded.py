@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.encoded import LONG_WORD, inflated, layers
 from modelshelf_pytorch.outcome import Limits, Outcome
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.pickle_state import LONGEST_NAME
@@ -29,22 +28,24 @@ _PIECE = 1024 * 1024
 _OVERLAP = 4096
 _EFFORT = 192 * 1024  # bytes of opcodes that are interpreted for one file: a fraction of a second
 _ATTEMPT = 16  # bytes of opcodes that an attempt costs whatever it finds
-_LONGEST_BLOB = 64 * 1024 * 1024  # bytes of one long string that are searched
-_LONG_WORD = b"a" * 16  # the fewest characters that the patterns below take for an encoded pickle
+_SEARCHED = 64 * 1024 * 1024  # bytes of long strings that are searched in one file
+_INFLATIONS = 64  # compressed strings that are looked into in one file
 _MOST_WORDS, _WORD_EFFORT = 256, 1024  # of the names in a run; any with more are looked at one by one
 _LETTERS = bytes.maketrans(bytes(range(256)), b"a" * 46 + b"." + b"a" * 209)
 _STRUCTURE = 1 << 20  # bytes of opcodes of one hidden pickle
 
-_PROTO = re.compile(rb"\x80[\x02-\x05]")
+_PROTO = re.compile(rb"\x80[\x00-\x05]")
+_STACK_GLOBAL = b"\x93"
+_BEGINNING = re.compile(  # of a pickle or of another encoding
+    rb"\x80[\x00-\x05]|\n[A-Za-z_]|\A(?:\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda])"
+    rb"|[A-Za-z0-9+/_=\s-]{16}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}:){7}"
+)
 _SECOND_LINE = re.compile(rb"\n[A-Za-z_][\w.]*(?=\n)")  # of GLOBAL or INST: the name in the module
 _NO_WORD = re.compile(rb"[^\w.]")
 _NAMES_MODULE = re.compile(rb"[ci][A-Za-z_]")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
-_FOLDED = re.compile(rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])")
-_WORTH = re.compile(
-    rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}"
-)  # most strings are names: one search rules them out
+_WORTH = re.compile(  # most strings are names: one search rules them out
+    rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
+)
 _CALL = re.compile(
     rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
     (?: os\.(?:system|popen|exec[lv]\w*|spawn\w+) | subprocess\.\w+ | pty\.spawn | commands\.getoutput
@@ -61,13 +62,18 @@ class Effort:
     Attributes:
         left: Bytes of opcodes, each attempt counted as `_ATTEMPT` of them at least.
         spent: Whether it did not suffice, so that not everything was judged.
+        searched: Bytes of long strings that may still be searched. An honest file may hold more of them, so
+            that it is not told when they are used up.
+        inflations: Compressed strings that may still be looked into, likewise.
     """
 
-    __slots__ = ("_told", "left", "spent")
+    __slots__ = ("_told", "inflations", "left", "searched", "spent")
 
     def __init__(self, left: int = _EFFORT) -> None:
         self.left = left
         self.spent = False
+        self.searched = _SEARCHED
+        self.inflations = _INFLATIONS
         self._told = False
 
     def issues(self, offset: int | None = None) -> list[Issue]:
@@ -98,11 +104,20 @@ class Hidden:
 
 
 def convincing(outcome: Outcome, *, at_start: bool) -> bool:
-    """Whether bytes that could be a pickle are one: random bytes happen to begin like one too."""
-    if outcome.globals or any(issue.verdict is Verdict.DANGEROUS for issue in outcome.issues):
-        named = all(_plausible(use.module) and _plausible(use.name) for use in outcome.globals)
-        return named and (outcome.stopped or any(use.called for use in outcome.globals))
-    return at_start and outcome.stopped and outcome.protocol is not None
+    """Whether bytes that could be a pickle are one: random bytes happen to begin like one too.
+
+    In mid-text it has to name something, and to call it unless PROTO comes first: the lines of a list
+    (``cache``, ``build``, ``.git``) read as GLOBAL and STOP.
+    """
+    if outcome.globals:
+        if not all(_plausible(use.module) and _plausible(use.name) for use in outcome.globals):
+            return False
+        told = at_start or outcome.protocol is not None
+        return (told and outcome.stopped) or any(use.called for use in outcome.globals)
+    if not at_start or not outcome.stopped:
+        return False
+    attack = any(issue.verdict is Verdict.DANGEROUS for issue in outcome.issues)
+    return attack or outcome.protocol is not None
 
 
 def _plausible(name: str) -> bool:
@@ -123,16 +138,32 @@ def hidden_in(
     yield from _raw(data, effort, whole=whole)
     if _depth >= _DEPTH:
         return
-    for encoding, place, inner in _undone(data):
+    for encoding, place, inner in _within(data, effort):
+        if not _may_hide(inner):
+            continue
         for found in hidden_in(inner, effort=effort, _depth=_depth + 1):
             name = encoding if found.encoding == "raw" else f"{found.encoding} in {encoding}"
             yield Hidden(outcome=found.outcome, encoding=name, offset=place)
 
 
+def _may_hide(data: bytes) -> bool:
+    """Whether a pickle, or something encoded, could stand in what was decoded: most of it is a hash."""
+    return _BEGINNING.search(data) is not None or (data.endswith(b".") and _STACK_GLOBAL in data)
+
+
+def _within(data: bytes, effort: Effort) -> Iterator[tuple[str, int, bytes]]:
+    yield from layers(data)
+    if effort.inflations > 0:
+        inner = inflated(data)
+        if inner is not None:
+            effort.inflations -= 1
+            yield "compressed", 0, inner
+
+
 def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
     places = {match.start() for match in islice(_PROTO.finditer(data), _ATTEMPTS)}
     places.update(islice(_named(data), _ATTEMPTS))
-    if whole and places:
+    if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):
         places.add(0)
     reader = BytesFile(data)
     end = -1
@@ -163,34 +194,18 @@ def _named(data: bytes) -> Iterator[int]:
             yield first.start()
 
 
-def _undone(data: bytes) -> Iterator[tuple[str, int, bytes]]:
-    flat = _FOLDED.sub(b"", data) if b"\n" in data else data
-    for match in islice(_HEX.finditer(flat), _ATTEMPTS):
-        yield "hex", match.start(), binascii.unhexlify(match[0])
-    for match in islice(_BASE64.finditer(flat), _ATTEMPTS):
-        text = match[0].rstrip(b"=").translate(_URL_SAFE)
-        text = text[: len(text) - 1] if len(text) % 4 == 1 else text
-        yield "base64", match.start(), base64.b64decode(text + b"=" * (-len(text) % 4))
-
-
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-
-
-def code_in(data: bytes, _depth: int = 0) -> bytes | None:
+def code_in(data: bytes) -> bytes | None:
     """A call in `data`, plain or encoded, that runs programs or code; None where there is none."""
     found = _call_in(data)
     if found is not None:
         return found
-    if _depth < 1:
-        for _, _, inner in _undone(data):
-            found = code_in(inner, _depth + 1)
-            if found is not None:
-                return found
-    return None
+    return next(filter(None, (_call_in(inner) for _, _, inner in layers(data))), None)
 
 
 def _call_in(data: bytes) -> bytes | None:
     """A call with an argument, up to the last bracket of its line."""
+    if b"(" not in data:
+        return None
     closing = line = -1
     for match in _CALL.finditer(data):
         start = match.end()
@@ -254,11 +269,11 @@ def _hide_something(runs: Iterable[TensorRun]) -> bool:
     for run in runs:
         names = ".".join(run.names).encode("ascii")
         letters = names.translate(_LETTERS)
-        place = letters.find(_LONG_WORD)
+        place = letters.find(LONG_WORD)
         while place >= 0:
             end = letters.find(b".", place)
             words.add(names[place : end if end >= 0 else None])
-            place = letters.find(_LONG_WORD, end) if end >= 0 else -1
+            place = letters.find(LONG_WORD, end) if end >= 0 else -1
     return len(words) > _MOST_WORDS or any(map(_hides_something, words))
 
 
@@ -270,7 +285,8 @@ def _hides_something(word: bytes) -> bool:
 
 def _search_blob(blob: Blob, reader: FileReader, effort: Effort) -> Iterator[Issue]:
     """Search a long string by pieces that overlap, so that a pickle of some size is whole in one."""
-    end = blob.offset + min(blob.length, _LONGEST_BLOB)
+    end = blob.offset + min(blob.length, effort.searched)
+    effort.searched -= end - blob.offset
     for place in range(blob.offset, end, _PIECE):
         piece = reader.read_up_to(place, min(_PIECE + _OVERLAP, end - place))
         if blob.text:

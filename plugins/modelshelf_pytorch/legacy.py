@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _HEADER_STREAMS = 5
+_LONGEST_MAGIC = 512  # bytes that hold the magic number's pickle in any protocol
 _COUNT = 8  # bytes of a storage's element count
 
 
@@ -33,7 +34,7 @@ def read(reader: FileReader) -> Inspection:
     Raises:
         ReadError: The file cannot be read.
     """
-    first = Machine(reader, 0, reader.size).run()
+    first = Machine(reader, 0, min(reader.size, _LONGEST_MAGIC)).run()
     if first.stopped and first.value == MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
     streams, issues = interpret(reader, 0, reader.size)
