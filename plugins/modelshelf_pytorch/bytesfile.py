@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from modelshelf.reader import Budget, FileReader
 
+_STRETCH = 1024 * 1024
+
 
 class BytesFile(FileReader):
     """Bytes under a name.
@@ -43,6 +45,34 @@ class Part(FileReader):
 
     def _fetch(self, offset: int, length: int) -> bytes:
         return self._reader.read(self._start + offset, length)
+
+    def close(self) -> None:
+        """The file stays open for whoever opened it."""
+
+
+class Ahead(FileReader):
+    """Another file, read a long stretch at a time, for many short looks that follow each other.
+
+    Args:
+        reader: The file.
+    """
+
+    def __init__(self, reader: FileReader) -> None:
+        super().__init__(reader.name, Budget(limit=1 << 62))
+        self._reader = reader
+        self.size = reader.size
+        self._base = 0
+        self._data = b""
+
+    def _ranged(self, offset: int, length: int) -> bytes:
+        return self._fetch(offset, length)
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        start = offset - self._base
+        if start < 0 or start + length > len(self._data):
+            self._data = self._reader.read_up_to(offset, max(length, _STRETCH))
+            self._base, start = offset, 0
+        return self._data[start : start + length]
 
     def close(self) -> None:
         """The file stays open for whoever opened it."""

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from modelshelf.errors import ReadError
 from modelshelf_pytorch import embedded
-from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.bytesfile import Ahead, BytesFile
 from modelshelf_pytorch.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import GlobalUse, expanded_size
@@ -41,7 +41,9 @@ __all__ = [
     "tail_issues",
 ]
 
-_MOST_STREAMS = 1000
+_MOST_STREAMS = 5000
+"""Streams of one file that are judged; no more are left unjudged without a word."""
+
 _TAIL = 1024 * 1024
 """Bytes behind the last stream that are searched for another."""
 
@@ -130,9 +132,9 @@ def interpret(
     """
     streams: list[Outcome] = []
     issues: list[Issue] = []
-    position = start
-    while len(streams) < _MOST_STREAMS:
-        outcome = Machine(reader, position, end, dialect=dialect, limits=limits).run()
+    position, source = start, reader
+    while True:
+        outcome = Machine(source, position, end, dialect=dialect, limits=limits).run()
         if streams and not (
             outcome.stopped or outcome.globals or embedded.convincing(outcome, at_start=True)
         ):
@@ -142,6 +144,12 @@ def interpret(
         position = outcome.end
         if not outcome.stopped or position >= end:
             break
+        if len(streams) == _MOST_STREAMS:
+            message = f"over {_MOST_STREAMS} pickles follow each other; those behind are not judged"
+            issues.append(unreadable("too-many-streams", message, position))
+            break
+        if len(streams) == 1:
+            source = Ahead(reader)
     issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped))
     return streams, issues
 

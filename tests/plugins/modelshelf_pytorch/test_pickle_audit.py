@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.pickle_audit import Verdict, audit
 from tests.fuzz.pickles import DANGEROUS, generate
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4
@@ -115,3 +116,23 @@ def test_numpy_arrays_are_a_warning_and_objects_in_them_are_judged():
     assert audit(pickle.dumps(np.ones(3))).verdict is Verdict.SUSPICIOUS
     assert audit(pickle.dumps(np.array([1, "a", None], dtype=object))).verdict is Verdict.SUSPICIOUS
     assert audit(pickle.dumps(np.array([print], dtype=object))).verdict is Verdict.DANGEROUS
+
+
+@pytest.mark.parametrize("before", [1500, 4999])
+def test_an_attack_behind_many_harmless_streams_is_named(before):
+    told = audit(b"N." * before + EVIL)
+    assert told.verdict is Verdict.DANGEROUS
+    assert told.globals[-1].name == "system"
+
+
+def test_more_streams_than_are_judged_are_not_healthy():
+    told = audit(b"N." * 700_000 + EVIL)
+    assert told.verdict is Verdict.UNREADABLE
+    assert "too-many-streams" in {issue.code for issue in told.issues}
+
+
+def test_many_streams_cost_little_more_than_their_bytes():
+    streams = b"".join(pickle.dumps(list(range(number, number + 200))) for number in range(4000))
+    reader = BytesFile(streams)
+    assert audit(reader).issues == ()
+    assert reader._budget.spent < 2 * len(streams)
