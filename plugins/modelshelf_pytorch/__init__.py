@@ -29,7 +29,10 @@ def modelshelf_formats() -> Iterable[FormatType]:
         FormatType(
             name="pickle",
             suffixes=(".pkl", ".pickle", ".joblib", ".dill"),
-            magic=tuple((0, bytes((0x80, protocol))) for protocol in range(2, 6)),
+            magic=(
+                *((0, bytes((0x80, protocol))) for protocol in range(2, 6)),
+                *((0, packed) for packed in (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00")),
+            ),
         ),
         FormatType(name="numpy", suffixes=(".npy", ".npz"), magic=((0, b"\x93NUMPY"),)),
         FormatType(

@@ -1,4 +1,7 @@
-"""Pickles compressed as a whole (joblib, pandas): inflated up to a bound, then read as any pickle."""
+"""Pickles compressed as a whole (joblib, pandas): inflated up to a bound, then read as any pickle.
+
+Data of several streams is inflated as `gzip.open`, `bz2.open` and `lzma.open` do it: one after the other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from attrs import evolve
 
 from modelshelf.errors import FormatError
 from modelshelf_pytorch import legacy
-from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.bytesfile import Ahead, BytesFile
+from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.verdict import unreadable
 
 if TYPE_CHECKING:
@@ -22,6 +26,23 @@ _MOST = 64 * 1024 * 1024
 """Bytes that are inflated; a pickle's structure ends long before, its arrays may not."""
 
 _PIECE = 256 * 1024
+_HEAD = 512
+_LONGEST_MAGIC = 6
+_MOST_STREAMS = 1000
+_LZMA = (b"\xfd7zXZ\x00", b"]\x00\x00")  # in its own container, and in the older one
+_STREAMS = (b"\x1f\x8b\x08", b"BZh", *_LZMA)
+_ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+_FAULTS = (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
+
+
+def is_compressed(head: bytes, *, streams: bool = False) -> bool:
+    """Whether the bytes begin as gzip, bzip2, LZMA or zlib data does (joblib and pandas compress so).
+
+    Args:
+        head: The first bytes.
+        streams: Whether only what a reader of several streams goes on with counts, which zlib is not.
+    """
+    return head.startswith(_STREAMS if streams else (*_STREAMS, *_ZLIB))
 
 
 def read(reader: FileReader) -> Inspection:
@@ -31,36 +52,69 @@ def read(reader: FileReader) -> Inspection:
         FormatError: The data does not inflate.
         ReadError: The file cannot be read.
     """
-    data, whole = _inflated(reader)
-    inner = legacy.read(BytesFile(data, reader.name))
+    data, end = _inflated(Ahead(reader))
+    inner = legacy.read(BytesFile(data[:_MOST], reader.name))
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]
-    if not whole:
+    if len(data) > _MOST:
         message = f"inflates to more than {_MOST} bytes; unpack it to have it judged"
         issues.append(unreadable("compressed-too-large", message, 0))
+    elif end is None:
+        issues.append(
+            unreadable("truncated", "the compressed data breaks off: download it again", reader.size)
+        )
+    else:
+        issues.extend(tail_issues(reader, end, reader.size))
     return evolve(inner, issues=tuple(issues), details={**inner.details, "compressed": True})
 
 
-def _inflated(reader: FileReader) -> tuple[bytes, bool]:
-    """The inflated bytes, at most `_MOST`, and whether that is all."""
-    head = reader.read_up_to(0, 6)
-    inflater: zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor
-    if head.startswith(b"BZh"):
-        inflater = bz2.BZ2Decompressor()
-    elif head.startswith(b"\xfd7zXZ"):
-        inflater = lzma.LZMADecompressor(memlimit=2 * _MOST)
-    else:
-        inflater = zlib.decompressobj(47)  # gzip or zlib, whichever the header says
-    data = bytearray()
+def head_of(data: bytes) -> bytes:
+    """What the first bytes of a compressed file inflate to, as far as they do."""
+    inflater = _inflater(data)
     try:
-        for place in range(0, reader.size, _PIECE):
-            piece = reader.read_up_to(place, _PIECE)
-            data += inflater.decompress(piece, _MOST + 1 - len(data))
-            if inflater.eof or len(data) > _MOST:
-                break
-    except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError) as error:
-        raise FormatError(
-            f"{reader.name}: looks like a compressed pickle and does not inflate: {error}",
-            code="compressed-malformed",
-            file=reader.name,
-        ) from None
-    return bytes(data[:_MOST]), inflater.eof and len(data) <= _MOST
+        return inflater.decompress(data, _HEAD)
+    except _FAULTS:
+        return b""
+
+
+def _inflater(head: bytes) -> zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor:
+    if head.startswith(b"BZh"):
+        return bz2.BZ2Decompressor()
+    if head.startswith(_LZMA):
+        return lzma.LZMADecompressor(memlimit=2 * _MOST)
+    return zlib.decompressobj(47)  # gzip or zlib, whichever the header says
+
+
+def _inflated(reader: FileReader) -> tuple[bytes, int | None]:
+    """The inflated bytes, a few more than `_MOST` at most, and where the last stream ends, if it does."""
+    data = bytearray()
+    position = 0
+    for _ in range(_MOST_STREAMS):
+        try:
+            end = _inflate(reader, position, data)
+        except _FAULTS as error:
+            if position:
+                return bytes(data), position
+            raise _malformed(reader, f"does not inflate: {error}") from None
+        if end is None:
+            return bytes(data), None
+        position = end
+        if not is_compressed(reader.read_up_to(position, _LONGEST_MAGIC), streams=True):
+            return bytes(data), position
+    raise _malformed(reader, f"is of over {_MOST_STREAMS} parts")
+
+
+def _inflate(reader: FileReader, position: int, data: bytearray) -> int | None:
+    """Inflate one stream to the end of `data`; where it ends, or None where it breaks off or is too long."""
+    inflater = _inflater(reader.read_up_to(position, _LONGEST_MAGIC))
+    while position < reader.size and len(data) <= _MOST:
+        piece = reader.read_up_to(position, _PIECE)
+        data += inflater.decompress(piece, _MOST + 1 - len(data))
+        position += len(piece)
+        if inflater.eof:
+            return position - len(inflater.unused_data)
+    return None
+
+
+def _malformed(reader: FileReader, what: str) -> FormatError:
+    message = f"{reader.name}: looks like a compressed pickle and {what}"
+    return FormatError(message, code="compressed-malformed", file=reader.name)

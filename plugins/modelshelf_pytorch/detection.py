@@ -9,8 +9,9 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.compressed import head_of, is_compressed
 from modelshelf_pytorch.embedded import Effort, convincing
-from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_compressed
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of
 from modelshelf_pytorch.legacy import MAGIC_NUMBER
 from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
 from modelshelf_pytorch.pickle_machine import Machine
@@ -51,6 +52,8 @@ def detect(candidate: Candidate) -> Detection | None:
         )
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
+    if is_compressed(head):
+        return _detect_compressed(candidate)
     return _detect_by_suffix(candidate)
 
 
@@ -71,6 +74,19 @@ def _detect_pickle(candidate: Candidate) -> Detection | None:
     )
 
 
+def _detect_compressed(candidate: Candidate) -> Detection | None:
+    """Compressed data under one of our names, or under any name if what it inflates to begins as a pickle."""
+    if candidate.suffix in _BY_SUFFIX:
+        evidence = "compressed data under a model's name"
+        return Detection(format="pickle", confidence=0.5, evidence=evidence)
+    head = head_of(candidate.head)
+    outcome = Machine(BytesFile(head), 0, len(head)).run()
+    malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)
+    if outcome.protocol is None or (malformed and not outcome.globals):
+        return None
+    return Detection(format="pickle", confidence=0.5, evidence="compressed data that begins as a pickle does")
+
+
 def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     """No magic bytes: a pickle of protocol 0 or 1 has none, a broken file has lost them."""
     suffix, head = candidate.suffix, candidate.head
@@ -82,8 +98,6 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return _LEGACY
     if outcome.stopped or convincing(outcome, at_start=True):
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
-    if is_compressed(head) and suffix in _PICKLES:
-        return Detection(format="pickle", confidence=0.5, evidence="compressed data under a pickle's name")
     name, confidence = by_suffix
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
 

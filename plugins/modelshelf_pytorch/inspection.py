@@ -61,8 +61,9 @@ _UNREADABLE = (
     (0, b"7z\xbc\xaf'\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "RAR"),
     (257, b"ustar", "tar"),
+    (0, b"\x04\x22M\x18", "LZ4"),
+    (0, b"(\xb5/\xfd", "Zstandard"),
 )
-_COMPRESSED = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _HEAD = 512
 
 
@@ -72,11 +73,6 @@ def container_of(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return name
     return None
-
-
-def is_compressed(head: bytes) -> bool:
-    """Whether the bytes begin as gzip, bzip2, xz or zlib data does (joblib and pandas compress so)."""
-    return head.startswith(_COMPRESSED)
 
 
 def inspect(reader: FileReader) -> Inspection:
@@ -97,9 +93,9 @@ def inspect(reader: FileReader) -> Inspection:
         from modelshelf_pytorch import numpyfile
 
         return numpyfile.read(reader)
-    if is_compressed(head):
-        from modelshelf_pytorch import compressed
+    from modelshelf_pytorch import compressed
 
+    if compressed.is_compressed(head):
         return compressed.read(reader)
     from modelshelf_pytorch import legacy
 
