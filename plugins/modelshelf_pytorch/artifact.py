@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf_pytorch.health import companion_findings, issues_in
-from modelshelf_pytorch.inspection import Inspection, inspect, is_foreign
+from modelshelf_pytorch.inspection import Inspection, bares_pickle, inspect, is_foreign
 from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def findings(artifact: Artifact, format: str, reader: ArtifactReader, depth: Dep
             found = inspected(reader, one.name)
             for issue in issues_in(file, found, depth):
                 yield issue.finding(one.name)
-            if format == "pytorch" and is_foreign(found):
-                yield _foreign().finding(one.name)
+            if is_foreign(found) and (format == "pytorch" or bares_pickle(found)):
+                yield _foreign().finding(one.name, Severity.INFO if bares_pickle(found) else None)
         except ReadError as error:
             yield _failure(error, one.name)
     for name in artifact.missing:

@@ -11,9 +11,10 @@ from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.compressed import head_of, is_compressed
 from modelshelf_pytorch.embedded import Effort, convincing
-from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_zip
 from modelshelf_pytorch.legacy import MAGIC_NUMBER
-from modelshelf_pytorch.members import PICKLE_SUFFIXES, is_pickle
+from modelshelf_pytorch.members import NESTED_SUFFIXES, PICKLE_SUFFIXES, is_pickle
+from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.pickle_machine import Machine
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _BY_SUFFIX = {
 }
 _MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
 _SNIFFED = 512
+_DEEPEST = 3  # archives within archives that are looked into for a pickle
+_LARGEST_INNER = 4 * 1024 * 1024  # bytes of each
 _LEGACY = Detection(
     format="pytorch", confidence=0.95, evidence="the magic number of a legacy torch checkpoint"
 )
@@ -40,13 +43,13 @@ _LEGACY = Detection(
 def detect(candidate: Candidate) -> Detection | None:
     """The vote of this plugin on a candidate, or None."""
     head, suffix = candidate.head, candidate.suffix
-    if head.startswith(b"PK\x03\x04"):
+    if is_zip(head, suffix):
         return _detect_zip(candidate)
     if head.startswith(NUMPY_MAGIC):
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     container = container_of(head)
     if container is not None:
-        ours = suffix in _CHECKPOINTS | _PICKLES | _ARCHIVES | {".bin"}
+        ours = suffix in _ARCHIVES or suffix in _BY_SUFFIX
         return (
             Detection(format="archive", confidence=0.6, evidence=f"a {container} archive") if ours else None
         )
@@ -82,7 +85,7 @@ def _detect_compressed(candidate: Candidate) -> Detection | None:
     head = head_of(candidate.head)
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)
-    if outcome.protocol is None or (malformed and not outcome.globals):
+    if not convincing(outcome, at_start=True) and (outcome.protocol is None or malformed):
         return None
     return Detection(format="pickle", confidence=0.5, evidence="compressed data that begins as a pickle does")
 
@@ -92,7 +95,7 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     suffix, head = candidate.suffix, candidate.head
     by_suffix = _BY_SUFFIX.get(suffix)
     if by_suffix is None:
-        return None
+        return _detect_behind(candidate) if suffix == ".zip" else None
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     if outcome.stopped and type(outcome.value) is int and outcome.value == MAGIC_NUMBER:
         return _LEGACY
@@ -100,6 +103,18 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
     name, confidence = by_suffix
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
+
+
+def _detect_behind(candidate: Candidate) -> Detection | None:
+    """A ZIP behind other bytes, which Python's zipfile opens all the same: ours if it holds a pickle."""
+    reader = candidate.reader
+    try:
+        directory = zipread.read_directory(reader)
+    except ReadError as error:
+        shown = error.code != "truncated" and tail_issues(reader, 0, reader.size, broken=True)
+        evidence = "bytes that show a pickle before the end record of a ZIP"
+        return Detection(format="archive", confidence=0.3, evidence=evidence) if shown else None
+    return _detect_foreign_zip(candidate, directory)
 
 
 def _detect_zip(candidate: Candidate) -> Detection | None:
@@ -114,8 +129,10 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
         return Detection(format=name, confidence=0.6, evidence=evidence) if name else None
     names = [name.lower() for name in directory.names]
     if any(name.endswith("data.pkl") for name in names):
-        return Detection(format="pytorch", confidence=0.95, evidence="a ZIP with a member data.pkl")
-    if names and all(name.endswith(".npy") for name in names):
+        # In no folder no release of torch looks for it.
+        name, where = ("archive", "in no folder") if "data.pkl" in names else ("pytorch", "in a folder")
+        return Detection(format=name, confidence=0.95, evidence=f"a ZIP with a member data.pkl {where}")
+    if all(name.endswith(".npy") for name in names):
         return Detection(format="numpy", confidence=0.9, evidence="a ZIP of .npy members")
     if candidate.suffix in _CHECKPOINTS or candidate.suffix == ".bin":
         return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
@@ -130,19 +147,27 @@ def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection
             return Detection(
                 format="archive", confidence=0.7, evidence=f"a ZIP whose member {member.name!r} is a pickle"
             )
+    if candidate.suffix in _PICKLES:
+        return Detection(format="archive", confidence=0.6, evidence="a ZIP under a pickle's name")
     if any(member.encrypted for member in directory.members) and candidate.suffix in _ARCHIVES:
         return Detection(format="archive", confidence=0.6, evidence="an encrypted ZIP archive")
     return None
 
 
-def _holds_pickle(reader: FileReader, member: Member, effort: Effort) -> bool:
+def _holds_pickle(reader: FileReader, member: Member, effort: Effort, level: int = 0) -> bool:
     if member.name.lower().endswith(PICKLE_SUFFIXES):
         return True
     try:
         head = zipread.content(reader, member, _SNIFFED)
-        return member.size > 0 and (is_pickle(head, member.name, effort) or effort.spent)
+        if member.size == 0:
+            return False
+        if head.startswith(b"PK\x03\x04") and level < _DEEPEST and member.size <= _LARGEST_INNER:
+            inner = BytesFile(zipread.content(reader, member, _LARGEST_INNER))
+            within = zipread.read_directory(inner).members[:_MOST_SNIFFED]
+            return any(_holds_pickle(inner, one, effort, level + 1) for one in within)
+        return is_pickle(head, member.name, effort) or effort.spent
     except ReadError:
-        return False
+        return member.name.lower().endswith(NESTED_SUFFIXES)
 
 
 def _first_name(head: bytes) -> bytes:

@@ -54,6 +54,11 @@ def is_foreign(found: Inspection) -> bool:
     return all(found.directory.find(found.root + name) is None for name in _OTHER_LOADERS)
 
 
+def bares_pickle(found: Inspection) -> bool:
+    """Whether it is a ZIP whose ``data.pkl`` lies in no folder: a pickle in an archive, and no checkpoint."""
+    return found.directory is not None and found.directory.find("data.pkl") is not None
+
+
 NUMPY_MAGIC = b"\x93NUMPY"
 """The first bytes of a ``.npy`` file."""
 
@@ -75,6 +80,11 @@ def container_of(head: bytes) -> str | None:
     return None
 
 
+def is_zip(head: bytes, suffix: str) -> bool:
+    """Whether a file is a ZIP by its first bytes; one of no members is something to numpy alone."""
+    return head.startswith(b"PK\x03\x04") or (suffix == ".npz" and head.startswith(b"PK\x05\x06"))
+
+
 def inspect(reader: FileReader) -> Inspection:
     """Read a file's header: whatever decides what it is, and the pickles in it, but no weights.
 
@@ -82,7 +92,7 @@ def inspect(reader: FileReader) -> Inspection:
         ReadError: The file cannot be read, or breaks its format's rules so that nothing can be told.
     """
     head = reader.read_up_to(0, _HEAD)
-    if head.startswith(b"PK\x03\x04"):
+    if is_zip(head, reader.name[-4:].lower()):
         from modelshelf_pytorch import checkpoint
 
         return checkpoint.read(reader)

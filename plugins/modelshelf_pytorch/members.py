@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.zipdirectory import Member
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
-_NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
+NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
 _SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
 _PIECE = 4 * 1024 * 1024
 _SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
@@ -133,7 +133,7 @@ def _nests(head: bytes, member: Member) -> bool:
     if head.startswith(b"PK\x03\x04"):
         return True
     return head.startswith(NUMPY_MAGIC) or (
-        member.name.lower().endswith(_NESTED_SUFFIXES) and head.startswith(b"\x80")
+        member.name.lower().endswith(NESTED_SUFFIXES) and head.startswith(b"\x80")
     )
 
 

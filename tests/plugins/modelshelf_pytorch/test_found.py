@@ -1,0 +1,83 @@
+"""Pickles in ZIPs that are no checkpoints: behind other bytes, within other archives, in no folder."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from modelshelf.model import HealthStatus
+from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, look_at
+
+HARMLESS = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."
+
+
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED, before: bytes = b"") -> bytes:
+    stream = io.BytesIO()
+    stream.write(before)
+    with zipfile.ZipFile(stream, "a" if before else "w", method) as packed:
+        for name, content in members:
+            packed.writestr(name, content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("content", [EVIL, EVIL_4])
+def test_a_zip_behind_other_bytes_is_looked_into_as_zipfile_does(tmp_path, content):
+    stub = b"MZ" + bytes(500)
+    for data in (
+        zipped(("model/data.pkl", content), before=stub),
+        stub + zipped(("model/data.pkl", content)),
+    ):
+        assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["model/data.pkl"]
+        told = look_at(tmp_path, data, "model.zip")
+        assert "system" in told.text
+        assert (told.format, told.status) == ("archive", HealthStatus.UNHEALTHY)
+
+
+def test_a_zip_of_other_things_behind_other_bytes_is_let_be(tmp_path):
+    for data in (b"MZ", b"MZ" + zipped(("a.txt", b"some text")), zipped(("a.txt", b"text"), before=b"MZ")):
+        assert look_at(tmp_path, data, "model.zip").format is None
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("name", ["model.zip", "model.pkl", "model.pt", "model.dat"])
+def test_a_pickle_within_archives_within_one_another_is_named(tmp_path, method, depth, name):
+    data = zipped(("payload", EVIL_4), method=method)
+    for _ in range(depth):
+        data = zipped(("inner.zip", data), method=method)
+    told = look_at(tmp_path, data, name)
+    assert "posix.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+def test_a_zip_under_a_pickles_name_is_told_of_whatever_it_holds(tmp_path):
+    data = zipped(("a.txt", b"some text"))
+    assert look_at(tmp_path, data, "model.pkl").format == "archive"
+    assert look_at(tmp_path, data, "model.zip").format is None
+
+
+def test_a_pickle_in_an_archive_without_a_folder_is_an_archive_and_no_checkpoint(tmp_path):
+    """torch refuses it for its missing folder; there is nothing wrong with the pickle."""
+    data = archive(Entry(name=b"version", content=b"3"), Entry(name=b"data.pkl", content=HARMLESS))
+    with pytest.raises(RuntimeError, match="subdirectory"):
+        torch.load(io.BytesIO(data), weights_only=True)
+    told = look_at(tmp_path, data)
+    assert (told.format, told.status, told.codes) == ("archive", HealthStatus.HEALTHY, ["no-checkpoint"])
+    data = archive(Entry(name=b"version", content=b"3"), Entry(name=b"data.pkl", content=EVIL_4))
+    told = look_at(tmp_path, data)
+    assert "posix.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+def test_an_npz_of_no_arrays_is_sound_and_an_empty_zip_no_checkpoint(tmp_path):
+    stream = io.BytesIO()
+    np.savez(stream)
+    data = stream.getvalue()
+    assert np.load(io.BytesIO(data)).files == []
+    told = look_at(tmp_path, data, "arrays.npz")
+    assert (told.format, told.findings) == ("numpy", ())
+    assert look_at(tmp_path, data, "model.pt").status is HealthStatus.UNHEALTHY
