@@ -21,6 +21,9 @@ ITEM_BYTES: dict[str, int] = {
 """Bytes of one element in a storage, by the element type's name (the one that safetensors uses, where it has
 one; ``F4`` packs two values into its byte)."""
 
+PER_BYTE: dict[str, int] = {"QUINT4X2": 2, "QUINT2X4": 4}
+"""Elements of a tensor in one element of its storage, where they are more than one."""
+
 DTYPES: dict[str, str] = {
     "float64": "F64",
     "float32": "F32",
@@ -122,6 +125,12 @@ REBUILDERS: frozenset[tuple[str, str]] = frozenset(
     )
 ) | {("torch._tensor", "_rebuild_from_type_v2")}
 
+JAGGED: tuple[tuple[str, str], tuple[str, str]] = (
+    ("torch.nested._internal.nested_tensor", "_rebuild_njt"),
+    ("torch.nested._internal.nested_tensor", "NestedTensor"),
+)
+"""What ``import torch`` itself registers as safe: the rebuild function and the class of jagged tensors."""
+
 _PLAIN = frozenset(
     {
         ("collections", "OrderedDict"),
@@ -141,6 +150,7 @@ _PLAIN = frozenset(
 ALLOWED: frozenset[tuple[str, str]] = (
     _PLAIN
     | REBUILDERS
+    | frozenset(JAGGED)
     | TENSOR_CLASSES
     | QSCHEMES
     | frozenset(STORAGES)

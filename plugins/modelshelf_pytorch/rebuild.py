@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelshelf_pytorch.allowlist import DTYPES, FLOATING, ITEM_BYTES, QSCHEMES, TENSOR_CLASSES
+from modelshelf_pytorch.allowlist import (
+    DTYPES,
+    FLOATING,
+    ITEM_BYTES,
+    JAGGED,
+    PER_BYTE,
+    QSCHEMES,
+    TENSOR_CLASSES,
+)
 from modelshelf_pytorch.symbols import GlobalUse, Made, Mapping, Storage, Tensor
 
 LARGEST = 1 << 63
@@ -108,6 +116,7 @@ def view(  # noqa: C901  # flat, because it is run for every tensor
     held = storage.elements
     if dtype is None:
         dtype = storage.dtype
+        needed = -(-needed // PER_BYTE.get(dtype, 1))
     else:
         needed, held = needed * ITEM_BYTES[dtype], held * ITEM_BYTES[storage.dtype]
     if elements and needed > held:
@@ -283,6 +292,7 @@ def _meta(arguments: Any) -> Tensor:
     needs(
         reach(0, tensor.shape, tensor.stride) * ITEM_BYTES[tensor.dtype] < LARGEST, "a shape that overflows"
     )
+    needs(not tensor.dtype.startswith("Q"), "quantized elements without data, which torch cannot make")
     _grad(grad, tensor.dtype)
     return tensor
 
@@ -306,10 +316,33 @@ def _from_device(arguments: Any) -> Any:
 
 
 _TENSOR_TYPES = TENSOR_CLASSES | {("torch.nn.parameter", "Parameter")}
+_JAGGED_PARTS = ("values", "offsets", "lengths")
+_JAGGED_FIELDS = frozenset({*_JAGGED_PARTS, "_ragged_idx", "_metadata_cache", "requires_grad"})
+
+
+def _jagged(arguments: Any) -> Tensor:
+    """``torch.nested._internal.nested_tensor``: values and offsets, under the names that it takes."""
+    (fields,) = arity(arguments, 1)
+    needs(type(fields) is Mapping, "fields that are no dict")
+    told = {name: value for name, value in fields.items() if type(name) is str}
+    needs(len(told) == len(fields.flat) // 2 and told.keys() <= _JAGGED_FIELDS, "a field of another name")
+    needs({"values", "offsets"} <= told.keys(), "no values or no offsets")
+    parts = tuple(_a_tensor(told[name]) for name in _JAGGED_PARTS if told.get(name) is not None)
+    needs(all(len(part.shape) == 1 and part.dtype in {"I64", "I32"} for part in parts[1:]), "odd offsets")
+    needs(len(parts[0].shape) > 1, "values of too few dimensions")
+    needs(type(told.get("_ragged_idx", 1)) is int, "an axis that is no number")
+    needs(type(told.get("requires_grad", False)) is bool, "a requires_grad that is no bool")
+    cache = told.get("_metadata_cache")
+    needs(cache is None or type(cache) is Mapping, "a cache that is no dict")
+    return Tensor(parts[0].dtype, parts[0].shape, layout="jagged", parts=parts)
 
 
 def _from_type(arguments: Any) -> Any:
     function, kind, inner, state = arity(arguments, 4)
+    if type(function) is GlobalUse and function.path == JAGGED[0]:
+        needs(type(kind) is GlobalUse and kind.path == JAGGED[1], "a jagged tensor of another class")
+        _state(state)
+        return _jagged(inner)
     needs(
         type(function) is GlobalUse and function.path in TENSOR_BUILDERS,
         "a rebuild by something that is none",
@@ -338,5 +371,6 @@ TENSOR_BUILDERS: dict[tuple[str, str], Callable[[Any], Tensor]] = {
     ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _from_device,
     ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
     ("torch.nn.parameter", "Parameter"): _parameter_class,
+    JAGGED[0]: _jagged,
 }
 """torch's rebuild functions, each with what it makes of its arguments."""

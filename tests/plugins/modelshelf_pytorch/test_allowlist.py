@@ -9,6 +9,7 @@ from modelshelf_pytorch.allowlist import (
     DTYPES,
     FLOATING,
     ITEM_BYTES,
+    JAGGED,
     NUMPY,
     STORAGES,
     modern,
@@ -17,7 +18,13 @@ from modelshelf_pytorch.allowlist import (
 
 
 def test_the_allowlist_is_that_of_torch():
-    assert {f"{module}.{name}" for module, name in ALLOWED} == set(_get_allowed_globals())
+    named = {f"{module}.{name}" for module, name in ALLOWED}
+    assert named - {".".join(path) for path in JAGGED} == set(_get_allowed_globals())
+
+
+def test_what_jagged_tensors_name_is_registered_by_importing_torch():
+    registered = {(safe.__module__, safe.__name__) for safe in torch.serialization.get_safe_globals()}
+    assert set(JAGGED) <= registered
 
 
 def test_every_element_type_has_the_size_that_torch_gives_it():
