@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TAIL_SAMPLE = 4096
 _ZERO_TAIL = 1024 * 1024
 _TRAILING_SAMPLE = 64 * 1024
+_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 22 + 0xFFFF  # APPNOTE 4.3.16: its signature, and how far from the end
 
 
 def data_findings(header: Header, file: FileReader) -> Iterator[Finding]:
@@ -132,6 +133,12 @@ def _trailing_findings(header: Header, file: FileReader) -> Iterator[Finding]:
             "the tensors went through a text tool that replaced bytes by EF BF BD; download the file again"
         )
         yield _finding(header, "mangled-as-text", message, header.data_offset)
+        return
+    if _ZIP_END in file.read_up_to(max(end, header.file_size - _ZIP_TAIL), _ZIP_TAIL):
+        message = (
+            f"a ZIP archive hides in {surplus} bytes behind the last tensor; do not load the file as one"
+        )
+        yield _finding(header, "hidden-archive", message, end)
         return
     message = f"{surplus} bytes follow the last tensor; no loader reads them"
     yield _finding(header, "trailing-bytes", message, end, Severity.WARNING)

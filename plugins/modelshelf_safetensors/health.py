@@ -110,9 +110,9 @@ def _length(header: Header, file: str, size: int) -> Iterator[Finding]:
     elif size > due:
         yield Finding(
             code="trailing-bytes",
-            severity=Severity.WARNING,
-            message=f"{file}: {size - due} bytes follow the last tensor; the weights are whole, and some"
-            " loaders refuse such a file",
+            severity=Severity.ERROR,
+            message=f"{file}: {size - due} bytes follow the last tensor, where another file could hide;"
+            " the weights are whole, and the reference loader refuses such a file",
             file=file,
             offset=due,
         )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 
 from modelshelf.model import Depth, HealthStatus
@@ -37,6 +40,16 @@ def test_bytes_behind_the_last_tensor_degrade(tmp_path):
     result = verdict(save(tmp_path, content + b"\2" * 100))
     assert (result.status, result.codes) == (HealthStatus.DEGRADED, {"trailing-bytes"})
     assert "100 bytes" in result.finding("trailing-bytes").message
+
+
+@pytest.mark.parametrize("comment", [0, 1, 65535])
+def test_a_zip_behind_the_last_tensor_is_unhealthy(tmp_path, comment):
+    stream = io.BytesIO(file([], [tensor(b"t", (32,), 0, 0)], b"\1" * 128))
+    with zipfile.ZipFile(stream, "a") as hidden:
+        hidden.writestr("archive/data.pkl", b"cos\nsystem\n(S'id'\ntR.")
+        hidden.comment = bytes(comment)
+    result = verdict(save(tmp_path, stream.getvalue()))
+    assert (result.status, result.codes) == (HealthStatus.UNHEALTHY, {"hidden-archive"})
 
 
 @pytest.mark.parametrize("offsets", [(0, 256), (128, 0)])

@@ -231,15 +231,13 @@ def test_depth_that_the_reference_bears_is_only_an_unknown_field(tmp_path, depth
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git-lfs-pointer"),
         (whole(TENSOR, bytes(3)), "truncated"),
         (whole(TENSOR, b""), "truncated"),
+        (whole(TENSOR, bytes(5)), "trailing-bytes"),
+        (whole(TENSOR, bytes(4) + b"PK\x05\x06" + bytes(18)), "trailing-bytes"),
     ],
 )
 def test_a_file_that_is_not_whole_is_unhealthy_and_named(tmp_path, content, code):
     assert fault_of_reference(content) is not None
     assert verdict(tmp_path, content) == (UNHEALTHY, {code})
-
-
-def test_bytes_after_the_last_tensor_are_a_warning(tmp_path):
-    assert verdict(tmp_path, whole(TENSOR, bytes(5))) == (DEGRADED, {"trailing-bytes"})
 
 
 def test_an_unknown_dtype_is_a_warning(tmp_path):
