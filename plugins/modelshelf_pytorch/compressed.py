@@ -15,6 +15,7 @@ from attrs import evolve
 from modelshelf.errors import FormatError
 from modelshelf_pytorch import legacy
 from modelshelf_pytorch.bytesfile import Ahead, BytesFile
+from modelshelf_pytorch.inspection import LZMA, is_compressed
 from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.verdict import unreadable
 
@@ -29,20 +30,7 @@ _PIECE = 256 * 1024
 _HEAD = 512
 _LONGEST_MAGIC = 6
 _MOST_STREAMS = 1000
-_LZMA = (b"\xfd7zXZ\x00", b"]\x00\x00")  # in its own container, and in the older one
-_STREAMS = (b"\x1f\x8b\x08", b"BZh", *_LZMA)
-_ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _FAULTS = (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
-
-
-def is_compressed(head: bytes, *, streams: bool = False) -> bool:
-    """Whether the bytes begin as gzip, bzip2, LZMA or zlib data does (joblib and pandas compress so).
-
-    Args:
-        head: The first bytes.
-        streams: Whether only what a reader of several streams goes on with counts, which zlib is not.
-    """
-    return head.startswith(_STREAMS if streams else (*_STREAMS, *_ZLIB))
 
 
 def read(reader: FileReader) -> Inspection:
@@ -79,7 +67,7 @@ def head_of(data: bytes) -> bytes:
 def _inflater(head: bytes) -> zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor:
     if head.startswith(b"BZh"):
         return bz2.BZ2Decompressor()
-    if head.startswith(_LZMA):
+    if head.startswith(LZMA):
         return lzma.LZMADecompressor(memlimit=2 * _MOST)
     return zlib.decompressobj(47)  # gzip or zlib, whichever the header says
 

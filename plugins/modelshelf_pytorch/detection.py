@@ -9,9 +9,8 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.compressed import head_of, is_compressed
 from modelshelf_pytorch.embedded import Effort, convincing
-from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_zip
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_compressed, is_zip
 from modelshelf_pytorch.legacy import MAGIC_NUMBER
 from modelshelf_pytorch.members import NESTED_SUFFIXES, PICKLE_SUFFIXES, is_pickle
 from modelshelf_pytorch.pickle_audit import tail_issues
@@ -82,6 +81,8 @@ def _detect_compressed(candidate: Candidate) -> Detection | None:
     if candidate.suffix in _BY_SUFFIX:
         evidence = "compressed data under a model's name"
         return Detection(format="pickle", confidence=0.5, evidence=evidence)
+    from modelshelf_pytorch.compressed import head_of
+
     head = head_of(candidate.head)
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 import zlib
@@ -49,7 +48,7 @@ def undone(data: bytes) -> Iterator[tuple[str, int, bytes]]:
     for place, letters in islice(_matches(_BASE64, stretches), MOST):
         text = letters.rstrip(b"=").translate(_URL_SAFE)
         text = text[: len(text) - 1] if len(text) % 4 == 1 else text
-        yield "base64", place, base64.b64decode(text + b"=" * (-len(text) % 4))
+        yield "base64", place, binascii.a2b_base64(text + b"=" * (-len(text) % 4))
     digits = data.translate(_DIGITS)
     if _ESCAPED_DIGITS in digits or _PARTED_DIGITS in digits:
         for match in islice(_ESCAPED.finditer(data), MOST):

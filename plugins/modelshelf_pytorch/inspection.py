@@ -69,6 +69,11 @@ _UNREADABLE = (
     (0, b"\x04\x22M\x18", "LZ4"),
     (0, b"(\xb5/\xfd", "Zstandard"),
 )
+LZMA = (b"\xfd7zXZ\x00", b"]\x00\x00")
+"""First bytes of LZMA data: in its own container, and in the older one."""
+
+_STREAMS = (b"\x1f\x8b\x08", b"BZh", *LZMA)
+_ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _HEAD = 512
 
 
@@ -78,6 +83,16 @@ def container_of(head: bytes) -> str | None:
         if head[offset : offset + len(magic)] == magic:
             return name
     return None
+
+
+def is_compressed(head: bytes, *, streams: bool = False) -> bool:
+    """Whether the bytes begin as gzip, bzip2, LZMA or zlib data does (joblib and pandas compress so).
+
+    Args:
+        head: The first bytes.
+        streams: Whether only what a reader of several streams goes on with counts, which zlib is not.
+    """
+    return head.startswith(_STREAMS if streams else (*_STREAMS, *_ZLIB))
 
 
 def is_zip(head: bytes, suffix: str) -> bool:
@@ -103,9 +118,9 @@ def inspect(reader: FileReader) -> Inspection:
         from modelshelf_pytorch import numpyfile
 
         return numpyfile.read(reader)
-    from modelshelf_pytorch import compressed
+    if is_compressed(head):
+        from modelshelf_pytorch import compressed
 
-    if compressed.is_compressed(head):
         return compressed.read(reader)
     from modelshelf_pytorch import legacy
 
