@@ -63,13 +63,13 @@ def read(reader: FileReader) -> Inspection:
     dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
     stream = interpret_member(reader, main, dialect, issues)
     streams = [stream]
-    storages = _storages(stream, f"{root}data/")
-    issues.extend(_storage_issues(stream, directory, f"{root}data/", storages))
+    storages, misfits = _storages(stream, directory, f"{root}data/")
+    issues += misfits
     if constants is not None:
         streams.append(interpret_member(reader, constants, dialect, issues))
-        more = _storages(streams[-1], f"{root}constants/")
-        issues.extend(_storage_issues(streams[-1], directory, f"{root}constants/", more))
-        storages |= more
+        more, misfits = _storages(streams[-1], directory, f"{root}constants/")
+        issues += misfits
+        storages = frozenset([*storages, *more])
     return Inspection(
         kind="torchscript" if script else "zip",
         issues=tuple(issues),
@@ -77,7 +77,7 @@ def read(reader: FileReader) -> Inspection:
         streams=tuple(streams),
         directory=directory,
         root=root,
-        storages=storages.keys(),
+        storages=storages,
         details=_script_details(stream) if script else {},
     )
 
@@ -124,28 +124,35 @@ def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issue
     return stream
 
 
-def _storages(stream: Outcome, folder: str) -> dict[str, int]:
-    """The members that a pickle's storages are, with the bytes that its tensors expect of each."""
-    needed = {folder + one.key: one.elements * ITEM_BYTES[one.dtype] for one in stream.loose_storages}
+def _storages(
+    stream: Outcome, directory: Directory, folder: str
+) -> tuple[range | frozenset[int], list[Issue]]:
+    """The places of the members that a pickle's storages are, and what is wrong with them.
+
+    Each storage that the pickle names must be there, stored, and as long as it says.
+    """
+    keys = [one.key for one in stream.loose_storages]
+    sizes = [one.elements * ITEM_BYTES[one.dtype] for one in stream.loose_storages]
     for run in stream.runs:
-        needed.update(
-            zip([folder + key for key in run.keys], [form.stored for form in run.forms], strict=True)
-        )
-    return needed
-
-
-def _storage_issues(
-    stream: Outcome, directory: Directory, folder: str, needed: dict[str, int]
-) -> list[Issue]:
-    """Each storage that the pickle names must be there, stored, and as long as it says."""
+        keys += run.keys
+        sizes += [form.stored for form in run.forms]
     views = [one for one in stream.loose_storages if one.view]
     views += [run.storages[0] for run in stream.runs if any(form.view for form in run.counts)]
+    stretch = directory.stretch(folder, keys, sizes)  # the writer's order is the pickle's
+    if stretch is not None and directory.distinct and not views:
+        return stretch, []
+    needed = dict(zip([folder + key for key in keys], sizes, strict=True))
+    places = frozenset(place for place, name in enumerate(directory.names) if name in needed)
     if views:
         message = "a persistent id of six parts, as legacy checkpoints alone have: torch would refuse it"
-        return [unreadable("bad-persistent-id", message, views[0].offset)]
-    named = len(stream.loose_storages) + sum(len(run.keys) for run in stream.runs)
-    if len(needed) == named and directory.distinct and directory.holds(needed):
-        return []
+        return places, [unreadable("bad-persistent-id", message, views[0].offset)]
+    if len(needed) == len(keys) and directory.distinct and directory.holds(needed):
+        return places, []
+    return places, _storage_issues(stream, directory, folder)
+
+
+def _storage_issues(stream: Outcome, directory: Directory, folder: str) -> list[Issue]:
+    """What is wrong with the storages, one by one."""
     issues = []
     seen: dict[str, Storage] = {}
     for storage in stream.storages:

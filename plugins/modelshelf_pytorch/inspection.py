@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -29,7 +29,7 @@ class Inspection:
         streams: The pickle streams that were interpreted.
         directory: The central directory, where it is a ZIP.
         root: The folder in the archive that holds the checkpoint, with its slash, or empty.
-        storages: Names of the archive's members that are the storages that its pickles name.
+        storages: Places in the directory of the members that are the storages that its pickles name.
         details: Facts for the metadata's details.
     """
 
@@ -39,7 +39,7 @@ class Inspection:
     streams: tuple[Outcome, ...] = ()
     directory: Directory | None = None
     root: str = ""
-    storages: AbstractSet[str] = frozenset()
+    storages: Container[int] = frozenset()
     details: dict[str, Any] = field(factory=dict)
 
 

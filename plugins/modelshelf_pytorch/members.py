@@ -45,16 +45,13 @@ def examine(
     directory = found.directory
     if directory is None:
         return
-    yield from zipcheck.directory_issues(directory)
-    heads = zipread.local_heads(reader, directory)
-    yield from zipcheck.local_issues(reader, directory, heads)
-    yield from zipcheck.data_issues(directory, heads)
+    yield from zipcheck.archive_issues(reader, directory)
     if found.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, found.root)
+    stored = not any(method != zipread.STORED or flags & ENCRYPTION for flags, method, _ in directory.kinds)
     code = False
-    stored = set(directory.methods) == {zipread.STORED} and not any(map(ENCRYPTION.__and__, directory.flags))
     for place, name in enumerate(directory.names):
-        if name in found.storages:
+        if place in found.storages:
             if not stored:
                 yield from _examine_storage(reader, directory.member(place))
             if depth is Depth.FULL:

@@ -3,50 +3,37 @@ r"""Tensor records as torch.save writes them, matched whole: the fast lane of th
 A tensor in a state dict is always the same two dozen opcodes: its name, `_rebuild_tensor_v2`, the storage's
 persistent id, offset, shape, stride, no gradient, no hooks (``torch/serialization.py``, ``persistent_id``;
 ``torch/_tensor.py``, ``_reduce_ex_internal``; pickle protocol 2 with each value memoized). One regular
-expression matches the record, and what it cannot say (lengths, memo indexes in sequence, what the memo holds,
-bounds) is checked by columns. Wherever anything does not fit, nothing is taken, and the interpreter goes on
-one opcode at a time, with the same result.
+expression picks out what differs between records; what a pickler would write of that, with its lengths and
+with memo indexes in sequence, must be the very bytes that are there. What the memo holds and the bounds are
+checked once for each form of record. Wherever anything does not fit, nothing is taken, and the interpreter
+goes on one opcode at a time, with the same result.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from modelshelf_pytorch import calls
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.rebuild import BadArgumentsError
 from modelshelf_pytorch.symbols import GlobalUse, Tensor
-from modelshelf_pytorch.tensor_run import (
-    HEAD,
-    HOOKS,
-    KEY,
-    KEY_SIZE,
-    NAME,
-    NAME_PUT,
-    NAME_SIZE,
-    PLACE,
-    PUTS,
-    START,
-    STRIDE,
-    Form,
-    Memo,
-    TensorRun,
-)
+from modelshelf_pytorch.tensor_run import Column, Form, Memo, TensorRun
 
 _GET = rb"(?:h.|j....)"
 _PUT = rb"(?:q.|r....)"
 _NUMBER = rb"(?:K.|M..|J....)"
 _SIZES = rb"(?:\)|N\x85|NN\x86|NNN\x87|\(N{4,8}t)".replace(b"N", _NUMBER)
 _RECORD = re.compile(
-    rb"X(.)\0\0\0([\w./-]{1,255})(P)"  # the tensor's name
-    rb"(G\(\(GG)X(.)\0\0\0([0-9]{1,7})(P)"  # _rebuild_tensor_v2, "storage", the class, the key
-    rb"(GIN?)t(P)Q"  # the location, the elements, in a legacy checkpoint the view
-    rb"(IS)(P|)(S)(P|)"  # the offset and the shape, the stride
-    rb"(\x89G\))R(P)t(P)R(P)"  # no gradient, an empty OrderedDict of hooks
+    rb"X.\0\0\0([\w./-]{1,255})P"  # the tensor's name
+    rb"(G\(\(GGX).\0\0\0([0-9]{1,7})P"  # _rebuild_tensor_v2, "storage", the class, the key
+    rb"(GIN?t)P"  # the location, the elements, in a legacy checkpoint the view
+    rb"(QIS)(P|)(S)(P|)"  # the offset and the shape, the stride
+    rb"(\x89G\)R)PtPRP"  # no gradient, an empty OrderedDict of hooks
     rb"|(.+)".replace(b"S", _SIZES)
     .replace(b"I", _NUMBER)
     .replace(b"P", _PUT)
@@ -60,8 +47,13 @@ _CHUNK = 64 * 1024  # bytes matched at a time: what follows the last record is c
 _FEWEST = 4  # records that are worth the checks
 _SHORT = 256  # memo indexes below are set by BINPUT
 _BLOCK = 1024
-
-Row = tuple[bytes, ...]
+_MOST_PUTS = 8  # of a record
+_NO_SLOT = 1 << 32  # above every memo index that an opcode can name
+_BINPUT = ord("q")
+_NAME, _KEY = 0, 2  # places in what the expression picks out
+_U32 = struct.Struct("<I")
+_TEXTS = [b"X%c\0\0\0" % length for length in range(_SHORT)]
+_LENGTHS = [text[1:] for text in _TEXTS]
 
 
 def take(
@@ -83,29 +75,34 @@ def take(
     rows, after = _rows(data, index, end)
     if len(rows) < _FEWEST:
         return None
-    columns = list(zip(*rows, strict=True))
-    slot = _index_of(rows[0][NAME_PUT])
-    puts = b"".join(chain.from_iterable(zip(*(columns[place] for place in PUTS), strict=True)))
-    slots = _puts_in_sequence(puts, slot)
-    if not slots or slot < memo.free or slot > base + index - start or not _lengths_agree(columns):
+    parts = list(zip(*rows, strict=True))[:-1]
+    place = index + len(_TEXTS[0]) + len(parts[_NAME][0])
+    slot = _index_of(data[place : place + (2 if data[place] == _BINPUT else 5)])
+    if not memo.free <= slot <= base + index - start or slot + _MOST_PUTS * len(rows) > _NO_SLOT:
+        return None
+    columns, slots = _columns(parts, slot)
+    if b"".join(chain.from_iterable(zip(*columns, strict=True))) != data[index:after]:
         return None
     try:
-        forms = _forms(columns, memo, slot)
+        forms = _forms(parts, memo, slot)
     except (BadArgumentsError, KeyError):
         return None  # the interpreter says what is wrong, and where
     if forms is None:
         return None
-    names = b"\n".join(columns[NAME]).decode("ascii").split("\n")
-    keys = b"\n".join(columns[KEY]).decode("ascii").split("\n")
-    return TensorRun(names, keys, forms, rows, base + index, slot, slots), after
+    names = b"\n".join(parts[_NAME]).decode("ascii").split("\n")
+    keys = b"\n".join(parts[_KEY]).decode("ascii").split("\n")
+    return TensorRun(names, keys, forms, columns, base + index, slot, slots), after
 
 
-def _rows(data: bytes, index: int, end: int) -> tuple[list[Row], int]:
-    """The records from `index` on, and the index after them; one that a chunk cuts begins the next."""
-    rows: list[Row] = []
+def _rows(data: bytes, index: int, end: int) -> tuple[list[tuple[bytes, ...]], int]:
+    """What differs in the records from `index` on, and the index after them.
+
+    A record that a chunk cuts begins the next.
+    """
+    rows: list[tuple[bytes, ...]] = []
     while True:
         stop = min(end, index + _CHUNK)
-        found: list[Row] = _RECORD.findall(data, index, stop)
+        found: list[tuple[bytes, ...]] = _RECORD.findall(data, index, stop)
         rest = len(found.pop()[-1]) if found and found[-1][-1] else 0
         rows += found
         index = stop - rest
@@ -113,64 +110,96 @@ def _rows(data: bytes, index: int, end: int) -> tuple[list[Row], int]:
             return rows, index
 
 
-def _lengths_agree(columns: list[Row]) -> bool:
-    """Whether the names and keys are as long as the bytes before them say."""
-    return all(
-        bytes(map(len, columns[text])) == b"".join(columns[size])
-        for text, size in ((NAME, NAME_SIZE), (KEY, KEY_SIZE))
-    )
-
-
 def _index_of(opcode: bytes) -> int:
     """The memo index of a PUT or GET opcode."""
     return int.from_bytes(opcode[1:], "little")
 
 
-def _puts_in_sequence(puts: bytes, slot: int) -> int:
-    """How many PUT opcodes there are, when they number their entries one by one from `slot`; else 0.
+def _columns(parts: Sequence[Column], slot: int) -> tuple[list[Column], int]:
+    """The records as a pickler writes what differs in them, and the number of their PUT opcodes.
 
-    Each is written as the C pickler does, so that the bytes can be compared as a whole.
+    Args:
+        parts: What differs, by the places above.
+        slot: The memo index that the first record sets; each PUT sets the next.
     """
-    short = max(0, min(_SHORT - slot, len(puts) // 2))
-    count = short + (len(puts) - 2 * short) // 5
-    first = max(slot, _SHORT)
-    last = slot + count
-    expected = b"".join([b"q%c" % index for index in range(slot, slot + short)])
-    if last > first:
-        blocks = b"".join(map(_long_puts, range(first // _BLOCK, (last - 1) // _BLOCK + 1)))
-        begin = first % _BLOCK * 5
-        expected += blocks[begin : begin + (last - first) * 5]
-    return count if expected == puts else 0
+    names, heads, keys, places, starts, shapes, strides, steps, hooks = parts
+    shape_puts: Column
+    stride_puts: Column
+    if b"" in shapes or b"" in steps:  # an empty tuple is not memoized
+        counts = [_MOST_PUTS - (not shape) - (not step) for shape, step in zip(shapes, steps, strict=True)]
+        first = [0, *accumulate(counts)]
+        slots = first.pop()
+        puts, tails = _puts(slot, slots), _tails(slot, slots)
+        name_puts = [puts[at] for at in first]
+        key_puts = [puts[at + 1] for at in first]
+        place_puts = [puts[at + 2] for at in first]
+        shape_puts = [puts[at + 3] if shape else b"" for at, shape in zip(first, shapes, strict=True)]
+        ends = [at + count - 3 for at, count in zip(first, counts, strict=True)]
+        stride_puts = [puts[at - 1] if step else b"" for at, step in zip(ends, steps, strict=True)]
+        last = [tails[at] for at in ends]
+    else:
+        slots = _MOST_PUTS * len(names)
+        puts, tails = _puts(slot, slots), _tails(slot, slots)
+        name_puts, key_puts, place_puts, shape_puts, stride_puts = (puts[at::_MOST_PUTS] for at in range(5))
+        last = tails[5::_MOST_PUTS]
+    sizes = [_TEXTS[len(name)] for name in names]
+    lengths = [_LENGTHS[len(key)] for key in keys]
+    written: list[Column] = [sizes, names, name_puts, heads, lengths, keys, key_puts, places, place_puts]
+    return [*written, starts, shape_puts, strides, stride_puts, hooks, last], slots
+
+
+def _puts(slot: int, count: int) -> list[bytes]:
+    """The opcodes that set as many memo entries from `slot` on, each written as the C pickler does."""
+    blocks = range(slot // _BLOCK, (slot + count - 1) // _BLOCK + 1)
+    return _within(chain.from_iterable(map(_put_block, blocks)), slot, count)
+
+
+def _tails(slot: int, count: int) -> list[bytes]:
+    """A record's end with its last three PUT opcodes, for each memo index that the first of them may set."""
+    blocks = range(slot // _BLOCK, (slot + count - 1) // _BLOCK + 1)
+    return _within(chain.from_iterable(map(_tail_block, blocks)), slot, count)
+
+
+def _within(opcodes: Iterable[bytes], slot: int, count: int) -> list[bytes]:
+    return list(islice(opcodes, slot % _BLOCK, slot % _BLOCK + count))
 
 
 @lru_cache(maxsize=64)
-def _long_puts(block: int) -> bytes:
-    """LONG_BINPUT for the memo indexes of one block of 1024."""
-    pack = struct.Struct("<cI").pack
-    return b"".join(pack(b"r", index) for index in range(block * _BLOCK, (block + 1) * _BLOCK))
+def _put_block(block: int) -> list[bytes]:
+    indexes = range(block * _BLOCK, (block + 1) * _BLOCK)
+    return [b"q%c" % index if index < _SHORT else b"r" + _U32.pack(index) for index in indexes]
 
 
-def _forms(columns: list[Row], memo: Memo, slot: int) -> list[Form] | None:
+@lru_cache(maxsize=64)
+def _tail_block(block: int) -> list[bytes]:
+    puts = [*_put_block(block), *_put_block(block + 1)[:2]]
+    return [b"%bt%bR%b" % three for three in zip(puts[:-2], puts[1:-1], puts[2:], strict=True)]
+
+
+def _forms(parts: Sequence[Column], memo: Memo, slot: int) -> list[Form] | None:
     """What each record says, each distinct one checked once; None where a record calls something else.
 
     Raises:
         BadArgumentsError: torch would refuse the tensor.
         KeyError: A memo entry is asked for that was never made.
     """
-    told = list(
-        zip(columns[HEAD], columns[PLACE], columns[START], columns[STRIDE], columns[HOOKS], strict=True)
-    )
+    _, heads, _, places, starts, _, strides, _, hooks = parts
+    alike = heads.count(heads[0]) == hooks.count(hooks[0]) == len(heads)
+    columns = (places, starts, strides) if alike else (places, starts, strides, heads, hooks)
+    told: list[tuple[bytes, ...]] = list(zip(*columns, strict=True))
+    shared = (heads[0], hooks[0]) if alike else ()
     known: dict[tuple[bytes, ...], Form] = {}
-    for one in set(told):
-        form = _form(one, memo, slot)
+    for one in dict.fromkeys(told):
+        form = _form(*one, *shared, memo=memo, slot=slot)
         if form is None:
             return None
         known[one] = form
-    return list(map(known.__getitem__, told))
+    return [known[one] for one in told]
 
 
-def _form(told: tuple[bytes, ...], memo: Memo, slot: int) -> Form | None:
-    head, place, start, stride, hooks = told
+def _form(
+    place: bytes, start: bytes, stride: bytes, head: bytes, hooks: bytes, *, memo: Memo, slot: int
+) -> Form | None:
     gets = _GETS.findall(head + hooks) + _GETS.findall(place)[:1]
     indexes = [_index_of(get) for get in gets]
     if max(indexes) >= slot:
@@ -180,7 +209,7 @@ def _form(told: tuple[bytes, ...], memo: Memo, slot: int) -> Form | None:
         return None
     if not _is_call(empty, "collections", "OrderedDict") or type(kind) is not GlobalUse:
         return None
-    count = place[len(gets[-1]) :]
+    count = place[len(gets[-1]) : -1]  # without TUPLE
     (elements,) = _numbers(count)
     view = len(count) > _OPCODE_BYTES[count[0]]
     identity = (word, kind, "", location, elements)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from attrs import define, field, frozen
 
 from modelshelf_pytorch.symbols import GlobalUse, Mapping, Storage, Tensor
 
+Column = Sequence[bytes]
+"""One piece of every record of a run."""
+
 SHORTEST_TEXT = 8
 """Characters of a text from which on it could be a pickle, or code."""
 
-# Places in a record's columns, in the order that they stand in the stream.
-NAME_SIZE, NAME, NAME_PUT, HEAD, KEY_SIZE, KEY, KEY_PUT, PLACE, PLACE_PUT = range(9)
-START, SHAPE_PUT, STRIDE, STRIDE_PUT, HOOKS, HOOKS_PUT, ARGUMENTS_PUT, TENSOR_PUT = range(9, 17)
-PUTS = (NAME_PUT, KEY_PUT, PLACE_PUT, SHAPE_PUT, STRIDE_PUT, HOOKS_PUT, ARGUMENTS_PUT, TENSOR_PUT)
+# Places of a run's columns, in the order that they stand in the stream.
+_BEFORE_IDENTITY = 9  # columns before the one that begins with BINPERSID
+_SHAPE_PUT, _STRIDE_PUT = 10, 12
 _LEAD = 5  # bytes of BINUNICODE and its length
-_BARE = 14  # bytes of a record that are in no column: two leads but for a byte, and five opcodes
 OBJECTS = 7  # containers and calls that a record makes
 
 
@@ -55,7 +57,7 @@ class TensorRun:
         names: The names before the tensors, in order.
         keys: The storages' keys.
         forms: What else each record says.
-        rows: The records' arguments and memo opcodes as bytes, by the places above.
+        columns: The records' bytes, cut into pieces at the same opcodes in all of them.
         offset: File offset of the first record.
         slot: The memo index that the first record sets; the others follow one by one.
         slots: How many they are.
@@ -64,7 +66,7 @@ class TensorRun:
     names: list[str]
     keys: list[str]
     forms: list[Form]
-    rows: Sequence[tuple[bytes, ...]]
+    columns: list[Column]
     offset: int
     slot: int
     slots: int
@@ -83,9 +85,10 @@ class TensorRun:
     def tensors(self) -> list[Tensor]:
         """One tensor for each record."""
         if self._tensors is None:
+            before = map(_length, zip(*self.columns[:_BEFORE_IDENTITY], strict=True))
             self._tensors = [
-                _tensor(form.tensor, key, start + _identity_place(row))
-                for form, key, row, start in zip(self.forms, self.keys, self.rows, self._offsets, strict=True)
+                _tensor(form.tensor, key, start + length)
+                for form, key, start, length in zip(self.forms, self.keys, self._offsets, before, strict=True)
             ]
         return self._tensors
 
@@ -111,44 +114,31 @@ class TensorRun:
     def memo(self) -> list[Any]:
         """The values that the records set in the memo, from index `slot` on."""
         values: list[Any] = []
-        for row, name, key, form, tensor in zip(
-            self.rows, self.names, self.keys, self.forms, self.tensors, strict=True
+        memoized = zip(self.columns[_SHAPE_PUT], self.columns[_STRIDE_PUT], strict=True)
+        for name, key, form, tensor, (shape_put, stride_put) in zip(
+            self.names, self.keys, self.forms, self.tensors, memoized, strict=True
         ):
             identity = ("storage", form.kind, key, form.location, form.tensor.storage.elements)  # type: ignore[union-attr]  # a form's tensor has one
             hooks = Mapping("OrderedDict")
             arguments = (tensor.storage, tensor.start, tensor.shape, tensor.stride, False, hooks)
-            told = (
-                name,
-                key,
-                (*identity, None) if form.view else identity,
-                tensor.shape,
-                tensor.stride,
-                hooks,
-                arguments,
-                tensor,
-            )
-            values.extend(value for value, place in zip(told, PUTS, strict=True) if row[place])
+            values += (name, key, (*identity, None) if form.view else identity)
+            if shape_put:
+                values.append(tensor.shape)
+            if stride_put:
+                values.append(tensor.stride)
+            values += (hooks, arguments, tensor)
         return values
 
     @property
     def _offsets(self) -> list[int]:
         if self._starts is None:
-            self._starts = []
-            start = self.offset
-            for row in self.rows:
-                self._starts.append(start)
-                start += length_of(row)
+            lengths = map(_length, zip(*self.columns, strict=True))
+            self._starts = list(accumulate(lengths, initial=self.offset))[:-1]
         return self._starts
 
 
-def length_of(row: tuple[bytes, ...]) -> int:
-    """Bytes of a record."""
-    return _BARE + sum(map(len, row[NAME : TENSOR_PUT + 1]))
-
-
-def _identity_place(row: tuple[bytes, ...]) -> int:
-    """Where a record's persistent id opcode stands, from the record's beginning."""
-    return _LEAD + _LEAD - 1 + sum(map(len, row[NAME : PLACE_PUT + 1])) + 1
+def _length(pieces: tuple[bytes, ...]) -> int:
+    return sum(map(len, pieces))
 
 
 def _tensor(form: Tensor, key: str, offset: int) -> Tensor:

@@ -6,11 +6,13 @@ Source: PKWARE APPNOTE 6.3.10 (sections 4.3 to 4.5), and advisories against scan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
-from operator import add, le
+from itertools import count, repeat
+from operator import add, le, sub
 from struct import unpack
 from typing import TYPE_CHECKING
 
+from modelshelf.errors import ReadError
+from modelshelf_pytorch import zipread
 from modelshelf_pytorch.verdict import Issue, dangerous, suspicious
 from modelshelf_pytorch.zipdirectory import ENCRYPTION, MAX32, UTF8, Directory, Member, broken
 from modelshelf_pytorch.zipread import DEFLATED, LOCAL, STORED
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = bytes(12)  # checksum and sizes of a local header that leaves them to the directory
 _LOCAL = b"PK\x03\x04"
+_LEAD = 28  # bytes of a local header before the length of its extra field
 _STREAMED, _PATCHED = 0x8, 0x20
 _SYMLINK, _TYPE_MASK = 0o120000, 0o170000
 _FOLDER = 0x10
@@ -28,28 +31,60 @@ _BOMB = 1 << 30
 _NEWEST = 63  # version 6.3 of the format, above which zipfile reads nothing
 
 
-_ODD_IN_NAMES = ("..", "\\", ":", "\0", "\n/")
+_ODD_IN_NAMES = ("..", "\\", ":", "\0/")
+
+
+def archive_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
+    """What is wrong with the entries, with the local headers, and with the two together.
+
+    Raises:
+        ReadError: A local header cannot be read, or is not there.
+    """
+    try:
+        heads = zipread.local_heads(reader, directory)
+    except ReadError:
+        yield from directory_issues(directory)
+        raise
+    if _is_tame(directory) and _as_torch_writes(reader, directory, heads) and _fits(directory, heads):
+        return
+    yield from directory_issues(directory)
+    yield from local_issues(reader, directory, heads)
+    yield from data_issues(directory, heads)
 
 
 def is_plain(directory: Directory) -> bool:
     """Whether the directory is as torch.save writes it, so that none of `directory_issues` can be in it."""
-    headers, packed = directory.headers, directory.packed
-    names = "\n".join(["", *directory.names])
-    if (
+    return _is_tame(directory) and _fits(directory)
+
+
+def _is_tame(directory: Directory) -> bool:
+    """The same, but for where the members lie."""
+    names = directory.listing
+    return not (
         directory.needed > _NEWEST
-        or not directory.distinct
+        or not directory.listed
         or not names.isascii()  # other letters fold too
-        or any(set(directory.attributes))
-        or any(flags & (_PATCHED | ENCRYPTION) for flags in set(directory.flags))
-        or set(directory.methods) != {STORED}
-        or packed != directory.sizes
+        or any(method != STORED or attributes for _, method, attributes in directory.kinds)
+        or any(flags & (_PATCHED | ENCRYPTION) for flags, _, _ in directory.kinds)
+        or directory.packed != directory.sizes
         or any(odd in names for odd in _ODD_IN_NAMES)
-    ):
-        return False
-    # In the order of the directory, from the file's beginning, none reaching into the next.
-    ends = map(add, map(add, headers, map(len, directory.raw_names)), packed)
-    room = [following - LOCAL.size for following in [*headers[1:], directory.start]]
-    return headers[0] == 0 and all(map(le, ends, room))
+        or not directory.distinct
+    )
+
+
+def _fits(directory: Directory, heads: list[bytes] | None = None) -> bool:
+    """Whether the members lie in the order of the directory from the file's beginning, none in the next.
+
+    Args:
+        directory: The archive's central directory.
+        heads: The local headers, if the extra fields that they tell are to count.
+    """
+    headers = directory.headers
+    following = [*headers[1:], directory.start]
+    ends = map(add, map(add, headers, map(len, directory.raw_names)), directory.packed)
+    extras = repeat(0) if heads is None else _extras(heads)
+    room = map(sub, following, map(add, extras, repeat(LOCAL.size)))
+    return bool(headers) and headers[0] == 0 and all(map(le, ends, room))
 
 
 def directory_issues(directory: Directory) -> Iterator[Issue]:
@@ -135,30 +170,37 @@ def local_issues(reader: FileReader, directory: Directory, heads: list[bytes]) -
     Raises:
         ReadError: There is no local header there.
     """
-    alike = len(set(directory.flags)) == len(set(directory.methods)) == 1
-    if alike and _as_torch_writes(reader, directory, heads):
+    if _as_torch_writes(reader, directory, heads):
         return
+    alike = len({kind[:2] for kind in directory.kinds}) == 1
     right: set[bytes] = set()
     for place, (head, name) in enumerate(zip(heads, directory.raw_names, strict=True)):
-        if head[:28] in right and head[30:] == name:
+        if len(head) >= LOCAL.size and head[:_LEAD] in right and head[LOCAL.size :] == name:
             continue
         issues = list(member_issues(reader, directory.member(place)))
         yield from issues
         if alike and not issues and head[14:26] == _LEFT_OUT:
-            right.add(head[:28])
+            right.add(head[:_LEAD])
 
 
 def _as_torch_writes(reader: FileReader, directory: Directory, heads: list[bytes]) -> bool:
     """Whether the heads have their entries' names and are, of each name length, all the same and right."""
-    leads = [head[:28] for head in heads]
-    if [head[30:] for head in heads] != directory.raw_names:
+    if len({kind[:2] for kind in directory.kinds}) != 1 or min(map(len, heads)) < LOCAL.size:
         return False
+    if [head[LOCAL.size :] for head in heads] != directory.raw_names:
+        return False
+    leads = {head[:_LEAD]: place for place, head in enumerate(heads)}
     return all(
         lead[:4] == _LOCAL
         and lead[14:26] == _LEFT_OUT
         and not any(member_issues(reader, directory.member(place)))
-        for lead, place in dict(zip(leads, count(), strict=False)).items()
+        for lead, place in leads.items()
     )
+
+
+def _extras(heads: list[bytes]) -> tuple[int, ...]:
+    """Lengths of the extra fields that the local headers tell."""
+    return unpack(f"<{len(heads)}H", b"".join([head[_LEAD : LOCAL.size] for head in heads]))
 
 
 def data_issues(directory: Directory, heads: list[bytes]) -> Iterator[Issue]:
@@ -168,15 +210,9 @@ def data_issues(directory: Directory, heads: list[bytes]) -> Iterator[Issue]:
         directory: The archive's central directory.
         heads: The local headers, which `local_issues` found to be there.
     """
-    if not heads:
+    if not heads or _fits(directory, heads):
         return
-    extras = unpack(f"<{len(heads)}H", b"".join([head[28:30] for head in heads]))
-    ends = map(
-        add, map(add, directory.headers, map(len, directory.raw_names)), map(add, extras, directory.packed)
-    )
-    room = [following - LOCAL.size for following in [*directory.headers[1:], directory.start]]
-    if all(map(le, ends, room)):
-        return  # in the order of the directory, none reaching into the next
+    extras = _extras(heads)
     rows = sorted(zip(directory.headers, map(len, directory.raw_names), extras, directory.packed, count()))
     limits = [*(row[0] for row in rows[1:]), directory.start]
     for (header, name, extra, packed, place), limit in zip(rows, limits, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -24,6 +24,8 @@ ENCRYPTION = 0x1 | 0x40 | 0x2000  # encrypted, strong encryption, masked headers
 UTF8 = 0x800
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
+_ROWS = 32  # rows that one call unpacks
+_FEW_SEARCHES = 16  # names that are looked for before it pays to index all of them
 
 
 @define(eq=False)
@@ -76,6 +78,7 @@ class Directory:
         attributes: External attributes.
         start: Offset where the directory begins.
         needed: The highest version of the format that an entry calls for, times ten.
+        kinds: Flags, method and attributes as they stand together in some entry.
         issues: What was noticed on the way.
     """
 
@@ -90,8 +93,11 @@ class Directory:
     attributes: list[int] = field(factory=list)
     start: int = 0
     needed: int = 0
+    kinds: set[tuple[int, int, int]] = field(factory=set)
     issues: tuple[Issue, ...] = ()
+    _listing: str = field(default="", init=False)
     _by_name: dict[str, int] = field(factory=dict, init=False)
+    _searches: int = field(default=0, init=False)
     _made: dict[int, Member] = field(factory=dict, init=False)
 
     @property
@@ -116,26 +122,54 @@ class Directory:
         return self._made[place]
 
     @property
+    def listing(self) -> str:
+        """The names in order, with a NUL before each and after the last."""
+        if not self._listing:
+            self._listing = "\0".join(["", *self.names, ""])
+        return self._listing
+
+    @property
+    def listed(self) -> bool:
+        """Whether the names can be told apart in the listing: none has a NUL in it."""
+        return self.listing.count("\0") == len(self.names) + 1
+
+    @property
     def distinct(self) -> bool:
         """Whether no two names are the same but for their case."""
+        if self.listed and self.listing.isascii() and self.listing.lower() == self.listing:
+            return len(set(self.names)) == len(self.names)
         return len(self._places) == len(self.names)
 
     def find(self, name: str) -> Member | None:
         """The last entry of a name, ASCII letters of either case alike, as torch looks names up; or None."""
-        place = self._places.get(_lower(name))
+        self._searches += 1
+        if self._searches > _FEW_SEARCHES or "\0" in name or not self.listed:
+            place = self._places.get(_lower(name))
+        else:
+            listing = _lower(self.listing)
+            before = listing.rfind(f"\0{_lower(name)}\0")
+            place = listing.count("\0", 0, before) if before >= 0 else None
         return None if place is None else self.member(place)
 
     def holds(self, needed: dict[str, int]) -> bool:
         """Whether there is a member of each of these very names, and of its size."""
-        if not needed:
-            return True
-        wanted, sizes = list(needed), list(needed.values())
-        if wanted[0] in self.names:  # the writer's order is the pickle's
-            first = self.names.index(wanted[0])
-            behind = first + len(wanted)
-            if self.names[first:behind] == wanted and self.sizes[first:behind] == sizes:
-                return True
         return needed.items() <= dict(zip(self.names, self.sizes, strict=True)).items()
+
+    def stretch(self, folder: str, keys: list[str], sizes: list[int]) -> range | None:
+        """The places of members of these names in a folder, one behind another; None if they do not stand so.
+
+        Args:
+            folder: What each name begins with.
+            keys: The rest of each name.
+            sizes: The members' sizes.
+        """
+        wanted = f"\0{folder}".join(["", *keys, ""]).removesuffix(folder)
+        before = self.listing.find(wanted) if keys and self.listed else -1
+        if before < 0 or wanted.count("\0") != len(keys) + 1:
+            return None
+        first = self.listing.count("\0", 0, before)
+        behind = first + len(keys)
+        return range(first, behind) if self.sizes[first:behind] == sizes else None
 
     @property
     def _places(self) -> dict[str, int]:
@@ -219,6 +253,7 @@ def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) 
     directory.sizes.append(size)
     directory.headers.append(header)
     directory.attributes.append(attributes)
+    directory.kinds.add((flags, method, attributes))
     return int(after - index)
 
 
@@ -235,9 +270,25 @@ def _decoded(raw: bytes, flags: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def _alike(name_length: int) -> struct.Struct:
-    """An entry without extra field and comment: alike in all, CRC, sizes, alike in all, header, name."""
-    return struct.Struct(f"<16s3L14sL{name_length}s")
+def _rows(row: str) -> struct.Struct:
+    return struct.Struct("<" + row * _ROWS)
+
+
+def columns(row: str, width: int, data: bytes, count: int) -> list[list[Any]]:
+    """Rows that lie behind one another, unpacked by columns.
+
+    Args:
+        row: The format of one, as `struct` writes it.
+        width: How many fields it has.
+        data: The rows.
+        count: How many they are.
+    """
+    rows = _rows(row)
+    padded = data + bytes(-len(data) % rows.size)
+    fields: list[Any] = []
+    for place in range(0, len(padded), rows.size):
+        fields += rows.unpack_from(padded, place)
+    return [fields[place : count * width : width] for place in range(width)]
 
 
 def _add_alike(directory: Directory, data: bytes, index: int, most: int) -> tuple[int, int]:
@@ -249,15 +300,20 @@ def _add_alike(directory: Directory, data: bytes, index: int, most: int) -> tupl
     lead, tail = data[index : index + 16], data[index + 28 : index + 42]
     if lead[:4] != b"PK\x01\x02" or len(tail) < 14 or any(tail[2:8]):  # noqa: PLR2004  # extra, comment, disk
         return 0, 0
-    entry = _alike(int.from_bytes(tail[:2], "little"))
+    name_length = int.from_bytes(tail[:2], "little")
+    size = _ENTRY.size + name_length
     # The name lengths' first byte, where the entries are alike.
-    lengths = data[index + 28 : index + _MOST * entry.size : entry.size]
-    alike = min(len(lengths) - len(lengths.lstrip(tail[:1])), most, (len(data) - index) // entry.size)
+    lengths = data[index + 28 : index + _MOST * size : size]
+    alike = min(len(lengths) - len(lengths.lstrip(tail[:1])), most, (len(data) - index) // size)
     if alike < _FEWEST:
         return 0, 0
-    rows = list(entry.iter_unpack(data[index : index + alike * entry.size]))
-    leads, crcs, packed, sizes, tails, headers, raws = zip(*rows, strict=True)
-    if len(set(leads)) != 1 or len(set(tails)) != 1 or MAX32 in {*packed, *sizes, *headers}:
+    # Alike in all, CRC, sizes, alike in all, header, name.
+    entry = f"16s3L14sL{name_length}s"
+    leads, crcs, packed, sizes, tails, headers, raws = columns(
+        entry, 7, data[index : index + alike * size], alike
+    )
+    same = leads.count(lead) == tails.count(tail) == alike
+    if not same or max(map(max, (packed, sizes, headers))) == MAX32:
         return 0, alike
     directory.needed = max(directory.needed, lead[6])
     flags, method = struct.unpack_from("<2H", lead, 8)
@@ -273,8 +329,10 @@ def _add_alike(directory: Directory, data: bytes, index: int, most: int) -> tupl
     directory.packed += packed
     directory.sizes += sizes
     directory.headers += headers
-    directory.attributes += [int.from_bytes(tail[10:], "little")] * alike
-    return alike * entry.size, 0
+    attributes = int.from_bytes(tail[10:], "little")
+    directory.attributes += [attributes] * alike
+    directory.kinds.add((flags, method, attributes))
+    return alike * size, 0
 
 
 def _wide(reader: FileReader, extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, int]:
