@@ -221,7 +221,7 @@ def storage(identity: Any, offset: int) -> Storage:
     if len(identity) > 5 and identity[5] is not None:  # noqa: PLR2004
         raise BadArgumentsError("a storage that is a view of another")
     untyped = kind.name == "UntypedStorage"
-    return Storage(dtype, key, location, elements, offset, untyped, view=len(identity) > 5)  # noqa: PLR2004
+    return Storage(dtype, key, location, elements, offset, untyped=untyped, view=len(identity) > 5)  # noqa: PLR2004
 
 
 def _text(value: Any) -> str:

@@ -16,9 +16,9 @@ from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.outcome import Dialect, Outcome
-from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import GlobalUse, Made, Storage
+from modelshelf_pytorch.tail import tail_issues
 from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
 from modelshelf_pytorch.verdict import Issue, unreadable
 

@@ -16,7 +16,7 @@ from modelshelf.errors import FormatError
 from modelshelf_pytorch import legacy
 from modelshelf_pytorch.bytesfile import Ahead, BytesFile
 from modelshelf_pytorch.inspection import LZMA, is_compressed
-from modelshelf_pytorch.pickle_audit import tail_issues
+from modelshelf_pytorch.tail import tail_issues
 from modelshelf_pytorch.verdict import unreadable
 
 if TYPE_CHECKING:

@@ -10,10 +10,8 @@ from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.embedded import Effort, convincing
-from modelshelf_pytorch.inspection import NUMPY_MAGIC, container_of, is_compressed, is_zip
-from modelshelf_pytorch.legacy import MAGIC_NUMBER
+from modelshelf_pytorch.inspection import MAGIC_NUMBER, NUMPY_MAGIC, container_of, is_compressed, is_zip
 from modelshelf_pytorch.members import NESTED_SUFFIXES, PICKLE_SUFFIXES, is_pickle
-from modelshelf_pytorch.pickle_audit import tail_issues
 from modelshelf_pytorch.pickle_machine import Machine
 
 if TYPE_CHECKING:
@@ -112,6 +110,8 @@ def _detect_behind(candidate: Candidate) -> Detection | None:
     try:
         directory = zipread.read_directory(reader)
     except ReadError as error:
+        from modelshelf_pytorch.tail import tail_issues
+
         shown = error.code != "truncated" and tail_issues(reader, 0, reader.size, broken=True)
         evidence = "bytes that show a pickle before the end record of a ZIP"
         return Detection(format="archive", confidence=0.3, evidence=evidence) if shown else None

@@ -88,7 +88,7 @@ class Effort:
         return [suspicious("too-much-hidden", message, offset)]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Hidden:
     """A pickle found inside a string.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Inspection:
     """What the header of one file told.
 
@@ -61,6 +61,9 @@ def bares_pickle(found: Inspection) -> bool:
 
 NUMPY_MAGIC = b"\x93NUMPY"
 """The first bytes of a ``.npy`` file."""
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+"""What the first pickle of a legacy checkpoint holds (``torch/serialization.py``)."""
 
 _UNREADABLE = (
     (0, b"7z\xbc\xaf'\x1c", "7z"),
@@ -129,7 +132,7 @@ def inspect(reader: FileReader) -> Inspection:
 
 def _closed(reader: FileReader, container: str) -> list[Issue]:
     """A container stays closed: the issue that it does, and pickles that show through uncompressed."""
-    from modelshelf_pytorch.pickle_audit import tail_issues
+    from modelshelf_pytorch.tail import tail_issues
 
     refused = "; torch itself refuses this old layout with weights_only" if container == "tar" else ""
     message = f"a {container} archive cannot be looked into{refused}; unpack it and scan what it holds"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelshelf_pytorch.allowlist import ITEM_BYTES
-from modelshelf_pytorch.inspection import Inspection
-from modelshelf_pytorch.pickle_audit import interpret, tail_issues
+from modelshelf_pytorch.inspection import MAGIC_NUMBER, Inspection
+from modelshelf_pytorch.pickle_audit import interpret
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Mapping, Storage
+from modelshelf_pytorch.tail import tail_issues
 from modelshelf_pytorch.tensors import contents_of
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_pytorch.outcome import Outcome
 
-MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _HEADER_STREAMS = 5
 _LONGEST_MAGIC = 512  # bytes that hold the magic number's pickle in any protocol

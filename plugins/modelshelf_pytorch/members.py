@@ -16,7 +16,6 @@ from modelshelf_pytorch.bytesfile import BytesFile, Part
 from modelshelf_pytorch.checkpoint import LARGEST_PICKLE, record_issues
 from modelshelf_pytorch.inspection import NUMPY_MAGIC, Inspection
 from modelshelf_pytorch.outcome import Dialect, Limits
-from modelshelf_pytorch.pickle_audit import audit
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable
 from modelshelf_pytorch.zipdirectory import ENCRYPTION
@@ -145,6 +144,7 @@ def _audit_member(
     main: bool,
 ) -> Iterator[Issue]:
     from modelshelf_pytorch.health import issues_of
+    from modelshelf_pytorch.pickle_audit import audit
 
     script = found.kind == "torchscript"
     start = zipread.data_offset(reader, member)

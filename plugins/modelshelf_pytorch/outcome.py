@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from enum import Enum
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Storage
-from modelshelf_pytorch.tensor_run import TensorRun
-from modelshelf_pytorch.verdict import Issue
+
+if TYPE_CHECKING:
+    from modelshelf_pytorch.tensor_run import TensorRun
+    from modelshelf_pytorch.verdict import Issue
 
 Suspect = tuple[int, bytes | str | Blob]
 """A string that may hold another pickle, after its file offset."""
@@ -25,7 +27,7 @@ class Dialect(Enum):
     """Written by TorchScript's C++ pickler: names classes that the archive itself defines."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Limits:
     """How much of a stream is judged; one that needs more is refused as too large to judge.
 
@@ -40,7 +42,6 @@ class Limits:
     depth: int = 100_000
 
 
-@define(eq=False)
 class Outcome:
     """What interpreting one stream told.
 
@@ -58,17 +59,32 @@ class Outcome:
         foreign: The first opcode that torch's ``weights_only`` unpickler does not know, with its offset.
     """
 
-    start: int
-    end: int
-    stopped: bool = False
-    protocol: int | None = None
-    value: Any = None
-    globals: list[GlobalUse] = field(factory=list)
-    issues: list[Issue] = field(factory=list)
-    runs: list[TensorRun] = field(factory=list)
-    loose_storages: list[Storage] = field(factory=list)
-    loose_suspects: list[Suspect] = field(factory=list)
-    foreign: tuple[str, int] | None = None
+    __slots__ = (
+        "end",
+        "foreign",
+        "globals",
+        "issues",
+        "loose_storages",
+        "loose_suspects",
+        "protocol",
+        "runs",
+        "start",
+        "stopped",
+        "value",
+    )
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+        self.stopped = False
+        self.protocol: int | None = None
+        self.value: Any = None
+        self.globals: list[GlobalUse] = []
+        self.issues: list[Issue] = []
+        self.runs: list[TensorRun] = []
+        self.loose_storages: list[Storage] = []
+        self.loose_suspects: list[Suspect] = []
+        self.foreign: tuple[str, int] | None = None
 
     @property
     def storages(self) -> list[Storage]:

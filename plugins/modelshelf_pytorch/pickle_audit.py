@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from modelshelf.errors import ReadError
 from modelshelf_pytorch import embedded
@@ -23,7 +23,8 @@ from modelshelf_pytorch.bytesfile import Ahead, BytesFile
 from modelshelf_pytorch.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import GlobalUse, expanded_size
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable, worst
+from modelshelf_pytorch.tail import tail_issues
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable, worst
 
 if TYPE_CHECKING:
     from modelshelf.model import Finding
@@ -43,9 +44,6 @@ __all__ = [
 
 _MOST_STREAMS = 5000
 """Streams of one file that are judged; no more are left unjudged without a word."""
-
-_TAIL = 1024 * 1024
-"""Bytes behind the last stream that are searched for another."""
 
 _BOMB = 10_000_000
 """Values that a stream may stand for with every shared reference written out, before it is a bomb."""
@@ -163,32 +161,3 @@ def _bomb_issues(outcome: Outcome) -> list[Issue]:
         "walks them runs out of memory; do not load it"
     )
     return [dangerous("memory-bomb", message, outcome.start)]
-
-
-def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = False) -> list[Issue]:
-    """What lies behind the last stream: nothing in an honest file.
-
-    Args:
-        reader: The file.
-        position: Where the last stream ended.
-        end: Where the file, or the part that belongs to the pickles, ends.
-        broken: Whether the last stream broke off, so that the rest is not told apart from it.
-
-    Raises:
-        ReadError: The file could not be read.
-    """
-    if position >= end:
-        return []
-    issues = []
-    if not broken:
-        message = f"{end - position} bytes follow the last pickle, which no unpickler reads"
-        issues.append(suspicious("trailing-data", message, position))
-    data = reader.read_up_to(position, min(_TAIL, end - position))
-    effort = embedded.Effort()
-    for hidden in embedded.hidden_in(data, whole=False, effort=effort):
-        issues += [
-            evolve(issue, offset=position + (issue.offset or 0))
-            for issue in hidden.outcome.issues
-            if issue.verdict is Verdict.DANGEROUS and hidden.encoding == "raw"
-        ]
-    return issues + effort.issues(position)

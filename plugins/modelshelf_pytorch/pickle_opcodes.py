@@ -194,7 +194,7 @@ def _two_lines(window: Window, position: int) -> tuple[Any, int]:
     return (module, name), end
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Opcode:
     """One opcode.
 

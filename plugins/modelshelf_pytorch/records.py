@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, chain, islice
+from itertools import chain
 from typing import Any
 
 from modelshelf_pytorch import calls
@@ -27,7 +27,7 @@ from modelshelf_pytorch.tensor_run import Column, Form, Memo, TensorRun
 _GET = rb"(?:h.|j....)"
 _PUT = rb"(?:q.|r....)"
 _NUMBER = rb"(?:K.|M..|J....)"
-_SIZES = rb"(?:\)|N\x85|NN\x86|NNN\x87|\(N{4,8}t)".replace(b"N", _NUMBER)
+_SIZES = rb"(?:\)|N{1,3}[\x85-\x87]|\(N{4,8}t)".replace(b"N", _NUMBER)
 _RECORD = re.compile(
     rb"X.\0\0\0([\w./-]{1,255})P"  # the tensor's name
     rb"(G\(\(GGX).\0\0\0([0-9]{1,7})P"  # _rebuild_tensor_v2, "storage", the class, the key
@@ -41,6 +41,7 @@ _RECORD = re.compile(
     re.DOTALL,
 )
 _OPCODE_BYTES = {0x4B: 2, 0x4D: 3, 0x4A: 5}  # of the three integer opcodes
+_TUPLES = b")\x85\x86\x87"  # the opcodes that make one of 0 to 3 values
 _GETS = re.compile(_GET, re.DOTALL)
 _NUMBERS = re.compile(rb"K(.)|M(..)|J(....)", re.DOTALL)
 _CHUNK = 64 * 1024  # bytes matched at a time: what follows the last record is copied once for each
@@ -91,7 +92,10 @@ def take(
         return None
     names = b"\n".join(parts[_NAME]).decode("ascii").split("\n")
     keys = b"\n".join(parts[_KEY]).decode("ascii").split("\n")
-    return TensorRun(names, keys, forms, columns, base + index, slot, slots), after
+    run = TensorRun(
+        names=names, keys=keys, forms=forms, columns=columns, offset=base + index, slot=slot, slots=slots
+    )
+    return run, after
 
 
 def _rows(data: bytes, index: int, end: int) -> tuple[list[tuple[bytes, ...]], int]:
@@ -123,57 +127,39 @@ def _columns(parts: Sequence[Column], slot: int) -> tuple[list[Column], int]:
         slot: The memo index that the first record sets; each PUT sets the next.
     """
     names, heads, keys, places, starts, shapes, strides, steps, hooks = parts
-    shape_puts: Column
-    stride_puts: Column
+    puts: Sequence[Column]
     if b"" in shapes or b"" in steps:  # an empty tuple is not memoized
-        counts = [_MOST_PUTS - (not shape) - (not step) for shape, step in zip(shapes, steps, strict=True)]
-        first = [0, *accumulate(counts)]
-        slots = first.pop()
-        puts, tails = _puts(slot, slots), _tails(slot, slots)
-        name_puts = [puts[at] for at in first]
-        key_puts = [puts[at + 1] for at in first]
-        place_puts = [puts[at + 2] for at in first]
-        shape_puts = [puts[at + 3] if shape else b"" for at, shape in zip(first, shapes, strict=True)]
-        ends = [at + count - 3 for at, count in zip(first, counts, strict=True)]
-        stride_puts = [puts[at - 1] if step else b"" for at, step in zip(ends, steps, strict=True)]
-        last = [tails[at] for at in ends]
+        memoized = [
+            bytes((1, 1, 1, bool(shape), bool(step), 1, 1, 1))
+            for shape, step in zip(shapes, steps, strict=True)
+        ]
+        slots = sum(map(sum, memoized))
+        following = iter(_puts(slot, slots))
+        puts = list(zip(*([next(following) if put else b"" for put in row] for row in memoized), strict=True))
     else:
         slots = _MOST_PUTS * len(names)
-        puts, tails = _puts(slot, slots), _tails(slot, slots)
-        name_puts, key_puts, place_puts, shape_puts, stride_puts = (puts[at::_MOST_PUTS] for at in range(5))
-        last = tails[5::_MOST_PUTS]
-    sizes = [_TEXTS[len(name)] for name in names]
-    lengths = [_LENGTHS[len(key)] for key in keys]
-    written: list[Column] = [sizes, names, name_puts, heads, lengths, keys, key_puts, places, place_puts]
-    return [*written, starts, shape_puts, strides, stride_puts, hooks, last], slots
+        row = _puts(slot, slots)
+        puts = [row[place::_MOST_PUTS] for place in range(_MOST_PUTS)]
+    name, key, place, shape, stride, hook, arguments, tensor = puts
+    sizes = [_TEXTS[len(one)] for one in names]
+    lengths = [_LENGTHS[len(one)] for one in keys]
+    tuples, reduces = [b"t"] * len(names), [b"R"] * len(names)
+    written: list[Column] = [sizes, names, name, heads, lengths, keys, key, places, place, starts, shape]
+    return [*written, strides, stride, hooks, hook, tuples, arguments, reduces, tensor], slots
 
 
 def _puts(slot: int, count: int) -> list[bytes]:
     """The opcodes that set as many memo entries from `slot` on, each written as the C pickler does."""
-    blocks = range(slot // _BLOCK, (slot + count - 1) // _BLOCK + 1)
-    return _within(chain.from_iterable(map(_put_block, blocks)), slot, count)
-
-
-def _tails(slot: int, count: int) -> list[bytes]:
-    """A record's end with its last three PUT opcodes, for each memo index that the first of them may set."""
-    blocks = range(slot // _BLOCK, (slot + count - 1) // _BLOCK + 1)
-    return _within(chain.from_iterable(map(_tail_block, blocks)), slot, count)
-
-
-def _within(opcodes: Iterable[bytes], slot: int, count: int) -> list[bytes]:
-    return list(islice(opcodes, slot % _BLOCK, slot % _BLOCK + count))
+    puts: list[bytes] = []
+    for block in range(slot // _BLOCK, (slot + count - 1) // _BLOCK + 1):
+        puts += _put_block(block)
+    return puts[slot % _BLOCK : slot % _BLOCK + count]
 
 
 @lru_cache(maxsize=64)
 def _put_block(block: int) -> list[bytes]:
     indexes = range(block * _BLOCK, (block + 1) * _BLOCK)
     return [b"q%c" % index if index < _SHORT else b"r" + _U32.pack(index) for index in indexes]
-
-
-@lru_cache(maxsize=64)
-def _tail_block(block: int) -> list[bytes]:
-    puts = [*_put_block(block), *_put_block(block + 1)[:2]]
-    return [b"%bt%bR%b" % three for three in zip(puts[:-2], puts[1:-1], puts[2:], strict=True)]
 
 
 def _forms(parts: Sequence[Column], memo: Memo, slot: int) -> list[Form] | None:
@@ -215,11 +201,19 @@ def _form(
     identity = (word, kind, "", location, elements)
     storage = calls.storage((*identity, None) if view else identity, 0)
     first, *shape = _numbers(start)
-    tensor = rebuild.build((storage, first, tuple(shape), tuple(_numbers(stride)), False, empty.build(())))
+    steps = _numbers(stride)
+    if not (_is_tuple(start, len(shape)) and _is_tuple(stride, len(steps))):
+        return None
+    tensor = rebuild.build((storage, first, tuple(shape), tuple(steps), False, empty.build(())))
     rebuild.called = empty.called = True
     if type(tensor) is not Tensor or type(location) is not str:
         return None
     return Form(kind, location, view, tensor, tensor.elements, storage.elements * ITEM_BYTES[storage.dtype])
+
+
+def _is_tuple(data: bytes, count: int) -> bool:
+    """Whether the opcodes end in the one that makes a tuple of so many values."""
+    return count >= len(_TUPLES) or data[-1] == _TUPLES[count]
 
 
 def _is_call(value: Any, module: str, name: str) -> bool:

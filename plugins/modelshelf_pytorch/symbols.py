@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import define, field
 
-
-@define(eq=False)
 class Blob:
     """A string or bytes too long to keep.
 
@@ -24,13 +21,21 @@ class Blob:
         offset: Where its bytes begin in the file.
     """
 
-    length: int
-    head: bytes
-    text: bool
-    offset: int
+    __slots__ = ("head", "length", "offset", "text")
+
+    def __init__(
+        self,
+        length: int,
+        head: bytes,
+        text: bool,
+        offset: int,
+    ) -> None:
+        self.length = length
+        self.head = head
+        self.text = text
+        self.offset = offset
 
 
-@define(eq=False)
 class GlobalUse:
     """A class or function that a stream names.
 
@@ -43,12 +48,23 @@ class GlobalUse:
         called: Whether the stream goes on to call it.
     """
 
-    module: str
-    name: str
-    offset: int
-    allowed: bool
-    build: Callable[[Any], Any] | None = None
-    called: bool = False
+    __slots__ = ("allowed", "build", "called", "module", "name", "offset")
+
+    def __init__(
+        self,
+        module: str,
+        name: str,
+        offset: int,
+        allowed: bool,
+        build: Callable[[Any], Any] | None = None,
+        called: bool = False,
+    ) -> None:
+        self.module = module
+        self.name = name
+        self.offset = offset
+        self.allowed = allowed
+        self.build = build
+        self.called = called
 
     @property
     def path(self) -> tuple[str, str]:
@@ -56,7 +72,6 @@ class GlobalUse:
         return (self.module, self.name)
 
 
-@define(eq=False)
 class Mapping:
     """A dict, OrderedDict or Counter.
 
@@ -66,9 +81,17 @@ class Mapping:
         attributes: What BUILD gave it (``_metadata`` of a state dict), or None.
     """
 
-    kind: str = "dict"
-    parts: list[Any] = field(factory=list)
-    attributes: Any = None
+    __slots__ = ("attributes", "kind", "parts")
+
+    def __init__(
+        self,
+        kind: str = "dict",
+        parts: list[Any] | None = None,
+        attributes: Any = None,
+    ) -> None:
+        self.kind = kind
+        self.parts: list[Any] = [] if parts is None else parts
+        self.attributes = attributes
 
     @property
     def flat(self) -> list[Any]:
@@ -105,7 +128,6 @@ class Mapping:
         return found
 
 
-@define(eq=False)
 class Group:
     """A set or frozenset.
 
@@ -114,11 +136,17 @@ class Group:
         frozen: Whether it is a frozenset.
     """
 
-    items: list[Any] = field(factory=list)
-    frozen: bool = False
+    __slots__ = ("frozen", "items")
+
+    def __init__(
+        self,
+        items: list[Any] | None = None,
+        frozen: bool = False,
+    ) -> None:
+        self.items: list[Any] = [] if items is None else items
+        self.frozen = frozen
 
 
-@define(eq=False)
 class Made:
     """What a call gives that has no class of its own here.
 
@@ -129,13 +157,21 @@ class Made:
         items: What APPEND or SETITEM put into it, or None.
     """
 
-    maker: Any
-    arguments: Any
-    state: Any = None
-    items: list[Any] | None = None
+    __slots__ = ("arguments", "items", "maker", "state")
+
+    def __init__(
+        self,
+        maker: Any,
+        arguments: Any,
+        state: Any = None,
+        items: list[Any] | None = None,
+    ) -> None:
+        self.maker = maker
+        self.arguments = arguments
+        self.state = state
+        self.items = items
 
 
-@define(eq=False)
 class Storage:
     """A run of elements that a persistent id names.
 
@@ -149,16 +185,28 @@ class Storage:
         view: Whether its persistent id has the sixth part, a view's or None, as in a legacy checkpoint.
     """
 
-    dtype: str
-    key: str
-    location: str
-    elements: int
-    offset: int
-    untyped: bool = False
-    view: bool = False
+    __slots__ = ("dtype", "elements", "key", "location", "offset", "untyped", "view")
+
+    def __init__(
+        self,
+        dtype: str,
+        key: str,
+        location: str,
+        elements: int,
+        offset: int,
+        *,
+        untyped: bool = False,
+        view: bool = False,
+    ) -> None:
+        self.dtype = dtype
+        self.key = key
+        self.location = location
+        self.elements = elements
+        self.offset = offset
+        self.untyped = untyped
+        self.view = view
 
 
-@define(eq=False)
 class Tensor:
     """A tensor's header.
 
@@ -172,13 +220,26 @@ class Tensor:
         parts: Tensors that a sparse or nested one is made of.
     """
 
-    dtype: str
-    shape: tuple[int, ...]
-    stride: tuple[int, ...] = ()
-    storage: Storage | None = None
-    start: int = 0
-    layout: str = "strided"
-    parts: tuple[Tensor, ...] = ()
+    __slots__ = ("dtype", "layout", "parts", "shape", "start", "storage", "stride")
+
+    def __init__(
+        self,
+        dtype: str,
+        shape: tuple[int, ...],
+        stride: tuple[int, ...] = (),
+        storage: Storage | None = None,
+        start: int = 0,
+        *,
+        layout: str = "strided",
+        parts: tuple[Tensor, ...] = (),
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.stride = stride
+        self.storage = storage
+        self.start = start
+        self.layout = layout
+        self.parts = parts
 
     @property
     def elements(self) -> int:

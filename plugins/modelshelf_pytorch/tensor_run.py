@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from modelshelf_pytorch.symbols import GlobalUse, Mapping, Storage, Tensor
 
@@ -28,7 +28,7 @@ _LEAD = 5  # bytes of BINUNICODE and its length
 OBJECTS = 7  # containers and calls that a record makes
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Form:
     """What a tensor record says besides its name and its storage's key; most records share a few of these.
 
@@ -49,7 +49,6 @@ class Form:
     stored: int
 
 
-@define(eq=False)
 class TensorRun:
     """Tensor records behind one another.
 
@@ -63,16 +62,40 @@ class TensorRun:
         slots: How many they are.
     """
 
-    names: list[str]
-    keys: list[str]
-    forms: list[Form]
-    columns: list[Column]
-    offset: int
-    slot: int
-    slots: int
-    _counts: Counter[Form] | None = field(default=None, init=False)
-    _tensors: list[Tensor] | None = field(default=None, init=False)
-    _starts: list[int] | None = field(default=None, init=False)
+    __slots__ = (
+        "_counts",
+        "_starts",
+        "_tensors",
+        "columns",
+        "forms",
+        "keys",
+        "names",
+        "offset",
+        "slot",
+        "slots",
+    )
+
+    def __init__(
+        self,
+        *,
+        names: list[str],
+        keys: list[str],
+        forms: list[Form],
+        columns: list[Column],
+        offset: int,
+        slot: int,
+        slots: int,
+    ) -> None:
+        self.names = names
+        self.keys = keys
+        self.forms = forms
+        self.columns = columns
+        self.offset = offset
+        self.slot = slot
+        self.slots = slots
+        self._counts: Counter[Form] | None = None
+        self._tensors: list[Tensor] | None = None
+        self._starts: list[int] | None = None
 
     @property
     def counts(self) -> Counter[Form]:
@@ -144,7 +167,9 @@ def _length(pieces: tuple[bytes, ...]) -> int:
 def _tensor(form: Tensor, key: str, offset: int) -> Tensor:
     held = form.storage
     assert held is not None  # noqa: S101  # a form's tensor always has one
-    storage = Storage(held.dtype, key, held.location, held.elements, offset, held.untyped, held.view)
+    storage = Storage(
+        held.dtype, key, held.location, held.elements, offset, untyped=held.untyped, view=held.view
+    )
     return Tensor(form.dtype, form.shape, form.stride, storage, form.start)
 
 

@@ -43,7 +43,7 @@ _OTHER_KEYS = (
 )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class NamedTensor:
     """A tensor and where it stands in the checkpoint.
 
@@ -56,7 +56,7 @@ class NamedTensor:
     tensor: Tensor
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class NamedRun:
     """A run of tensors and where it stands in the checkpoint.
 
@@ -79,7 +79,7 @@ Tensors = tuple[NamedTensor | NamedRun, ...]
 """Tensors in the order they stand."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Contents:
     """A checkpoint's tensors.
 

@@ -10,7 +10,7 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 
 from modelshelf.errors import FormatError
 from modelshelf_pytorch.verdict import Issue, suspicious
@@ -28,7 +28,7 @@ _ROWS = 32  # rows that one call unpacks
 _FEW_SEARCHES = 16  # names that are looked for before it pays to index all of them
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Member:
     """One entry of the central directory.
 
@@ -62,7 +62,6 @@ class Member:
         return bool(self.flags & ENCRYPTION)
 
 
-@define(eq=False)
 class Directory:
     """An archive's central directory: a column for each field, an entry's fields at one place in all of them.
 
@@ -82,23 +81,24 @@ class Directory:
         issues: What was noticed on the way.
     """
 
-    names: list[str] = field(factory=list)
-    raw_names: list[bytes] = field(factory=list)
-    flags: list[int] = field(factory=list)
-    methods: list[int] = field(factory=list)
-    crcs: list[int] = field(factory=list)
-    packed: list[int] = field(factory=list)
-    sizes: list[int] = field(factory=list)
-    headers: list[int] = field(factory=list)
-    attributes: list[int] = field(factory=list)
-    start: int = 0
-    needed: int = 0
-    kinds: set[tuple[int, int, int]] = field(factory=set)
-    issues: tuple[Issue, ...] = ()
-    _listing: str = field(default="", init=False)
-    _by_name: dict[str, int] = field(factory=dict, init=False)
-    _searches: int = field(default=0, init=False)
-    _made: dict[int, Member] = field(factory=dict, init=False)
+    def __init__(self, start: int = 0) -> None:
+        self.names: list[str] = []
+        self.raw_names: list[bytes] = []
+        self.flags: list[int] = []
+        self.methods: list[int] = []
+        self.crcs: list[int] = []
+        self.packed: list[int] = []
+        self.sizes: list[int] = []
+        self.headers: list[int] = []
+        self.attributes: list[int] = []
+        self.start = start
+        self.needed = 0
+        self.kinds: set[tuple[int, int, int]] = set()
+        self.issues: tuple[Issue, ...] = ()
+        self._listing = ""
+        self._by_name: dict[str, int] = {}
+        self._made: dict[int, Member] = {}
+        self._searches = 0
 
     @property
     def members(self) -> tuple[Member, ...]:

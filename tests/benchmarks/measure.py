@@ -163,13 +163,17 @@ def run_process(
 
 
 def processes_side_by_side(
-    ours: Sequence[str | os.PathLike[str]], peer: Sequence[str | os.PathLike[str]], rounds: int = 5
+    ours: Sequence[str | os.PathLike[str]],
+    peer: Sequence[str | os.PathLike[str]],
+    rounds: int = 5,
+    *,
+    environment: dict[str, str] | None = None,
 ) -> tuple[Spent, Spent]:
     """Medians, figure by figure, of two programs run in alternating rounds, after one not counted."""
     taken: tuple[list[Spent], list[Spent]] = ([], [])
     for number in range(rounds + 1):
         for line, held in zip((ours, peer), taken, strict=True):
-            spent = run_process(line)
+            spent = run_process(line, environment=environment)
             if number:
                 held.append(spent)
     return _median(taken[0]), _median(taken[1])

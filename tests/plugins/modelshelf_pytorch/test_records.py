@@ -162,6 +162,7 @@ LIES = {
     "too far into its storage": changed(b"QK\0K\x04K\x04\x86", b"QK\x01K\x04K\x04\x86", nth=3),
     "a negative offset": changed(b"QK\0K\x04K\x04\x86", b"QJ\xff\xff\xff\xffK\x04K\x04\x86", nth=3),
     "a shape without its stride": changed(b"K\x04K\x01\x86", b"K\x04\x85", nth=3),
+    "a tuple of fewer values than stand before it": changed(b"K\x04K\x01\x86", b"K\x04K\x01\x85", nth=3),
     "hooks of another class": changed(b"\x89h\n)R", b"\x89h\x02)R", nth=30),
     "a stream that breaks off": LONG[: len(LONG) * 2 // 3],
     "an odd value before the names": LONG.replace(b"}q\x00(", b"}q\x00(N", 1),
