@@ -20,6 +20,7 @@ from typing import Any
 
 from modelshelf_pytorch import calls
 from modelshelf_pytorch.allowlist import ITEM_BYTES
+from modelshelf_pytorch.layers import Layer, last_of
 from modelshelf_pytorch.rebuild import BadArgumentsError
 from modelshelf_pytorch.symbols import GlobalUse, Tensor
 from modelshelf_pytorch.tensor_run import Column, Form, Memo, TensorRun
@@ -45,6 +46,8 @@ _TUPLES = b")\x85\x86\x87"  # the opcodes that make one of 0 to 3 values
 _GETS = re.compile(_GET, re.DOTALL)
 _NUMBERS = re.compile(rb"K(.)|M(..)|J(....)", re.DOTALL)
 _CHUNK = 64 * 1024  # bytes matched at a time: what follows the last record is copied once for each
+_PROBE = 4 * 1024  # bytes matched where layers may repeat
+_MOST_GUESSED = 16  # records for each that was taken
 _FEWEST = 4  # records that are worth the checks
 _SHORT = 256  # memo indexes below are set by BINPUT
 _BLOCK = 1024
@@ -73,45 +76,133 @@ def take(
     Returns:
         The run and the index behind it, or None where no run worth taking begins there.
     """
-    rows, after = _rows(data, index, end)
-    if len(rows) < _FEWEST:
+    taking = _Taking(data, index, end, memo)
+    chunk = _PROBE
+    while taking.match(chunk, base + index - start):
+        chunk = _PROBE if taking.guess() else _CHUNK
+    if len(taking.names) < _FEWEST:
         return None
-    parts = list(zip(*rows, strict=True))[:-1]
-    place = index + len(_TEXTS[0]) + len(parts[_NAME][0])
-    slot = _index_of(data[place : place + (2 if data[place] == _BINPUT else 5)])
-    if not memo.free <= slot <= base + index - start or slot + _MOST_PUTS * len(rows) > _NO_SLOT:
-        return None
-    columns, slots = _columns(parts, slot)
-    if b"".join(chain.from_iterable(zip(*columns, strict=True))) != data[index:after]:
-        return None
-    try:
-        forms = _forms(parts, memo, slot)
-    except (BadArgumentsError, KeyError):
-        return None  # the interpreter says what is wrong, and where
-    if forms is None:
-        return None
-    names = b"\n".join(parts[_NAME]).decode("ascii").split("\n")
-    keys = b"\n".join(parts[_KEY]).decode("ascii").split("\n")
     run = TensorRun(
-        names=names, keys=keys, forms=forms, columns=columns, offset=base + index, slot=slot, slots=slots
+        names=b"\n".join(taking.names).decode("ascii").split("\n"),
+        keys=b"\n".join(taking.keys).decode("ascii").split("\n"),
+        forms=taking.forms,
+        stretches=taking.stretches,
+        offset=base + index,
+        slot=taking.first,
+        slots=taking.slot - taking.first,
     )
-    return run, after
+    return run, taking.after
 
 
-def _rows(data: bytes, index: int, end: int) -> tuple[list[tuple[bytes, ...]], int]:
-    """What differs in the records from `index` on, and the index after them.
+class _Taking:
+    """A run that is taken stretch by stretch, each compared with the stream as a whole.
 
-    A record that a chunk cuts begins the next.
+    Attributes:
+        names: The tensors' names.
+        keys: The storages' keys.
+        forms: What else each record says.
+        stretches: The records' bytes in columns.
+        after: The index behind them.
+        first: The memo index that the first record sets; below 0 before there is one.
+        slot: The memo index that the next record sets.
     """
-    rows: list[tuple[bytes, ...]] = []
-    while True:
-        stop = min(end, index + _CHUNK)
-        found: list[tuple[bytes, ...]] = _RECORD.findall(data, index, stop)
-        rest = len(found.pop()[-1]) if found and found[-1][-1] else 0
-        rows += found
-        index = stop - rest
-        if not found or stop == end:
-            return rows, index
+
+    def __init__(self, data: bytes, index: int, end: int, memo: Memo) -> None:
+        self._data = data
+        self._end = end
+        self._memo = memo
+        self._known: dict[tuple[bytes, ...], Form] = {}
+        self._layer: Layer | None = None
+        self._like: list[Column] = []
+        self.names: list[bytes] = []
+        self.keys: list[bytes] = []
+        self.forms: list[Form] = []
+        self.stretches: list[list[Column]] = []
+        self.after = index
+        self.first = self.slot = -1
+
+    def match(self, chunk: int, highest: int) -> bool:
+        """Take records that the expression finds; whether there were any.
+
+        Where the last of them are the beginning of another layer, they are left for `guess`.
+
+        Args:
+            chunk: How many bytes to look at.
+            highest: The highest memo index that the first record may set.
+        """
+        rows = _RECORD.findall(self._data, self.after, min(self._end, self.after + chunk))
+        if rows and rows[-1][-1]:
+            rows.pop()
+        if not rows:
+            return False
+        parts: list[Column] = list(map(tuple, zip(*rows, strict=True)))[:-1]
+        if self.first < 0:
+            self.first = self.slot = _slot_at(self._data, self.after + len(_TEXTS[0]) + len(parts[_NAME][0]))
+            if not self._memo.free <= self.first <= highest:
+                return False
+        self._layer = last_of(parts[_NAME], parts[_KEY]) if chunk == _PROBE else None
+        if self._layer is not None:
+            parts = [part[: self._layer.stop] for part in parts]
+            self._like = [part[self._layer.start :] for part in parts]
+        try:
+            forms = _forms(parts, self._memo, self.first, self._known)
+        except (BadArgumentsError, KeyError):
+            return False  # the interpreter says what is wrong, and where
+        return forms is not None and self._add(parts, forms)
+
+    def guess(self) -> bool:
+        """Take the layers that follow the last one and are like it; whether there were any."""
+        layer = self._layer
+        if layer is None:
+            return False
+        rows = layer.stop - layer.start
+        length = sum(sum(map(len, column[-rows:])) for column in self.stretches[-1])
+        most = _MOST_GUESSED * len(self.names) // rows  # so that to guess wrong costs like matching
+        count = min(most, layer.following(self._data, self.after, self._end, length))
+        parts = [list(part) * count for part in self._like]
+        parts[_NAME], parts[_KEY] = layer.names(count), layer.keys(count)
+        if not count or max(map(len, parts[_NAME][-rows:])) >= len(_TEXTS):
+            return False
+        forms = self.forms[-rows:] * count
+        if self._add(parts, forms):
+            return True
+        there = self._there(parts, rows)
+        return there > 0 and self._add([part[:there] for part in parts], forms[:there])
+
+    def _add(self, parts: Sequence[Column], forms: list[Form]) -> bool:
+        """Take these records, if they are what the stream holds; whether they are."""
+        if self.slot + _MOST_PUTS * len(forms) > _NO_SLOT:
+            return False
+        columns, slots = _columns(parts, self.slot)
+        text = b"".join(chain.from_iterable(zip(*columns, strict=True)))
+        if len(text) > self._end - self.after or not self._data.startswith(text, self.after):
+            return False
+        self.names += parts[_NAME]
+        self.keys += parts[_KEY]
+        self.forms += forms
+        self.stretches.append(columns)
+        self.slot += slots
+        self.after += len(text)
+        return True
+
+    def _there(self, parts: Sequence[Column], rows: int) -> int:
+        """How many of the records that were guessed the stream holds: whole layers of so many rows each."""
+        columns, _ = _columns(parts, self.slot)
+        pieces = [b"".join(row) for row in zip(*columns, strict=True)]
+        least, most = 0, len(pieces) // rows
+        while least < most:
+            middle = (least + most + 1) // 2
+            text = b"".join(pieces[: middle * rows])
+            if len(text) <= self._end - self.after and self._data.startswith(text, self.after):
+                least = middle
+            else:
+                most = middle - 1
+        return least * rows
+
+
+def _slot_at(data: bytes, index: int) -> int:
+    """The memo index that the PUT opcode at a place sets."""
+    return _index_of(data[index : index + (2 if data[index] == _BINPUT else 5)])
 
 
 def _index_of(opcode: bytes) -> int:
@@ -162,8 +253,16 @@ def _put_block(block: int) -> list[bytes]:
     return [b"q%c" % index if index < _SHORT else b"r" + _U32.pack(index) for index in indexes]
 
 
-def _forms(parts: Sequence[Column], memo: Memo, slot: int) -> list[Form] | None:
+def _forms(
+    parts: Sequence[Column], memo: Memo, slot: int, known: dict[tuple[bytes, ...], Form]
+) -> list[Form] | None:
     """What each record says, each distinct one checked once; None where a record calls something else.
+
+    Args:
+        parts: What differs in the records.
+        memo: The interpreter's memo.
+        slot: The memo index that the run's first record sets.
+        known: The forms that were checked before; new ones are added.
 
     Raises:
         BadArgumentsError: torch would refuse the tensor.
@@ -174,13 +273,14 @@ def _forms(parts: Sequence[Column], memo: Memo, slot: int) -> list[Form] | None:
     columns = (places, starts, strides) if alike else (places, starts, strides, heads, hooks)
     told: list[tuple[bytes, ...]] = list(zip(*columns, strict=True))
     shared = (heads[0], hooks[0]) if alike else ()
-    known: dict[tuple[bytes, ...], Form] = {}
+    found: dict[tuple[bytes, ...], Form] = {}
     for one in dict.fromkeys(told):
-        form = _form(*one, *shared, memo=memo, slot=slot)
+        whole = (*one, *shared)
+        form = known.get(whole) or _form(*whole, memo=memo, slot=slot)
         if form is None:
             return None
-        known[one] = form
-    return [known[one] for one in told]
+        found[one] = known[whole] = form
+    return [found[one] for one in told]
 
 
 def _form(

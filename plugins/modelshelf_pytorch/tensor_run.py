@@ -7,7 +7,7 @@ reads the columns; one value for each tensor is made when somebody asks for that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -56,7 +56,8 @@ class TensorRun:
         names: The names before the tensors, in order.
         keys: The storages' keys.
         forms: What else each record says.
-        columns: The records' bytes, cut into pieces at the same opcodes in all of them.
+        stretches: The records' bytes, cut into pieces at the same opcodes in all of them: for each stretch
+            of records, a column for each piece.
         offset: File offset of the first record.
         slot: The memo index that the first record sets; the others follow one by one.
         slots: How many they are.
@@ -66,13 +67,13 @@ class TensorRun:
         "_counts",
         "_starts",
         "_tensors",
-        "columns",
         "forms",
         "keys",
         "names",
         "offset",
         "slot",
         "slots",
+        "stretches",
     )
 
     def __init__(
@@ -81,7 +82,7 @@ class TensorRun:
         names: list[str],
         keys: list[str],
         forms: list[Form],
-        columns: list[Column],
+        stretches: list[list[Column]],
         offset: int,
         slot: int,
         slots: int,
@@ -89,7 +90,7 @@ class TensorRun:
         self.names = names
         self.keys = keys
         self.forms = forms
-        self.columns = columns
+        self.stretches = stretches
         self.offset = offset
         self.slot = slot
         self.slots = slots
@@ -108,7 +109,7 @@ class TensorRun:
     def tensors(self) -> list[Tensor]:
         """One tensor for each record."""
         if self._tensors is None:
-            before = map(_length, zip(*self.columns[:_BEFORE_IDENTITY], strict=True))
+            before = map(_length, self._rows(slice(_BEFORE_IDENTITY)))
             self._tensors = [
                 _tensor(form.tensor, key, start + length)
                 for form, key, start, length in zip(self.forms, self.keys, self._offsets, before, strict=True)
@@ -137,7 +138,7 @@ class TensorRun:
     def memo(self) -> list[Any]:
         """The values that the records set in the memo, from index `slot` on."""
         values: list[Any] = []
-        memoized = zip(self.columns[_SHAPE_PUT], self.columns[_STRIDE_PUT], strict=True)
+        memoized = self._rows(slice(_SHAPE_PUT, _STRIDE_PUT + 1, _STRIDE_PUT - _SHAPE_PUT))
         for name, key, form, tensor, (shape_put, stride_put) in zip(
             self.names, self.keys, self.forms, self.tensors, memoized, strict=True
         ):
@@ -152,10 +153,15 @@ class TensorRun:
             values += (hooks, arguments, tensor)
         return values
 
+    def _rows(self, places: slice) -> Iterator[tuple[bytes, ...]]:
+        """The pieces of each record at some places."""
+        for columns in self.stretches:
+            yield from zip(*columns[places], strict=True)
+
     @property
     def _offsets(self) -> list[int]:
         if self._starts is None:
-            lengths = map(_length, zip(*self.columns, strict=True))
+            lengths = map(_length, self._rows(slice(None)))
             self._starts = list(accumulate(lengths, initial=self.offset))[:-1]
         return self._starts
 
