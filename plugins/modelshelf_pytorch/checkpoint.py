@@ -140,6 +140,8 @@ def _storages(
     views += [run.storages[0] for run in stream.runs if any(form.view for form in run.counts)]
     stretch = directory.stretch(folder, keys, sizes)  # the writer's order is the pickle's
     if stretch is not None and directory.distinct and not views:
+        for run in stream.runs:
+            run.apart = True
         return stretch, []
     needed = dict(zip([folder + key for key in keys], sizes, strict=True))
     places = frozenset(place for place, name in enumerate(directory.names) if name in needed)

@@ -161,6 +161,8 @@ def _within(data: bytes, effort: Effort) -> Iterator[tuple[str, int, bytes]]:
 
 
 def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
+    if b"\n" not in data and b"\x80" not in data:
+        return
     places = {match.start() for match in islice(_PROTO.finditer(data), _ATTEMPTS)}
     places.update(islice(_named(data), _ATTEMPTS))
     if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):

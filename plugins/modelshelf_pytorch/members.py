@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -48,15 +49,19 @@ def examine(
     if found.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, found.root)
     stored = not any(method != zipread.STORED or flags & ENCRYPTION for flags, method, _ in directory.kinds)
+    storages = found.storages
+    places: Iterable[int] = range(len(directory.names))
+    if stored and depth is not Depth.FULL and isinstance(storages, range):
+        places = chain(range(storages.start), range(storages.stop, len(directory.names)))
     code = False
-    for place, name in enumerate(directory.names):
-        if place in found.storages:
+    for place in places:
+        if place in storages:
             if not stored:
                 yield from _examine_storage(reader, directory.member(place))
             if depth is Depth.FULL:
                 yield from _checksum(reader, directory.member(place))
             continue
-        code = code or name.startswith(f"{found.root}code/")
+        code = code or directory.names[place].startswith(f"{found.root}code/")
         yield from _examine_member(reader, directory.member(place), found, level, effort)
     if code:
         message = "a TorchScript archive: it carries the model's code, which runs when it is used"
@@ -116,6 +121,8 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
         return True
     if _PLAIN.fullmatch(head):
         return False
+    if head.isdigit():  # no digit is an opcode that could begin a stream
+        return next(embedded.hidden_in(head, whole=False, effort=effort), None) is not None
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
     if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == _SNIFFED:
         return True  # a long one, cut by the sniff

@@ -53,11 +53,14 @@ _SHORT = 256  # memo indexes below are set by BINPUT
 _BLOCK = 1024
 _MOST_PUTS = 8  # of a record
 _NO_SLOT = 1 << 32  # above every memo index that an opcode can name
-_BINPUT = ord("q")
+_BINPUT, _BINGET = b"qh"
 _NAME, _KEY = 0, 2  # places in what the expression picks out
 _U32 = struct.Struct("<I")
 _TEXTS = [b"X%c\0\0\0" % length for length in range(_SHORT)]
 _LENGTHS = [text[1:] for text in _TEXTS]
+
+_Caller = tuple[GlobalUse, Any, GlobalUse, GlobalUse]
+"""The function that rebuilds a tensor, the word "storage", the storage's class, OrderedDict."""
 
 
 def take(
@@ -135,7 +138,8 @@ class _Taking:
             rows.pop()
         if not rows:
             return False
-        parts: list[Column] = list(map(tuple, zip(*rows, strict=True)))[:-1]
+        parts: list[Column] = [*zip(*rows, strict=True)]
+        parts.pop()  # what the expression left over
         if self.first < 0:
             self.first = self.slot = _slot_at(self._data, self.after + len(_TEXTS[0]) + len(parts[_NAME][0]))
             if not self._memo.free <= self.first <= highest:
@@ -273,29 +277,45 @@ def _forms(
     columns = (places, starts, strides) if alike else (places, starts, strides, heads, hooks)
     told: list[tuple[bytes, ...]] = list(zip(*columns, strict=True))
     shared = (heads[0], hooks[0]) if alike else ()
+    callers: dict[tuple[bytes, bytes], _Caller | None] = {}
     found: dict[tuple[bytes, ...], Form] = {}
     for one in dict.fromkeys(told):
         whole = (*one, *shared)
-        form = known.get(whole) or _form(*whole, memo=memo, slot=slot)
+        form = known.get(whole)
         if form is None:
-            return None
-        found[one] = known[whole] = form
+            place, start, stride, head, hook = whole
+            if (head, hook) not in callers:
+                callers[head, hook] = _caller(head + hook, memo, slot)
+            caller = callers[head, hook]
+            form = None if caller is None else _form(caller, place, start, stride, memo, slot)
+            if form is None:
+                return None
+            known[whole] = form
+        found[one] = form
     return [found[one] for one in told]
 
 
-def _form(
-    place: bytes, start: bytes, stride: bytes, head: bytes, hooks: bytes, *, memo: Memo, slot: int
-) -> Form | None:
-    gets = _GETS.findall(head + hooks) + _GETS.findall(place)[:1]
-    indexes = [_index_of(get) for get in gets]
+def _caller(head: bytes, memo: Memo, slot: int) -> _Caller | None:
+    """What a record calls, from the GET opcodes in it; None where it is not what makes a tensor."""
+    indexes = [_index_of(get) for get in _GETS.findall(head)]
     if max(indexes) >= slot:
         return None
-    rebuild, word, kind, empty, location = map(memo.__getitem__, indexes)
+    rebuild, word, kind, empty = map(memo.__getitem__, indexes)
     if not _is_call(rebuild, "torch._utils", "_rebuild_tensor_v2"):
         return None
     if not _is_call(empty, "collections", "OrderedDict") or type(kind) is not GlobalUse:
         return None
-    count = place[len(gets[-1]) : -1]  # without TUPLE
+    return rebuild, word, kind, empty
+
+
+def _form(caller: _Caller, place: bytes, start: bytes, stride: bytes, memo: Memo, slot: int) -> Form | None:
+    rebuild, word, kind, empty = caller
+    width = 2 if place[0] == _BINGET else 5
+    index = _index_of(place[:width])
+    if index >= slot:
+        return None
+    location = memo[index]
+    count = place[width:-1]  # without TUPLE
     (elements,) = _numbers(count)
     view = len(count) > _OPCODE_BYTES[count[0]]
     identity = (word, kind, "", location, elements)
@@ -304,6 +324,8 @@ def _form(
     steps = _numbers(stride)
     if not (_is_tuple(start, len(shape)) and _is_tuple(stride, len(steps))):
         return None
+    assert rebuild.build is not None  # noqa: S101  # as _caller saw
+    assert empty.build is not None  # noqa: S101
     tensor = rebuild.build((storage, first, tuple(shape), tuple(steps), False, empty.build(())))
     rebuild.called = empty.called = True
     if type(tensor) is not Tensor or type(location) is not str:

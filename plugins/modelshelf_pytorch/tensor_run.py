@@ -61,12 +61,14 @@ class TensorRun:
         offset: File offset of the first record.
         slot: The memo index that the first record sets; the others follow one by one.
         slots: How many they are.
+        apart: Whether no two storages of the whole stream are known to have the same key.
     """
 
     __slots__ = (
         "_counts",
         "_starts",
         "_tensors",
+        "apart",
         "forms",
         "keys",
         "names",
@@ -94,6 +96,7 @@ class TensorRun:
         self.offset = offset
         self.slot = slot
         self.slots = slots
+        self.apart = False
         self._counts: Counter[Form] | None = None
         self._tensors: list[Tensor] | None = None
         self._starts: list[int] | None = None
@@ -115,6 +118,11 @@ class TensorRun:
                 for form, key, start, length in zip(self.forms, self.keys, self._offsets, before, strict=True)
             ]
         return self._tensors
+
+    @property
+    def alone(self) -> bool:
+        """Whether no tensor outside of it can lie in one of its storages: none of its own was handed out."""
+        return self.apart and self._tensors is None
 
     @property
     def storages(self) -> list[Storage]:

@@ -227,9 +227,12 @@ def stored_bytes(tensors: Tensors) -> int:
     """Bytes of the storages below these tensors, a shared one counted once."""
     storages: dict[str, int] = {}
     todo: list[Tensor] = []
+    apart = 0
     for one in tensors:
         if type(one) is NamedTensor:
             todo.append(one.tensor)
+        elif type(one) is NamedRun and one.run.alone:
+            apart += sum(form.stored * times for form, times in one.run.counts.items())
         elif type(one) is NamedRun:
             stored = [form.stored for form in one.run.forms]
             storages.update(zip(one.run.keys, stored, strict=True))
@@ -238,4 +241,4 @@ def stored_bytes(tensors: Tensors) -> int:
         todo.extend(tensor.parts)
         if tensor.storage is not None:
             storages[tensor.storage.key] = tensor.storage.elements * ITEM_BYTES[tensor.storage.dtype]
-    return sum(storages.values())
+    return apart + sum(storages.values())

@@ -5,10 +5,10 @@ Source: PKWARE APPNOTE 6.3.10 (sections 4.3 to 4.5), and advisories against scan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count, repeat
-from operator import add, le, sub
-from struct import unpack
+from collections.abc import Iterator, Sequence
+from itertools import count, groupby
+from operator import add
+from struct import Struct, unpack
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = bytes(12)  # checksum and sizes of a local header that leaves them to the directory
 _LOCAL = b"PK\x03\x04"
+_TOLD = Struct("<4s2x2H4x12sH")  # of a local header: flags, method, checksum and sizes, length of the name
 _LEAD = 28  # bytes of a local header before the length of its extra field
 _STREAMED, _PATCHED = 0x8, 0x20
 _SYMLINK, _TYPE_MASK = 0o120000, 0o170000
@@ -45,8 +46,10 @@ def archive_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
     except ReadError:
         yield from directory_issues(directory)
         raise
-    if _is_tame(directory) and _as_torch_writes(reader, directory, heads) and _fits(directory, heads):
-        return
+    if _is_tame(directory):
+        directory.extras = _as_torch_writes(directory, heads)
+        if directory.extras is not None and _fits(directory, directory.extras):
+            return
     yield from directory_issues(directory)
     yield from local_issues(reader, directory, heads)
     yield from data_issues(directory, heads)
@@ -72,19 +75,24 @@ def _is_tame(directory: Directory) -> bool:
     )
 
 
-def _fits(directory: Directory, heads: list[bytes] | None = None) -> bool:
+def _fits(directory: Directory, extras: Sequence[int] | None = None) -> bool:
     """Whether the members lie in the order of the directory from the file's beginning, none in the next.
 
     Args:
         directory: The archive's central directory.
-        heads: The local headers, if the extra fields that they tell are to count.
+        extras: Lengths of the extra fields in the local headers, if they are to count.
     """
     headers = directory.headers
+    if not headers or headers[0] != 0:
+        return False
     following = [*headers[1:], directory.start]
-    ends = map(add, map(add, headers, map(len, directory.raw_names)), directory.packed)
-    extras = repeat(0) if heads is None else _extras(heads)
-    room = map(sub, following, map(add, extras, repeat(LOCAL.size)))
-    return bool(headers) and headers[0] == 0 and all(map(le, ends, room))
+    lengths = map(len, directory.raw_names)
+    packed = directory.packed if extras is None else map(add, directory.packed, extras)
+    room = [
+        after - header - size - length
+        for header, after, size, length in zip(headers, following, packed, lengths, strict=True)
+    ]
+    return bool(min(room) >= LOCAL.size)
 
 
 def directory_issues(directory: Directory) -> Iterator[Issue]:
@@ -170,7 +178,7 @@ def local_issues(reader: FileReader, directory: Directory, heads: list[bytes]) -
     Raises:
         ReadError: There is no local header there.
     """
-    if _as_torch_writes(reader, directory, heads):
+    if _as_torch_writes(directory, heads) is not None:
         return
     alike = len({kind[:2] for kind in directory.kinds}) == 1
     right: set[bytes] = set()
@@ -183,19 +191,32 @@ def local_issues(reader: FileReader, directory: Directory, heads: list[bytes]) -
             right.add(head[:_LEAD])
 
 
-def _as_torch_writes(reader: FileReader, directory: Directory, heads: list[bytes]) -> bool:
-    """Whether the heads have their entries' names and are, of each name length, all the same and right."""
-    if len({kind[:2] for kind in directory.kinds}) != 1 or min(map(len, heads)) < LOCAL.size:
-        return False
-    if [head[LOCAL.size :] for head in heads] != directory.raw_names:
-        return False
-    leads = {head[:_LEAD]: place for place, head in enumerate(heads)}
-    return all(
-        lead[:4] == _LOCAL
-        and lead[14:26] == _LEFT_OUT
-        and not any(member_issues(reader, directory.member(place)))
-        for lead, place in leads.items()
-    )
+def _as_torch_writes(directory: Directory, heads: list[bytes]) -> list[int] | None:
+    """Lengths of the heads' extra fields, if the heads are right and otherwise differ in the name alone."""
+    kinds = {kind[:2] for kind in directory.kinds}
+    if len(kinds) != 1:
+        return None
+    extras: list[int] = []
+    place = 0
+    for length, group in groupby(map(len, directory.raw_names)):
+        behind = place + sum(1 for _ in group)
+        size = LOCAL.size + length
+        same = bytearray().join(heads[place:behind])
+        if len(same) != size * (behind - place):
+            return None
+        widths = bytearray(2 * (behind - place))
+        for byte in (0, 1):
+            widths[byte::2] = same[_LEAD + byte :: size]
+            same[_LEAD + byte :: size] = bytes(behind - place)
+        lead = same[: LOCAL.size]
+        mark, flags, method, left_out, named = _TOLD.unpack_from(lead)
+        if (mark, left_out, named) != (_LOCAL, _LEFT_OUT, length) or not flags & _STREAMED:
+            return None
+        if (flags, method) not in kinds or same != lead.join([b"", *directory.raw_names[place:behind]]):
+            return None
+        extras += unpack(f"<{behind - place}H", widths)
+        place = behind
+    return extras
 
 
 def _extras(heads: list[bytes]) -> tuple[int, ...]:
@@ -210,9 +231,9 @@ def data_issues(directory: Directory, heads: list[bytes]) -> Iterator[Issue]:
         directory: The archive's central directory.
         heads: The local headers, which `local_issues` found to be there.
     """
-    if not heads or _fits(directory, heads):
-        return
     extras = _extras(heads)
+    if not heads or _fits(directory, extras):
+        return
     rows = sorted(zip(directory.headers, map(len, directory.raw_names), extras, directory.packed, count()))
     limits = [*(row[0] for row in rows[1:]), directory.start]
     for (header, name, extra, packed, place), limit in zip(rows, limits, strict=True):

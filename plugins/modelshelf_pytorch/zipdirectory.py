@@ -7,6 +7,7 @@ size and place, so stretches of entries of one length are taken apart at once; a
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ ENCRYPTION = 0x1 | 0x40 | 0x2000  # encrypted, strong encryption, masked headers
 UTF8 = 0x800
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
+_LOCAL_SIZE = 30  # bytes of a local header before the name
 _ROWS = 32  # rows that one call unpacks
 _FEW_SEARCHES = 16  # names that are looked for before it pays to index all of them
 
@@ -78,6 +80,7 @@ class Directory:
         start: Offset where the directory begins.
         needed: The highest version of the format that an entry calls for, times ten.
         kinds: Flags, method and attributes as they stand together in some entry.
+        extras: Lengths of the extra fields in the local headers, once those were found to be right.
         issues: What was noticed on the way.
     """
 
@@ -94,8 +97,9 @@ class Directory:
         self.start = start
         self.needed = 0
         self.kinds: set[tuple[int, int, int]] = set()
+        self.extras: Sequence[int] | None = None
         self.issues: tuple[Issue, ...] = ()
-        self._listing = ""
+        self._listing = self._folded = ""
         self._by_name: dict[str, int] = {}
         self._made: dict[int, Member] = {}
         self._searches = 0
@@ -108,7 +112,7 @@ class Directory:
     def member(self, place: int) -> Member:
         """The entry at a place in the columns; the same object at each call."""
         if place not in self._made:
-            self._made[place] = Member(
+            made = self._made[place] = Member(
                 self.names[place],
                 self.raw_names[place],
                 self.flags[place],
@@ -119,6 +123,8 @@ class Directory:
                 self.headers[place],
                 self.attributes[place],
             )
+            if self.extras is not None:
+                made.start = made.header + _LOCAL_SIZE + len(made.raw_name) + self.extras[place]
         return self._made[place]
 
     @property
@@ -146,7 +152,9 @@ class Directory:
         if self._searches > _FEW_SEARCHES or "\0" in name or not self.listed:
             place = self._places.get(_lower(name))
         else:
-            listing = _lower(self.listing)
+            if not self._folded:
+                self._folded = _lower(self.listing)
+            listing = self._folded
             before = listing.rfind(f"\0{_lower(name)}\0")
             place = listing.count("\0", 0, before) if before >= 0 else None
         return None if place is None else self.member(place)
