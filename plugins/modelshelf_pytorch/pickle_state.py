@@ -16,7 +16,7 @@ from modelshelf_pytorch.window import Window
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
-_MOST_ISSUES = 64
+_MOST_ISSUES = 64  # of each verdict
 _MOST_GLOBALS = 10_000
 _SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
@@ -69,10 +69,13 @@ class State:
         self.objects = 0
         self.frame_end = 0
         self._named: dict[tuple[str, str], GlobalUse] = {}
+        self._noted: dict[Verdict, set[str]] = {}
 
     def note(self, code: str, verdict: Verdict, message: str, subject: str | None = None) -> None:
-        """Keep an issue at the opcode being looked at."""
-        if len(self.outcome.issues) < _MOST_ISSUES:
+        """Keep an issue at the opcode being looked at: once, and so that no other verdict's crowd it out."""
+        noted = self._noted.setdefault(verdict, set())
+        if message not in noted and len(noted) < _MOST_ISSUES:
+            noted.add(message)
             issue = Issue(code=code, verdict=verdict, message=message, offset=self.position, subject=subject)
             self.outcome.issues.append(issue)
 

@@ -136,3 +136,23 @@ def test_many_streams_cost_little_more_than_their_bytes():
     reader = BytesFile(streams)
     assert audit(reader).issues == ()
     assert reader._budget.spent < 2 * len(streams)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        pytest.param(b"U\x01\xff0" * 100, id="suspicious"),
+        pytest.param(b"I010\n0" * 100, id="malformed"),
+        pytest.param(b"".join(b"ctorch.device\n" + b"x%d\n0" % number for number in range(60)), id="named"),
+        pytest.param(b"".join(b"(I%d\n]e0" % number for number in range(100)), id="many kinds"),
+    ],
+)
+def test_no_number_of_other_issues_crowds_out_an_attack(noise):
+    told = audit(b"\x80\x02" + noise + EVIL)
+    assert told.verdict is Verdict.DANGEROUS
+    assert any("os.system" in finding.message for finding in told.findings)
+
+
+def test_an_issue_is_told_once():
+    told = audit(b"\x80\x02" + b"U\x01\xff0" * 9 + b"N.")
+    assert [issue.code for issue in told.issues] == ["python2-bytes"]
