@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.tensor_run import TensorRun
 
 _DEPTH = 4  # encodings within encodings that are undone
-_ATTEMPTS = 256  # places in one string where a stream is tried
 _PIECE = 1024 * 1024
 _OVERLAP = 4096
 _EFFORT = 192 * 1024  # bytes of opcodes that are interpreted for one file: a fraction of a second
@@ -42,7 +40,8 @@ _BEGINNING = re.compile(  # of a pickle or of another encoding
 )
 _SECOND_LINE = re.compile(rb"\n[A-Za-z_][\w.]*(?=\n)")  # of GLOBAL or INST: the name in the module
 _NO_WORD = re.compile(rb"[^\w.]")
-_NAMES_MODULE = re.compile(rb"[ci][A-Za-z_]")
+_GLOBAL, _INST = re.compile(rb"c[A-Za-z_]"), re.compile(rb"i[A-Za-z_]")
+_USES_GLOBAL = re.compile(rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]")
 _WORTH = re.compile(  # most strings are names: one search rules them out
     rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
 )
@@ -161,10 +160,10 @@ def _within(data: bytes, effort: Effort) -> Iterator[tuple[str, int, bytes]]:
 
 
 def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
-    if b"\n" not in data and b"\x80" not in data:
+    if b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data:
         return
-    places = {match.start() for match in islice(_PROTO.finditer(data), _ATTEMPTS)}
-    places.update(islice(_named(data), _ATTEMPTS))
+    places = {match.start() for match in _PROTO.finditer(data)}
+    places.update(_named(data))
     if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):
         places.add(0)
     reader = BytesFile(data)
@@ -185,15 +184,22 @@ def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
 
 
 def _named(data: bytes) -> Iterator[int]:
-    """Where GLOBAL or INST may stand: for each line that could be a name, the first place before it."""
+    """Where GLOBAL, or the mark of an INST, may stand: for each line that could be a name, before it.
+
+    A list of words has such lines too; few words of it begin like what a pickle does with a global.
+    """
     for match in _SECOND_LINE.finditer(data):
         behind = match.start()
         before = data[max(0, behind - LONGEST_NAME) : behind][::-1]
         stop = _NO_WORD.search(before)
         run = len(before) if stop is None else stop.start()
-        first = _NAMES_MODULE.search(data, behind - run, behind)
-        if first is not None:
+        first = _GLOBAL.search(data, behind - run, behind)
+        if first is not None and _USES_GLOBAL.match(data, match.end() + 1):
             yield first.start()
+        if _INST.search(data, behind - run, behind):
+            mark = data.rfind(b"(", max(0, behind - LONGEST_NAME), behind)
+            if mark >= 0:
+                yield mark
 
 
 def code_in(data: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-MOST = 256
+MOST = 4096
 """Encoded stretches of one kind in one string that are undone."""
 
 LONG_WORD = b"a" * 16

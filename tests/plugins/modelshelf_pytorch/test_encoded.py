@@ -86,6 +86,30 @@ def test_what_random_bytes_and_lists_of_names_spell_by_chance_is_no_pickle(noise
         assert list(hidden_in(before + noise)) == []
 
 
+@pytest.mark.parametrize(
+    "decoy", [b"\x80\x02\xff", b"cos\nsystem\n\xff", b"d41d8cd98f00b204 ", b"abcdefghijklmnop."]
+)
+@pytest.mark.parametrize("hidden", [EVIL, EVIL_4, base64.b64encode(EVIL_4), EVIL_4.hex().encode()])
+def test_decoys_hide_nothing(decoy, hidden):
+    told = audit(pickle.dumps({"notes": decoy * 1000 + hidden}, 4))
+    assert {"embedded-pickle"} <= {issue.code for issue in told.issues} <= {"embedded-pickle", "code-string"}
+
+
+@pytest.mark.parametrize("before", [b"basic", b"iii", b"(x", b"icicle\n", b"a (b) c\nwords\nin\nlines\n"])
+@pytest.mark.parametrize("hidden", [EVIL, b"(S'id'\nios\nsystem\n."])
+def test_a_pickle_of_lines_is_found_behind_letters_that_are_opcodes(before, hidden):
+    found = [use.name for one in hidden_in(before + hidden) for use in one.outcome.globals]
+    assert "system" in found
+
+
+def test_a_list_of_many_words_holds_no_pickle_and_costs_little():
+    letters = random.Random(7)  # noqa: S311 - no secret
+    words = [
+        "".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=letters.randint(2, 9))) for _ in range(40_000)
+    ]
+    assert audit(pickle.dumps({"vocab": "\n".join(words), "merges": " ".join(words)}, 4)).issues == ()
+
+
 def test_long_strings_are_searched_up_to_a_bound_for_the_whole_file_and_it_is_no_fault_to_have_more():
     effort = Effort()
     effort.searched = 100_000
