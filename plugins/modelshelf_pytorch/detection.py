@@ -142,6 +142,10 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
 
 def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection | None:
     """A ZIP under a foreign name: ours if it holds a pickle, or stays closed under an archive's name."""
+    named = next((name for name in directory.names if name.lower().endswith(PICKLE_SUFFIXES)), None)
+    if named is not None:
+        evidence = f"a ZIP with a member {named!r}"
+        return Detection(format="archive", confidence=0.7, evidence=evidence)
     effort = Effort()
     for member in directory.members[:_MOST_SNIFFED]:
         if _holds_pickle(candidate.reader, member, effort):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
 NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
 _SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
+_LONG = 1024 * 1024  # bytes of one that are looked at to tell whether a pickle without a protocol goes on
 _PIECE = 4 * 1024 * 1024
 _SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
 _DEEPEST = 3  # archives within archives
@@ -88,7 +89,9 @@ def _examine_member(
         f"{found.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
     }
     nested = not main and _nests(head, member)
-    pickle = main or (not nested and is_pickle(head, member.name, effort))
+    pickle = main or (
+        not nested and (is_pickle(head, member.name, effort) or _is_long_pickle(reader, member, head))
+    )
     if member.encrypted:
         yield _forged_lock(member) if pickle or nested else _locked(member)
     if not pickle and not nested:
@@ -130,6 +133,21 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
         embedded.convincing(outcome, at_start=True)
         or next(embedded.hidden_in(head, whole=False, effort=effort), None) is not None
     )
+
+
+def _is_long_pickle(reader: FileReader, member: Member, head: bytes) -> bool:
+    """Whether a member whose first bytes are opcodes without a protocol goes on as a pickle does."""
+    if member.size <= _SNIFFED:
+        return False
+    outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
+    if any(issue.code not in {"pickle-truncated", "pickle-too-large"} for issue in outcome.issues):
+        return False
+    try:
+        more = zipread.content(reader, member, _LONG)
+    except ReadError:
+        return False
+    outcome = Machine(BytesFile(more), 0, len(more), limits=Limits(structure=_LONG)).run()
+    return embedded.convincing(outcome, at_start=True)
 
 
 def _nests(head: bytes, member: Member) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modelshelf.model import HealthStatus
-from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, look_at
+from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, checkpoint, look_at
 
 HARMLESS = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."
 
@@ -52,6 +52,25 @@ def test_a_pickle_within_archives_within_one_another_is_named(tmp_path, method, 
     told = look_at(tmp_path, data, name)
     assert "posix.system" in told.text
     assert told.status is HealthStatus.UNHEALTHY
+
+
+def test_a_pickle_by_its_name_is_found_behind_any_number_of_members(tmp_path):
+    many = [(f"text/{number}.txt", b"text") for number in range(500)]
+    told = look_at(tmp_path, zipped(*many, ("model.pkl", EVIL_4)), "model.zip")
+    assert "posix.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("name", ["archive/notes", "archive/data/7", "archive/extra/a.json"])
+@pytest.mark.parametrize("method", [0, 8])
+def test_a_member_that_is_a_long_pickle_without_a_protocol_is_judged(tmp_path, name, method):
+    long = b"(lp0\n" + b"I1\na" * 5000
+    attack = Entry(name=name.encode(), content=long + EVIL[:-1] + b"a.", method=method)
+    told = look_at(tmp_path, checkpoint(attack))
+    assert "os.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+    for content in (long + b".", b"K" * 20_000, b"N" * 20_000, b"])" * 9000 + b"\0"):
+        assert look_at(tmp_path, checkpoint(Entry(name=name.encode(), content=content))).findings == ()
 
 
 def test_a_zip_under_a_pickles_name_is_told_of_whatever_it_holds(tmp_path):
