@@ -124,17 +124,18 @@ def _plausible(name: str) -> bool:
 
 
 def hidden_in(
-    data: bytes, *, whole: bool = True, effort: Effort | None = None, _depth: int = 0
+    data: bytes, *, whole: bool = True, near: int = 0, effort: Effort | None = None, _depth: int = 0
 ) -> Iterator[Hidden]:
     """Every pickle in `data`, raw or encoded, nested encodings included.
 
     Args:
         data: The bytes of one string, or of a piece of a file.
         whole: Whether the data is one string with a beginning and an end of its own.
+        near: How many of the first bytes are each tried for a stream's beginning, whatever they are.
         effort: What may still be spent; where it is spent, some may be missing.
     """
     effort = effort or Effort()
-    yield from _raw(data, effort, whole=whole)
+    yield from _raw(data, effort, near, whole=whole)
     if _depth >= _DEPTH:
         return
     for encoding, place, inner in _within(data, effort):
@@ -159,11 +160,11 @@ def _within(data: bytes, effort: Effort) -> Iterator[tuple[str, int, bytes]]:
             yield "compressed", 0, inner
 
 
-def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
-    if b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data:
+def _raw(data: bytes, effort: Effort, near: int, *, whole: bool) -> Iterator[Hidden]:
+    if not near and b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data:
         return
     places = {match.start() for match in _PROTO.finditer(data)}
-    places.update(_named(data))
+    places.update(_named(data), range(min(near, len(data))))
     if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):
         places.add(0)
     reader = BytesFile(data)
@@ -178,7 +179,7 @@ def _raw(data: bytes, effort: Effort, *, whole: bool) -> Iterator[Hidden]:
         limits = Limits(structure=most, objects=100_000, depth=1000)
         outcome = Machine(reader, place, len(data), limits=limits).run()
         effort.left -= max(_ATTEMPT, min(outcome.end - place, most))
-        if convincing(outcome, at_start=whole and place == 0):
+        if convincing(outcome, at_start=(whole and place == 0) or (place < near and bool(outcome.globals))):
             end = outcome.end
             yield Hidden(outcome=outcome, encoding="raw", offset=place)
 

@@ -12,6 +12,7 @@ from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
+_NEAR = 64  # bytes of junk between two streams that hide nothing
 _TAIL = 1024 * 1024
 """Bytes behind the last stream that are searched for another."""
 
@@ -36,7 +37,7 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         issues.append(suspicious("trailing-data", message, position))
     data = reader.read_up_to(position, min(_TAIL, end - position))
     effort = embedded.Effort()
-    for hidden in embedded.hidden_in(data, whole=False, effort=effort):
+    for hidden in embedded.hidden_in(data, whole=False, near=_NEAR, effort=effort):
         issues += [
             evolve(issue, offset=position + (issue.offset or 0))
             for issue in hidden.outcome.issues

@@ -153,6 +153,17 @@ def test_no_number_of_other_issues_crowds_out_an_attack(noise):
     assert any("os.system" in finding.message for finding in told.findings)
 
 
+@pytest.mark.parametrize("junk", [b"\n", b"\0\0", b"xyz", b"\xff" * 7, bytes(60)])
+@pytest.mark.parametrize(
+    "attack",
+    [EVIL, EVIL_4, EVIL_4[2:], b"\x80\x00" + EVIL_4[2:], b"]cos\nsystem\na.", b"}Va\ncos\nsystem\nQs."],
+)
+def test_junk_between_two_streams_hides_nothing(junk, attack):
+    told = audit(pickle.dumps([1]) + junk + attack)
+    assert told.verdict is Verdict.DANGEROUS
+    assert any("system" in finding.message for finding in told.findings)
+
+
 def test_an_issue_is_told_once():
     told = audit(b"\x80\x02" + b"U\x01\xff0" * 9 + b"N.")
     assert [issue.code for issue in told.issues] == ["python2-bytes"]
