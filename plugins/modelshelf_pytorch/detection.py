@@ -10,6 +10,7 @@ from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.embedded import Effort, convincing
+from modelshelf_pytorch.foreign import owner_of
 from modelshelf_pytorch.inspection import MAGIC_NUMBER, NUMPY_MAGIC, container_of, is_compressed, is_zip
 from modelshelf_pytorch.members import NESTED_SUFFIXES, PICKLE_SUFFIXES, is_pickle
 from modelshelf_pytorch.pickle_machine import Machine
@@ -41,7 +42,8 @@ def detect(candidate: Candidate) -> Detection | None:
     """The vote of this plugin on a candidate, or None."""
     head, suffix = candidate.head, candidate.suffix
     if is_zip(head, suffix):
-        return _detect_zip(candidate)
+        many = suffix == ".distcp" and not _is_one_zip(candidate.reader)
+        return None if many else _detect_zip(candidate)
     if head.startswith(NUMPY_MAGIC):
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     container = container_of(head)
@@ -100,6 +102,8 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return _LEGACY
     if outcome.stopped or convincing(outcome, at_start=True):
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
+    if suffix == ".bin" and owner_of(candidate.reader.name, head) is not None:
+        return None
     name, confidence = by_suffix
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
 
@@ -138,6 +142,15 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
     if candidate.suffix in _CHECKPOINTS or candidate.suffix == ".bin":
         return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
     return _detect_foreign_zip(candidate, directory)
+
+
+def _is_one_zip(reader: FileReader) -> bool:
+    """Whether a ZIP is one: torch.distributed.checkpoint puts many behind each other."""
+    try:
+        zipread.read_directory(reader)
+    except ReadError:
+        return False
+    return True
 
 
 def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection | None:

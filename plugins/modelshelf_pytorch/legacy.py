@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelshelf_pytorch import foreign
 from modelshelf_pytorch.allowlist import ITEM_BYTES
 from modelshelf_pytorch.inspection import MAGIC_NUMBER, Inspection
 from modelshelf_pytorch.pickle_audit import interpret
@@ -41,7 +42,10 @@ def read(reader: FileReader) -> Inspection:
     told = any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams)
     if not told:
         # An opcode that reaches for code does so before the stream breaks off.
-        issues = [_no_pickle(streams[0]), *(one for one in issues if one.verdict is Verdict.DANGEROUS)]
+        issues = [
+            _no_pickle(reader, streams[0]),
+            *(one for one in issues if one.verdict is Verdict.DANGEROUS),
+        ]
     message = "a plain pickle names a storage that is not in it; it was cut out of a checkpoint"
     issues += [
         suspicious("bad-persistent-id", message, stream.storages[0].offset)
@@ -53,7 +57,10 @@ def read(reader: FileReader) -> Inspection:
     )
 
 
-def _no_pickle(stream: Outcome) -> Issue:
+def _no_pickle(reader: FileReader, stream: Outcome) -> Issue:
+    mishap = foreign.mishap_of(reader.read_up_to(0, _LONGEST_MAGIC))
+    if mishap is not None:
+        return unreadable(*mishap, 0)
     reason = stream.issues[-1].message if stream.issues else "it ends at once"
     message = (
         f"neither a checkpoint nor a pickle ({reason}); it is damaged, or something else under this name"
