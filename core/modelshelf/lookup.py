@@ -167,7 +167,8 @@ class ModelLookup:
     def find(self, query: Query) -> list[ModelConfig]:
         """The models that meet a query, in its order."""
         found = self.find_summaries(query)
-        return self.store.view(lambda state: _decoded(_records(state), found))
+        with _collector_paused():
+            return self.store.view(lambda state: _decoded(_records(state), found))
 
     def find_summaries(self, query: Query | None = None) -> list[Summary]:
         """What `find` finds, as summaries: no record is decoded whole. Without a query, all by id."""
@@ -277,8 +278,8 @@ class ModelLookup:
 def _collector_paused() -> Iterator[None]:
     """Leave out the search for garbage in what is decoded here.
 
-    All of it is kept, and of 100,000 summaries looking through them over and over takes longer than decoding
-    them. A thread that comes in meanwhile finds the collector paused, or ends the pause early; both are fine.
+    All of it is kept, and looking through 100,000 summaries over and over takes longer than decoding them. A
+    thread that comes in meanwhile finds the collector paused, or ends the pause early; both are fine.
     """
     paused = gc.isenabled()
     gc.disable()
@@ -296,9 +297,7 @@ def _records(state: Snapshot) -> RecordReader:
 
 
 def _decoded(records: RecordReader, wanted: Iterable[Summary]) -> list[ModelConfig]:
-    from modelshelf.model.version import ModelVersion
-
-    models = (records.model(one.id, ModelVersion.parse(one.version)) for one in wanted)
+    models = (records.model(one.id, one.version) for one in wanted)
     return [model for model in models if model is not None]
 
 

@@ -17,6 +17,32 @@ if TYPE_CHECKING:
     from modelshelf.model import Finding, Location, ModelConfig, ModelMetadata
 
 
+_OF_THE_REGISTRY = (
+    "display_name",
+    "path",
+    "version",
+    "architecture",
+    "quantization",
+    "parameter_count",
+    "format",
+    "context_length",
+    "tags",
+    "source",
+    "license",
+    "size_bytes",
+    "enabled",
+    "health_status",
+    "use_count",
+    "last_used",
+    "preload",
+    "max_workers",
+    "max_tokens",
+    "temperature",
+    "aliases",
+)
+"""What an entry holds beside OpenAI's own four fields, as far as it is known."""
+
+
 def plain(config: ModelConfig) -> dict[str, Any]:
     """A record in full."""
     return {
@@ -107,30 +133,31 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
     }
     if strict:
         return entry
-    optional = {
-        "display_name": config.display_name,
-        "path": config.path,
-        "version": str(config.version),
-        "architecture": told.architecture,
-        "quantization": told.quantization,
-        "parameter_count": told.parameter_count,
-        "format": told.format,
-        "context_length": told.context_length,
-        "tags": None if told.tags is None else list(told.tags),
-        "source": told.source,
-        "license": told.license,
-        "size_bytes": told.size_bytes,
-        "enabled": config.enabled,
-        "health_status": config.health_status.value,
-        "use_count": config.use_count,
-        "last_used": config.last_used,
-        "preload": config.preload,
-        "max_workers": config.max_workers,
-        "max_tokens": config.max_tokens,
-        "temperature": _ready(config.temperature),
-        "aliases": list(config.aliases) or None,
-    }
-    return {**entry, **{name: value for name, value in optional.items() if value is not None}}
+    held = (
+        config.display_name,
+        config.path,
+        str(config.version),
+        told.architecture,
+        told.quantization,
+        told.parameter_count,
+        told.format,
+        told.context_length,
+        None if told.tags is None else list(told.tags),
+        told.source,
+        told.license,
+        told.size_bytes,
+        config.enabled,
+        config.health_status.value,
+        config.use_count,
+        config.last_used,
+        config.preload,
+        config.max_workers,
+        config.max_tokens,
+        _ready(config.temperature),
+        list(config.aliases) or None,
+    )
+    known = {name: value for name, value in zip(_OF_THE_REGISTRY, held, strict=True) if value is not None}
+    return {**entry, **known}
 
 
 def openai_listing(configs: Iterable[ModelConfig], *, strict: bool = False) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def id_key(table: bytes, model_id: str) -> bytes:
     return table + b"\0" + key_part(model_id.encode("utf-8", "surrogatepass"))
 
 
-def record_key(model_id: str, version: ModelVersion) -> bytes:
+def record_key(model_id: str, version: ModelVersion | str) -> bytes:
     """The key of a record."""
     return id_key(b"m", model_id) + b"\0" + key_part(str(version).encode(), _LONGEST_VERSION)
 

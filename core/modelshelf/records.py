@@ -45,7 +45,7 @@ _MOST_CENSUSES = 64
 class RecordReader(ListingReader):
     """Typed reading of one state of a store."""
 
-    def model(self, model_id: str, version: ModelVersion) -> ModelConfig | None:
+    def model(self, model_id: str, version: ModelVersion | str) -> ModelConfig | None:
         """The record of that id and version."""
         from modelshelf.serde import unseal
 

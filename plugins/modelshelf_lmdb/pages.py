@@ -25,6 +25,7 @@ HEADER = struct.Struct("=QHHHH")  # pgno, pad, flags, lower, upper
 NODE = struct.Struct(
     "=HHHH"
 )  # size low, size high, flags, key size; a branch keeps its child's pgno in three
+_WIDE_NODE = struct.Struct("=IHH")  # the same with the two halves of the size as one number
 _META = struct.Struct(
     "=QHHHHIIQQ48s48sQQ"
 )  # header, magic, version, address, mapsize, free, main, last_pg, txnid
@@ -215,20 +216,20 @@ def plain_records(raw: bytes, size: int, place: Place) -> list[Record] | None:
     if pgno != number or flags != LEAF or lower & 1 or not HEADER.size <= lower <= upper <= size:
         return None
     found: list[Record] = []
-    key, used, last, unpack = b"", 0, size - NODE.size, NODE.unpack_from
+    key, left, unpack = b"", size - upper, _WIDE_NODE.unpack_from
+    last, begin = size - NODE.size, NODE.size
     for offset in offsets_of((lower - HEADER.size) >> 1)(raw, HEADER.size):
         if not upper <= offset <= last:
             return None
-        size_low, size_high, flags, key_size = unpack(raw, offset)
-        begin = offset + NODE.size
-        start = begin + key_size
-        stop = start + (size_low | size_high << 16)
-        before, key = key, raw[begin:start]
+        length, flags, key_size = unpack(raw, offset)
+        start = offset + begin + key_size
+        stop = start + length
+        before, key = key, raw[offset + begin : start]
         if flags or stop > size or key <= before:  # an empty key is not behind any other
             return None
         found.append((key, raw[start:stop]))
-        used += (stop - offset + 1) & -2
-    if used != size - upper or not found or found[0][0] < low or (high is not None and key >= high):
+        left -= (stop - offset + 1) & -2
+    if left or not found or found[0][0] < low or (high is not None and key >= high):
         return None
     return found
 

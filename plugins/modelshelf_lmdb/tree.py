@@ -33,6 +33,7 @@ from modelshelf_lmdb.pages import (
 )
 
 _LARGE = struct.Struct("=QHHI")  # pgno, pad, flags, number of pages
+_CHILD = struct.Struct("=IHH")  # a branch's node: its child's page in two parts, the lower first, key size
 _LARGE_FIRST = struct.Struct("=Q")  # what a leaf holds in place of a large value: its first page
 _FEWEST_CHILDREN = 2
 _MOST_KEPT = 512  # pages
@@ -258,23 +259,19 @@ class TreeLook:
     def branch(self, number: int, low: bytes, high: bytes | None) -> Branch:
         """Check a branch page that may hold keys from `low` up to `high`."""
         raw, offsets, upper = self._page(number, BRANCH)
-        # A node's fields are unsigned shorts, and nodes begin at even offsets: one view reads them all.
-        words = memoryview(raw).cast("H")
         count = len(offsets)
         if count < _FEWEST_CHILDREN or any(map(and_, offsets, repeat(1))):
             raise _unlike_its_header(number)
         if min(offsets) < upper or max(offsets) > len(raw) - NODE.size:
             raise DamagedStoreError(f"a node of page {number} lies outside of it")
-        sizes = [words[(offset >> 1) + 3] for offset in offsets]
+        firsts, seconds, sizes = zip(*map(_CHILD.unpack_from, repeat(raw), offsets), strict=True)
         begin = NODE.size
         keys = [raw[at + begin : at + begin + size] for at, size in zip(offsets, sizes, strict=True)]
         if sum(map(len, keys)) != sum(sizes):
             raise DamagedStoreError(f"a key of page {number} reaches past its end")
         if begin * count + sum(sizes) + sum(map(and_, sizes, repeat(1))) != len(raw) - upper:
             raise _unlike_its_header(number)
-        numbers = [
-            words[at] | words[at + 1] << 16 | words[at + 2] << 32 for at in [at >> 1 for at in offsets]
-        ]
+        numbers = [first | second << 32 for first, second in zip(firsts, seconds, strict=True)]
         del keys[0]  # it is empty, and stands for whatever comes before the second
         if self._backwards:
             keys = [key[::-1] for key in keys]

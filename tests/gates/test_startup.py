@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from modelshelf import ModelConfig, ModelRegistry, ModelVersion
+from tests.benchmarks.registry import fill
 
 # Runs the command line with the given arguments, and writes what was imported and opened as the last line.
 _PROGRAM = """
@@ -26,7 +27,9 @@ sys.addaudithook(lambda event, given: event == "open" and opened.append(str(give
 from modelshelf.cli import main
 main(sys.argv[1:])
 sys.stdout.flush()
-print("\\n" + json.dumps({"modules": sorted(sys.modules), "opened": opened}))
+with open("/proc/self/io") as told:
+    reads = int(dict(line.split(": ") for line in told)["syscr"])
+print("\\n" + json.dumps({"modules": sorted(sys.modules), "opened": opened, "reads": reads}))
 """
 
 FORMATS = {
@@ -90,10 +93,12 @@ class Start:
     Attributes:
         modules: Names of modules, those of an empty Python left out.
         opened: Paths of files.
+        reads: How often it asked the system for bytes of any file.
     """
 
     modules: frozenset[str]
     opened: tuple[str, ...]
+    reads: int
 
     @property
     def own(self) -> frozenset[str]:
@@ -139,10 +144,12 @@ def empty() -> frozenset[str]:
 def start(environment: dict[str, str], empty: frozenset[str]) -> Any:
     """Run a command, or the completion of a line, in a process of its own."""
 
-    def run(*arguments: str, completing: str | None = None) -> Start:
+    def run(*arguments: str, completing: str | None = None, store: Path | None = None) -> Start:
         asked = {} if completing is None else _completing(completing)
-        told = _run(_PROGRAM, *arguments, **environment, **asked)
-        return Start(frozenset(told["modules"]) - empty - {"gc"}, tuple(told["opened"]))
+        if store is not None:
+            asked["MODELSHELF_STORE"] = str(store)
+        told = _run(_PROGRAM, *arguments, **{**environment, **asked})
+        return Start(frozenset(told["modules"]) - empty - {"gc"}, tuple(told["opened"]), told["reads"])
 
     return run
 
@@ -200,6 +207,19 @@ def test_completing_an_id_imports_no_more_than_a_listing(start: Any) -> None:
     completion = start(completing="modelshelf show o").modules
     assert {one for one in completion - listing if one.startswith("modelshelf")} <= {"modelshelf.cli.show"}
     assert not completion & (NEVER | WHOLE)
+
+
+def test_completing_an_id_reads_no_pages_of_the_other_models(start: Any, tmp_path: Path) -> None:
+    few, many = (fill(tmp_path / str(count), count) for count in (10, 2000))
+    line = "modelshelf show org-11/"
+    assert start(completing=line, store=many).reads - start(completing=line, store=few).reads <= 30
+
+
+def test_a_listing_reads_each_page_once(start: Any, tmp_path: Path) -> None:
+    few, many = (fill(tmp_path / str(count), count) for count in (10, 2000))
+    page_size = os.sysconf("SC_PAGESIZE")
+    pages = ((many / "data.mdb").stat().st_size - (few / "data.mdb").stat().st_size) // page_size
+    assert start("ls", store=many).reads - start("ls", store=few).reads <= pages
 
 
 @pytest.mark.parametrize("arguments", [["ls"], ["show", "one"], ["ls", "--help"]])
