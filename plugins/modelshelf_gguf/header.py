@@ -14,9 +14,8 @@ DEFAULT_ALIGNMENT = 32
 """Alignment of tensor data where `general.alignment` is absent (specification, "general.alignment")."""
 
 
-@frozen(kw_only=True)
-class Field:
-    """One key-value pair.
+class Field(NamedTuple):
+    """One key-value pair; a tuple, as every file has dozens.
 
     Attributes:
         key: The key.
@@ -24,7 +23,7 @@ class Field:
         value: A number, bool or text; of an array a tuple of those; None where it was too large to keep.
         offset: Byte offset of the pair in the file.
         item_kind: An array's element type.
-        count: An array's number of elements; a text's number of bytes.
+        length: An array's number of elements; a text's number of bytes.
     """
 
     key: str
@@ -32,7 +31,7 @@ class Field:
     value: Any
     offset: int
     item_kind: ValueType | None = None
-    count: int | None = None
+    length: int | None = None
 
 
 class TensorInfo(NamedTuple):
@@ -102,12 +101,13 @@ class Header:
         Tensors of unknown type count as empty.
         """
         start = self.data_offset
-        return max((start + tensor.offset + (tensor.size or 0) for tensor in self.tensors), default=self.end)
+        ends = [tensor.offset + (tensor.size or 0) for tensor in self.tensors]
+        return start + max(ends) if ends else self.end
 
     @property
     def fills_file(self) -> bool:
         """Whether the header is sound and the file ends with its last tensor, or with that one's padding."""
-        if self.fault is not None or any(tensor.size is None for tensor in self.tensors):
+        if self.fault is not None or None in [tensor.size for tensor in self.tensors]:
             return False
         end = self.data_end
         return self.file_size in {end, padded(end, self.alignment)}
@@ -136,7 +136,7 @@ class Header:
     def count(self, key: str) -> int | None:
         """The number of elements of the array at `key`, or None where there is no array."""
         field = self.fields.get(key)
-        return field.count if field is not None and field.kind is ValueType.ARRAY else None
+        return field.length if field is not None and field.kind is ValueType.ARRAY else None
 
 
 def padded(length: int, alignment: int) -> int:

@@ -33,7 +33,7 @@ def findings_of(
     for header in headers:
         if header.version == 1 or not isinstance(reader.file(header.file), LocalFile):
             continue
-        if sum(field.count or 0 for field in header.fields.values()) > _MOST_ITEMS:
+        if sum(field.length or 0 for field in header.fields.values()) > _MOST_ITEMS:
             message = f"{header.file}: too large a vocabulary to be loaded with the gguf package's reader"
             yield Finding(code="loader-not-tried", severity=Severity.INFO, message=message, file=header.file)
             continue

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
 from modelshelf_gguf.quantization import quantization_of
 from modelshelf_gguf.tables import INTEGERS, file_type_name, tensor_type_name
@@ -55,15 +55,28 @@ def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
     """
     first = headers[0]
     values: dict[str, Any] = {"format": "gguf"}
-    cited: dict[str, str] = {}
-    for name, value, key in chain(_general(first), _numbers(first), _tokenizer(first), _lists(first)):
-        if value is not None:
-            values[name], cited[name] = value, key
-    for name, value, key in _of_tensors(headers):
-        values[name], cited[name] = value, key
+    places = {"format": _place("GGUF header")}
+    for told in (_general(first), _numbers(first), _tokenizer(first), _lists(first), _of_tensors(headers)):
+        for name, value, key in told:
+            if value is not None:
+                values[name], places[name] = value, _place(key)
     if "parameters" in values:
-        cited["parameter_count"] = _TABLE
-    return ModelMetadata.told(Origin.HEADER, "GGUF header", **values, details=_details(headers)).cite(**cited)
+        places["parameter_count"] = _place(_TABLE)
+    return ModelMetadata(**values, details=_details(first), provenance=places)
+
+
+@lru_cache(maxsize=512)
+def _place(key: str) -> Provenance:
+    return Provenance(Origin.HEADER, key)
+
+
+@lru_cache(maxsize=64)
+def _keys_below(architecture: str | None) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Names and keys that stand below an architecture's own prefix: of fields, and of details."""
+    prefixed = (keys.ARCHITECTURE_FIELDS, _ARCHITECTURE_DETAILS)
+    return tuple(
+        tuple((name, f"{architecture}.{suffix}") for name, suffix in one.items()) for one in prefixed
+    )
 
 
 def number_per_block(header: Header, key: str) -> int | tuple[int, ...] | None:
@@ -71,6 +84,8 @@ def number_per_block(header: Header, key: str) -> int | tuple[int, ...] | None:
 
     Writers give one number, or an array with one for each block (llama.cpp, `get_key_or_arr`).
     """
+    if key not in header.fields:
+        return None
     one = header.integer(key)
     if one is not None:
         return one
@@ -87,9 +102,7 @@ def _general(header: Header) -> Iterator[tuple[str, Any, str]]:
 
 
 def _numbers(header: Header) -> Iterator[tuple[str, Any, str]]:
-    architecture = header.text(keys.ARCHITECTURE)
-    for name, suffix in keys.ARCHITECTURE_FIELDS.items():
-        key = f"{architecture}.{suffix}"
+    for name, key in _keys_below(header.text(keys.ARCHITECTURE))[0]:
         value = number_per_block(header, key)
         yield name, value if isinstance(value, int) else None, key
 
@@ -166,21 +179,20 @@ def _bits_per_weight(tensors: Sequence[TensorInfo], elements: int) -> float | No
     return round(8 * sum(size for size in sizes if size) / elements, 4)
 
 
-def _details(headers: Sequence[Header]) -> dict[str, Any]:
-    first = headers[0]
+def _details(first: Header) -> dict[str, Any]:
     details: dict[str, Any] = {
         "gguf_version": first.version or None,
         "byte_order": first.byte_order if first.version else None,
         "alignment": first.alignment if first.fault is None else None,
     }
-    details |= {name: first.text(key) for name, key in _DETAIL_TEXTS.items()}
-    details |= {name: first.integer(key) for name, key in _DETAIL_NUMBERS.items()}
-    architecture = first.text(keys.ARCHITECTURE)
-    for name, suffix in _ARCHITECTURE_DETAILS.items():
-        value = number_per_block(first, f"{architecture}.{suffix}")
+    fields, (below, more) = first.fields, _keys_below(first.text(keys.ARCHITECTURE))
+    details |= {name: first.text(key) for name, key in _DETAIL_TEXTS.items() if key in fields}
+    details |= {name: first.integer(key) for name, key in _DETAIL_NUMBERS.items() if key in fields}
+    for name, key in more:
+        value = number_per_block(first, key)
         details[name] = list(value) if isinstance(value, tuple) else value
-    for name, suffix in keys.ARCHITECTURE_FIELDS.items():
-        value = number_per_block(first, f"{architecture}.{suffix}")
+    for name, key in below:
+        value = number_per_block(first, key)
         if isinstance(value, tuple):
             details[name] = list(value)
     return {name: value for name, value in details.items() if value is not None}

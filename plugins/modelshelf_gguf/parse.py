@@ -9,19 +9,17 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
-from modelshelf.errors import FormatError, ReadError, TruncatedFileError
-from modelshelf.model import Severity
+from modelshelf.errors import FormatError, ReadError
 from modelshelf_gguf import MAGIC
 from modelshelf_gguf.cursor import Cursor
+from modelshelf_gguf.fields import FieldTable
 from modelshelf_gguf.foreign import mangled_text, not_gguf
 from modelshelf_gguf.header import DEFAULT_ALIGNMENT, Field, Header
 from modelshelf_gguf.layout import NEWEST_VERSION, layout_of
-from modelshelf_gguf.limits import MOST_FIELDS, MOST_KEY_BYTES, MOST_TENSORS
+from modelshelf_gguf.limits import MOST_FIELDS, MOST_TENSORS
 from modelshelf_gguf.tables import ValueType
-from modelshelf_gguf.tensors import TensorTable, within
-from modelshelf_gguf.values import Reading, read_value, value_type
+from modelshelf_gguf.tensors import TensorTable
+from modelshelf_gguf.values import Reading
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact
@@ -77,24 +75,27 @@ def parse_header(file: FileReader, memo: VocabularyMemo | None = None) -> Header
 
 
 def _read(file: FileReader, recall: Recall | None = None) -> Header:
-    header = Header(file=file.name, file_size=file.size, fields={})
-    fields = dict[str, Field]()
-    cursor, reading, table, fault = Cursor(file), None, None, None
+    cursor, version, order, alignment = Cursor(file), 0, "<", DEFAULT_ALIGNMENT
+    reading = pairs = table = fault = None
     try:
         version, order = read_version(cursor)
-        header = evolve(header, version=version, byte_order="little" if order == "<" else "big")
         reading = Reading(cursor=cursor, layout=layout_of(version, order), recall=recall)
         tensor_count, field_count = read_counts(reading)
-        _read_fields(reading, field_count, fields)
-        header = evolve(header, alignment=_alignment(fields.get(ALIGNMENT)))
+        pairs = FieldTable(reading, field_count)
+        pairs.read()
+        alignment = _alignment(pairs.fields.get(ALIGNMENT))
         table = TensorTable(reading, tensor_count)
         table.read()
     except ReadError as error:
         fault = _explained(error, file)
-    return evolve(
-        header,
-        fields=fields,
+    return Header(
+        file=file.name,
+        file_size=file.size,
+        version=version,
+        byte_order="little" if order == "<" else "big",
+        fields=pairs.fields if pairs else {},
         tensors=tuple(table.tensors.values()) if table else (),
+        alignment=alignment,
         end=cursor.position,
         findings=tuple(reading.findings.values()) if reading else (),
         fault=fault,
@@ -164,49 +165,6 @@ def read_counts(reading: Reading) -> tuple[int, int]:
             offset=offset,
         )
     return tensors, fields
-
-
-def _read_fields(reading: Reading, count: int, fields: dict[str, Field]) -> None:
-    cursor, layout = reading.cursor, reading.layout
-    for index in range(count):
-        offset = cursor.position
-        key = f"number {index + 1}"
-        try:
-            (length,) = cursor.unpack(layout.length)
-            key = _key(reading, length, index, offset)
-            if key in fields:
-                raise FormatError(f"the key {key!r} stands twice", code="duplicate-key", offset=offset)
-            kind = value_type(cursor.unpack(layout.u32)[0], key, cursor.position)
-            value, item_kind, items = read_value(reading, kind, key)
-        except TruncatedFileError as error:
-            raise within(error, f"key-value pair {index + 1} of {count} ({key!r})") from None
-        fields[key] = Field(key=key, kind=kind, value=value, offset=offset, item_kind=item_kind, count=items)
-
-
-def _key(reading: Reading, length: int, index: int, offset: int) -> str:
-    if not 0 < length <= MOST_KEY_BYTES:
-        raise FormatError(
-            f"the key of pair {index + 1} claims {length} bytes; a key has 1 to {MOST_KEY_BYTES}",
-            code="bad-key",
-            offset=offset,
-        )
-    reading.allowance.spend("text_bytes", length, offset)
-    raw = reading.cursor.take(length)
-    try:
-        key = raw.decode()
-    except UnicodeDecodeError:
-        raise FormatError(
-            f"the key of pair {index + 1} is not UTF-8", code="bad-key", offset=offset
-        ) from None
-    if not key.isascii() or not key.isprintable() or key.startswith("GGUF."):
-        reading.note(
-            "odd-key", f"the key {key!r} is not made of lower-case words; loaders may misread it", offset
-        )
-    elif not key.replace(".", "").replace("_", "").replace("-", "").isalnum() or key != key.lower():
-        reading.note(
-            "key-style", f"the key {key!r} is not written in lower_snake_case", offset, Severity.INFO
-        )
-    return key
 
 
 def _alignment(field: Field | None) -> int:

@@ -86,7 +86,7 @@ def test_large_arrays_are_counted_and_not_kept(tmp_path):
         pair(b"a.last", forge.U8, 7),
     ]
     fields = parsed(save(tmp_path, file(fields))).fields
-    assert [(one.value, one.item_kind, one.count) for one in fields.values()] == [
+    assert [(one.value, one.item_kind, one.length) for one in fields.values()] == [
         (None, forge.F32, 5000),
         (None, forge.STRING, 5000),
         (7, None, None),
@@ -313,7 +313,7 @@ def assert_same_as_reference(path):
         assert ours.kind == theirs.types[0]
         contents = theirs.contents()
         if theirs.types[0] == gguf.GGUFValueType.ARRAY:
-            assert ours.count == len(contents)
+            assert ours.length == len(contents)
             assert not contents or ours.item_kind == theirs.types[1]
             assert ours.value is None or list(ours.value) == contents
             assert (ours.value is None) == (len(contents) > 512)
