@@ -94,12 +94,12 @@ class Machine(State):
         )
 
     def _check_limits(self) -> None:
+        limits, memo = self._limits, self.memo
         structure = self.position - self.outcome.start - self.window.skipped
-        held = self.objects + self.memo.held
         if (
-            structure > self._limits.structure
-            or held > self._limits.objects
-            or len(self.marks) > self._limits.depth
+            structure > limits.structure
+            or self.objects + (memo.held if memo.runs else len(memo)) > limits.objects
+            or len(self.marks) > limits.depth
         ):
             raise Broken(
                 "pickle-too-large",
@@ -198,6 +198,27 @@ class Machine(State):
                         index += 5
                     case 0x85:  # TUPLE1
                         stack[-1] = (stack[-1],)
+                        objects += 1
+                        index += 1
+                    case 0x7D:  # EMPTY_DICT
+                        stack.append(Mapping())
+                        objects += 1
+                        index += 1
+                    case 0x73 if stack[2:] and type(stack[-3]) is Mapping and type(stack[-2]) is str:
+                        # SETITEM of what a dict takes without a question
+                        stack[-3].extend(stack[-2:])
+                        del stack[-2:]
+                        index += 1
+                    case 0x4E:  # NONE
+                        stack.append(None)
+                        objects += 1
+                        index += 1
+                    case 0x88:  # NEWTRUE
+                        stack.append(True)
+                        objects += 1
+                        index += 1
+                    case 0x5D:  # EMPTY_LIST
+                        stack.append([])
                         objects += 1
                         index += 1
                     case _:

@@ -49,6 +49,7 @@ _CHUNK = 64 * 1024  # bytes matched at a time: what follows the last record is c
 _PROBE = 4 * 1024  # bytes matched where layers may repeat
 _MOST_GUESSED = 16  # records for each that was taken
 _FEWEST = 4  # records that are worth the checks
+_SHORTEST = 49  # bytes of a record
 _SHORT = 256  # memo indexes below are set by BINPUT
 _BLOCK = 1024
 _MOST_PUTS = 8  # of a record
@@ -79,6 +80,8 @@ def take(
     Returns:
         The run and the index behind it, or None where no run worth taking begins there.
     """
+    if end - index < _FEWEST * _SHORTEST:
+        return None
     taking = _Taking(data, index, end, memo)
     chunk = _PROBE
     while taking.match(chunk, base + index - start):
@@ -136,7 +139,7 @@ class _Taking:
         rows = _RECORD.findall(self._data, self.after, min(self._end, self.after + chunk))
         if rows and rows[-1][-1]:
             rows.pop()
-        if not rows:
+        if not rows or (not self.names and len(rows) < _FEWEST):
             return False
         parts: list[Column] = [*zip(*rows, strict=True)]
         parts.pop()  # what the expression left over
