@@ -169,7 +169,6 @@ def _audit_member(
     main: bool,
 ) -> Iterator[Issue]:
     from modelshelf_pytorch.health import issues_of
-    from modelshelf_pytorch.pickle_audit import audit
 
     script = found.kind == "torchscript"
     start = zipread.data_offset(reader, member)
@@ -192,6 +191,8 @@ def _audit_member(
             yield issue if stored else issue.within(member.name, start)
         return
     else:
+        from modelshelf_pytorch.pickle_audit import audit
+
         dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
         told = audit(inner, dialect=dialect, effort=effort)
         issues = told.issues
