@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
@@ -31,7 +31,7 @@ class Beside:
     """What the companions and the names of one artifact say.
 
     Attributes:
-        partials: One for each companion that says something, and one for each name.
+        partials: One for each companion and each name that says something.
         findings: Companions that could not be read.
     """
 
@@ -125,26 +125,30 @@ def from_names(artifact: Artifact) -> Iterator[ModelMetadata]:
     file_facts = parse_name(file)
     folder = _folder_name(artifact, file)
     folder_facts = NameFacts() if folder is None else parse_name(folder)
-    detail = file.rsplit("/", 1)[-1]
     version = folder_facts.version or file_facts.version
-    yield ModelMetadata.told(
-        Origin.FILENAME,
-        detail,
+    yield from _told_by_name(
+        file.rsplit("/", 1)[-1],
         parameter_count=file_facts.parameter_count,
         quantization=file_facts.quantization,
         tags=file_facts.tags or None,
         title=None if folder_facts.title else file_facts.title,
-        details={} if version is None else {"name_version": version},
+        details=None if version is None else {"name_version": version},
     )
     if folder is not None:
-        yield ModelMetadata.told(
-            Origin.FILENAME,
+        yield from _told_by_name(
             folder,
             parameter_count=folder_facts.parameter_count,
             quantization=folder_facts.quantization,
             tags=folder_facts.tags or None,
             title=folder_facts.title,
         )
+
+
+def _told_by_name(name: str, **values: Any) -> Iterator[ModelMetadata]:
+    """What a name says; most names say nothing."""
+    told = {key: value for key, value in values.items() if value is not None}
+    if told:
+        yield ModelMetadata.told(Origin.FILENAME, name, **told)
 
 
 def _folder_name(artifact: Artifact, file: str) -> str | None:
