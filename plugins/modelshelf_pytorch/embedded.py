@@ -45,13 +45,11 @@ _USES_GLOBAL = re.compile(rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]")
 _WORTH = re.compile(  # most strings are names: one search rules them out
     rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
 )
-_CALL = re.compile(
-    rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
+_CALL = rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
     (?: os\.(?:system|popen|exec[lv]\w*|spawn\w+) | subprocess\.\w+ | pty\.spawn | commands\.getoutput
       | (?:builtins\.)?(?:eval|exec|__import__|compile) | importlib\.import_module | runpy\.\w+
       | (?:_?pickle|marshal|torch|joblib)\.loads? | ctypes\.\w+ | socket\.(?:socket|create_connection) )
     \s*\("""
-)
 _ARGUMENT = re.compile(rb"['\"\w]")
 
 
@@ -216,7 +214,7 @@ def _call_in(data: bytes) -> bytes | None:
     if b"(" not in data:
         return None
     closing = line = -1
-    for match in _CALL.finditer(data):
+    for match in re.finditer(_CALL, data):  # compiled where it is first needed, which is seldom
         start = match.end()
         if closing < start:
             closing = data.find(b")", start) % (len(data) + 1)  # the end where there is none

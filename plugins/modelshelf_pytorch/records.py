@@ -46,7 +46,7 @@ _TUPLES = b")\x85\x86\x87"  # the opcodes that make one of 0 to 3 values
 _GETS = re.compile(_GET, re.DOTALL)
 _NUMBERS = re.compile(rb"K(.)|M(..)|J(....)", re.DOTALL)
 _CHUNK = 64 * 1024  # bytes matched at a time: what follows the last record is copied once for each
-_PROBE = 4 * 1024  # bytes matched where layers may repeat
+_PROBE, _WIDER = 2560, 3  # bytes matched where layers may repeat, and how many times more if none does
 _MOST_GUESSED = 16  # records for each that was taken
 _FEWEST = 4  # records that are worth the checks
 _SHORTEST = 49  # bytes of a record
@@ -85,7 +85,7 @@ def take(
     taking = _Taking(data, index, end, memo)
     chunk = _PROBE
     while taking.match(chunk, base + index - start):
-        chunk = _PROBE if taking.guess() else _CHUNK
+        chunk = _PROBE if taking.guess() else min(_WIDER * chunk, _CHUNK)
     if len(taking.names) < _FEWEST:
         return None
     run = TensorRun(
@@ -147,7 +147,7 @@ class _Taking:
             self.first = self.slot = _slot_at(self._data, self.after + len(_TEXTS[0]) + len(parts[_NAME][0]))
             if not self._memo.free <= self.first <= highest:
                 return False
-        self._layer = last_of(parts[_NAME], parts[_KEY]) if chunk == _PROBE else None
+        self._layer = last_of(parts[_NAME], parts[_KEY]) if chunk < _CHUNK else None
         if self._layer is not None:
             parts = [part[: self._layer.stop] for part in parts]
             self._like = [part[self._layer.start :] for part in parts]
