@@ -7,7 +7,7 @@ the real function would refuse.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,6 @@ from modelshelf_pytorch.allowlist import STORAGES, TENSOR_CLASSES
 from modelshelf_pytorch.rebuild import (
     LARGEST,
     LAYOUTS,
-    MOST_DIMENSIONS,
     TENSOR_BUILDERS,
     BadArgumentsError,
     arity,
@@ -23,6 +22,8 @@ from modelshelf_pytorch.rebuild import (
     sizes,
 )
 from modelshelf_pytorch.symbols import Blob, GlobalUse, Group, Made, Mapping, Storage
+
+_UNHASHABLE = frozenset({list, Mapping, bytearray})
 
 
 def _mapping(kind: str) -> Callable[[Any], Mapping]:
@@ -42,29 +43,66 @@ def _fill(mapping: Mapping, given: Any) -> None:
     needs(mapping.kind == "OrderedDict" and type(given) is list, "something that is no dict")
     for pair in given:
         needs(type(pair) in {tuple, list} and len(pair) == 2, "pairs that are no pairs")  # noqa: PLR2004
-        needs(hashable(pair[0]), "a key that cannot be one")
         mapping.extend(list(pair))
+    needs(looked_at_to_hash([pair[0] for pair in given]) is not None, "a key that cannot be one")
 
 
-def hashable(value: Any) -> bool:
-    """Whether a value can be a key: no list, dict or set, and no tuple that holds one, four deep."""
-    todo = [(value, 0)]
+def looked_at_to_hash(values: Iterable[Any]) -> int | None:
+    """Items within tuples that hashing each of the values looks at; None where one cannot be a key.
+
+    No list, dict or set can, nor a tuple that holds one, however deep. What several share counts once.
+    """
+    looked = 0
+    known: set[int] = set()
+    todo: list[Iterable[Any]] = [values]
     while todo:
-        one, depth = todo.pop()
-        if type(one) in {list, Mapping, bytearray} or (type(one) is Group and not one.frozen):
-            return False
-        if type(one) is tuple:
-            if depth > 3 or len(one) > MOST_DIMENSIONS:  # noqa: PLR2004
-                return False
-            todo.extend((inner, depth + 1) for inner in one)
-    return True
+        for one in todo.pop():
+            kind = type(one)
+            if kind is tuple:
+                if id(one) not in known:
+                    known.add(id(one))
+                    looked += len(one)
+                    todo.append(one)
+            elif kind in _UNHASHABLE or (kind is Group and not one.frozen):
+                return None
+    return looked
+
+
+def copied(arguments: Any) -> int:
+    """What a call that copies its arguments copies of them, in references of 8 bytes."""
+    if type(arguments) is not tuple:
+        return 0
+    total = 0
+    for one in arguments[:2]:
+        kind = type(one)
+        if kind is list or kind is tuple:
+            total += len(one)
+        elif kind is Mapping:
+            total += len(one.flat)
+        elif kind is str or kind is bytes:
+            total += len(one) >> 3
+    return total
+
+
+COPYING: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("collections", "OrderedDict"),
+        ("collections", "Counter"),
+        ("builtins", "set"),
+        ("builtins", "frozenset"),
+        ("builtins", "bytearray"),
+        ("_codecs", "encode"),
+        ("torch", "Size"),
+    }
+)
+"""The functions whose calls copy what they are given."""
 
 
 def _set(arguments: Any) -> Group:
     given = arity(arguments, 0, 1)
     if given:
         needs(type(given[0]) in {list, tuple}, "a set of something that is no list")
-        needs(all(hashable(item) for item in given[0]), "a set of lists or dicts")
+        needs(looked_at_to_hash(given[0]) is not None, "a set of lists or dicts")
     return Group(list(given[0]) if given else [])
 
 

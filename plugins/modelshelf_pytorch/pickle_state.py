@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _MOST_ISSUES = 64  # of each verdict
 _MOST_GLOBALS = 10_000
 _SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
+_COPIES, _FREE = 2, 10_000  # references copied for each byte of a stream, and for any
+_LOOKS = 4_000_000  # items of tuples that are hashed as keys again and again
+_COPIED = "the stream copies what it holds over and over: loading it costs far more than its size"
+_SHORT_KEY = 16  # items of a tuple that is a key and costs no more than the opcodes that made it
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
 
 
@@ -55,6 +59,8 @@ class State:
         memo: Values by memo index.
         objects: Containers and calls so far.
         frame_end: File offset where the current frame ends, or 0.
+        copied: References that calls copied so far.
+        looked: Items of keys that were looked through so far.
     """
 
     def __init__(self, reader: FileReader, start: int, limit: int, dialect: Dialect) -> None:
@@ -68,6 +74,7 @@ class State:
         self.memo = Memo()
         self.objects = 0
         self.frame_end = 0
+        self.copied = self.looked = 0
         self._named: dict[tuple[str, str], GlobalUse] = {}
         self._noted: dict[Verdict, set[str]] = {}
 
@@ -87,6 +94,16 @@ class State:
             f"the pickle's frames do not fit its opcodes ({what}): unpicklers read such a stream in "
             "different ways, which hides what it does; do not load it",
         )
+
+    def copy(self, count: int) -> None:
+        """Count what is copied of what the stream made before.
+
+        Raises:
+            Broken: It is far more than the stream has bytes: no pickler writes a thing down to copy it often.
+        """
+        self.copied += count
+        if self.copied > _COPIES * (self.position - self.outcome.start) + _FREE:
+            raise Broken("memory-bomb", _COPIED, Verdict.DANGEROUS)
 
     def put(self, index: int, value: Any) -> None:
         """Set a memo entry."""
@@ -172,6 +189,8 @@ class State:
             self._note_call(function)
             return Made(function, arguments)
         function.called = True
+        if arguments and function.path in calls.COPYING:
+            self.copy(calls.copied(arguments))
         build = function.build
         if build is not None:
             try:
@@ -227,7 +246,10 @@ class State:
         if type(target) is list:
             target.extend(items)
         elif type(target) is Made:
-            target.items = (target.items or []) + items if len(items) < KEEP else items
+            if target.items is None:
+                target.items = items
+            elif len(target.items) < KEEP:
+                target.items.extend(items)
             self.refuse_target("APPEND", target)
         else:
             self.refuse_target("APPEND", target)
@@ -244,12 +266,15 @@ class State:
 
     def check_keys(self, keys: list[Any]) -> None:
         """Keep an issue where a key cannot be one."""
-        for key in keys:
-            if type(key) is not str and not calls.hashable(key):
-                self.note(
-                    "pickle-malformed", Verdict.UNREADABLE, "a dict or set is given a key that cannot be one"
-                )
-                return
+        looked = calls.looked_at_to_hash(keys)
+        if looked is None:
+            self.note(
+                "pickle-malformed", Verdict.UNREADABLE, "a dict or set is given a key that cannot be one"
+            )
+        elif looked > len(keys) * _SHORT_KEY:
+            self.looked += looked
+            if self.looked > _COPIES * (self.position - self.outcome.start) + _LOOKS:
+                raise Broken("memory-bomb", _COPIED, Verdict.DANGEROUS)
 
     def refuse_target(self, opcode: str, target: Any) -> None:
         """An item set on anything but a plain container runs that object's own methods."""
