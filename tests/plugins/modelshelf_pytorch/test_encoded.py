@@ -110,6 +110,13 @@ def test_a_list_of_many_words_holds_no_pickle_and_costs_little():
     assert audit(pickle.dumps({"vocab": "\n".join(words), "merges": " ".join(words)}, 4)).issues == ()
 
 
+def test_a_hash_that_begins_as_a_short_pickle_does_is_no_pickle():
+    for start in (b"\x80\x02N.", b"\x80\x04).", b"\x80\x03K\x01."):
+        digest = start + bytes(range(100, 132 - len(start)))
+        assert audit(pickle.dumps({"sha256": digest.hex(), "raw": digest}, 4)).issues == ()
+        assert audit(pickle.dumps({"raw": start}, 4)).verdict is Verdict.SUSPICIOUS
+
+
 def test_long_strings_are_searched_up_to_a_bound_for_the_whole_file_and_it_is_no_fault_to_have_more():
     effort = Effort()
     effort.searched = 100_000
