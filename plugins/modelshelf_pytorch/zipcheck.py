@@ -183,7 +183,7 @@ def local_issues(reader: FileReader, directory: Directory, heads: list[bytes]) -
     alike = len({kind[:2] for kind in directory.kinds}) == 1
     right: set[bytes] = set()
     for place, (head, name) in enumerate(zip(heads, directory.raw_names, strict=True)):
-        if len(head) >= LOCAL.size and head[:_LEAD] in right and head[LOCAL.size :] == name:
+        if head[:_LEAD] in right and _tells(head, name):
             continue
         issues = list(member_issues(reader, directory.member(place)))
         yield from issues
@@ -217,6 +217,12 @@ def _as_torch_writes(directory: Directory, heads: list[bytes]) -> list[int] | No
         extras += unpack(f"<{behind - place}H", widths)
         place = behind
     return extras
+
+
+def _tells(head: bytes, name: bytes) -> bool:
+    """Whether a local header is whole and has this name, of the length that it tells."""
+    length = int.from_bytes(head[_LEAD - 2 : _LEAD], "little")
+    return len(head) == LOCAL.size + length and head[LOCAL.size :] == name
 
 
 def _extras(heads: list[bytes]) -> tuple[int, ...]:
