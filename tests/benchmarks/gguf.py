@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
 import shutil
-import statistics
 import struct
 import subprocess
 import sys
@@ -31,6 +28,7 @@ from tests.benchmarks.gguf_models import (
     walks,
     write_model,
 )
+from tests.benchmarks.gguf_scan import two_processes
 from tests.benchmarks.measure import (
     Comparison,
     Skipped,
@@ -72,15 +70,6 @@ import {{ gguf }} from "@huggingface/gguf";
 const told = await gguf(process.argv[2], {{ allowLocalFile: true }});
 if (told.tensorInfos.length !== {TENSORS}) throw new Error("not all tensors were read");
 """
-_SCAN = """
-import sys, time
-from modelshelf import ModelRegistry
-with ModelRegistry(sys.argv[1], sys.argv[2]) as registry:
-    started = time.perf_counter()
-    stats = registry.discover_models(workers=int(sys.argv[3]))
-    print(time.perf_counter() - started)
-    assert stats.models_found == int(sys.argv[4]), stats
-"""
 
 
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
@@ -95,7 +84,7 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     yield from _against_reader(big, distinct, workshop)
     yield _against_node(big, room, workshop)
     yield _lying(room, workshop)
-    yield _two_processes(distinct, room, workshop)
+    yield two_processes(big, room, workshop)
 
 
 def _hooks(models: Sequence[Model]) -> None:
@@ -214,32 +203,6 @@ def _against_node(big: Model, room: Path, workshop: Workshop) -> Comparison | Sk
         peer_name="@huggingface/gguf",
         goal=1 / 9,
         note=f"version {told['version']}",
-    )
-
-
-def _two_processes(distinct: Sequence[Model], room: Path, workshop: Workshop) -> Comparison:
-    """Scans by two worker processes and by one, wall-clock, of models whose vocabularies come round too late
-    for the memo: more of them than it keeps.
-    """
-    count, root = workshop.scaled(1_000), room / "many"
-    for number in range(count):
-        folder = root / f"model-{number:04}"
-        folder.mkdir(parents=True)
-        os.link(distinct[number % len(distinct)].path, folder / f"model-{number:04}.gguf")
-    taken: dict[int, list[float]] = {1: [], 2: []}
-    for turn in range(min(workshop.rounds, 3)):
-        for workers, held in taken.items():
-            gc.collect()
-            store = room / f"store-{turn}-{workers}"
-            line = _python(_SCAN, root, store, str(workers), str(count))
-            held.append(float(subprocess.run(line, check=True, capture_output=True, text=True).stdout))
-    return Comparison(
-        case=f"GGUF, scan of {count} big vocabularies by two processes",
-        ours=statistics.median(taken[2]),
-        peer=statistics.median(taken[1]),
-        peer_name="the same by one process, wall-clock",
-        goal=1 / 1.7,
-        note=f"{len(distinct)} vocabularies, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}",
     )
 
 
