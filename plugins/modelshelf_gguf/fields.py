@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf.model import Severity
+from modelshelf_gguf.entries import EntryTable, within
 from modelshelf_gguf.header import Field
 from modelshelf_gguf.limits import KEPT_TEXT_BYTES, MOST_KEY_BYTES
 from modelshelf_gguf.tables import ValueType
-from modelshelf_gguf.tensors import within
 from modelshelf_gguf.values import read_value, value_type
 
 if TYPE_CHECKING:
@@ -24,32 +24,8 @@ _SHORT = 256  # bytes of keys that are remembered; the same ones stand in every 
 _TYPES = {int(kind): kind for kind in ValueType if kind not in {ValueType.ARRAY, ValueType.BOOL}}
 
 
-class FieldTable:
-    """Pairs being read.
-
-    Args:
-        reading: The header that they stand in.
-        count: The pairs that it claims.
-
-    Attributes:
-        fields: Those that were read, by key, in the file's order.
-    """
-
-    def __init__(self, reading: Reading, count: int) -> None:
-        self._reading = reading
-        self._count = count
-        self.fields: dict[str, Field] = {}
-
-    def read(self) -> None:
-        """Read all pairs. What stands before a fault is kept.
-
-        Raises:
-            ReadError: A pair breaks the format's rules or reaches past the end of the file.
-        """
-        while len(self.fields) < self._count:
-            self.read_ordinary()
-            if len(self.fields) < self._count:
-                self.read_one()
+class FieldTable(EntryTable[Field]):
+    """Key-value pairs being read."""
 
     def read_one(self) -> None:
         """Read the pair at the cursor, whatever it is.
@@ -57,7 +33,7 @@ class FieldTable:
         Raises:
             ReadError: It breaks the format's rules or reaches past the end of the file.
         """
-        reading, fields, index = self._reading, self.fields, len(self.fields)
+        reading, fields, index = self._reading, self.entries, len(self.entries)
         cursor, layout = reading.cursor, reading.layout
         offset, key = cursor.position, f"number {index + 1}"
         try:
@@ -72,12 +48,8 @@ class FieldTable:
         fields[key] = Field(key, kind, value, offset, item_kind, items)
 
     def read_ordinary(self) -> None:
-        """Read what `read_one` would read, as long as it is a number or a text within the window, and usual.
-
-        The first pair that breaks a rule, is odd, holds an array, or may reach past the window's end is left
-        to the other.
-        """
-        reading, fields = self._reading, self.fields
+        """Read numbers and texts under usual keys, as long as they lie within the window."""
+        reading, fields = self._reading, self.entries
         cursor, layout, allowance = reading.cursor, reading.layout, reading.allowance
         window, at = cursor.ahead(0)
         begin, start = at, cursor.position - at

@@ -83,7 +83,7 @@ def _read(file: FileReader, recall: Recall | None = None) -> Header:
         tensor_count, field_count = read_counts(reading)
         pairs = FieldTable(reading, field_count)
         pairs.read()
-        alignment = _alignment(pairs.fields.get(ALIGNMENT))
+        alignment = _alignment(pairs.entries.get(ALIGNMENT))
         table = TensorTable(reading, tensor_count)
         table.read()
     except ReadError as error:
@@ -93,8 +93,8 @@ def _read(file: FileReader, recall: Recall | None = None) -> Header:
         file_size=file.size,
         version=version,
         byte_order="little" if order == "<" else "big",
-        fields=pairs.fields if pairs else {},
-        tensors=tuple(table.tensors.values()) if table else (),
+        fields=pairs.entries if pairs else {},
+        tensors=tuple(table.entries.values()) if table else (),
         alignment=alignment,
         end=cursor.position,
         findings=tuple(reading.findings.values()) if reading else (),

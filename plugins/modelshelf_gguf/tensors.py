@@ -9,7 +9,8 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import FormatError, TruncatedFileError
+from modelshelf.errors import FormatError
+from modelshelf_gguf.entries import EntryTable, within
 from modelshelf_gguf.header import TensorInfo
 from modelshelf_gguf.layout import MOST_DIMENSIONS
 from modelshelf_gguf.limits import MOST_NAME_BYTES
@@ -21,40 +22,16 @@ if TYPE_CHECKING:
 _LARGEST = 2**63 - 1
 
 
-class TensorTable:
-    """A table being read.
-
-    Args:
-        reading: The header that it stands in.
-        count: The entries that it claims.
-
-    Attributes:
-        tensors: Those that were read, by name, in the file's order.
-    """
-
-    def __init__(self, reading: Reading, count: int) -> None:
-        self._reading = reading
-        self._count = count
-        self.tensors: dict[str, TensorInfo] = {}
-
-    def read(self) -> None:
-        """Read all entries. What stands before a fault is kept, and the cursor stands on the fault.
-
-        Raises:
-            ReadError: An entry breaks the format's rules or reaches past the end of the file.
-        """
-        while len(self.tensors) < self._count:
-            self.read_ordinary()
-            if len(self.tensors) < self._count:
-                self.read_one()
+class TensorTable(EntryTable[TensorInfo]):
+    """The tensor table being read."""
 
     def read_one(self) -> None:
-        """Read the entry at the cursor, whatever it is.
+        """Read the tensor at the cursor, whatever it is.
 
         Raises:
             ReadError: It breaks the format's rules or reaches past the end of the file.
         """
-        cursor, tensors = self._reading.cursor, self.tensors
+        cursor, tensors = self._reading.cursor, self.entries
         window, at = cursor.ahead(min(self._reading.layout.largest_tensor, cursor.left))
         try:
             tensor, behind = _entry(self._reading, window, at, cursor.position, len(tensors))
@@ -69,11 +46,8 @@ class TensorTable:
         cursor.skip(behind - at)
 
     def read_ordinary(self) -> None:
-        """Read what `read_one` would read, as long as it is well within the window, sound and usual.
-
-        The first entry that breaks a rule, is odd, or may reach past the window's end is left to the other.
-        """
-        cursor, layout, tensors = self._reading.cursor, self._reading.layout, self.tensors
+        """Read tensors of known types, as long as they lie within the window."""
+        cursor, layout, tensors = self._reading.cursor, self._reading.layout, self.entries
         window, at = cursor.ahead(min(layout.largest_tensor, cursor.left))
         begin, start, last = at, cursor.position - at, len(window) - layout.largest_tensor
         length_at, width, number_at = layout.length.unpack_from, layout.length.size, layout.u32.unpack_from
@@ -103,11 +77,6 @@ class TensorTable:
         except UnicodeDecodeError:
             pass
         cursor.skip(at - begin)
-
-
-def within(error: TruncatedFileError, what: str) -> TruncatedFileError:
-    """The same fault, with what was being read."""
-    return TruncatedFileError(f"{error} (while reading {what})", file=error.file, offset=error.offset)
 
 
 def _entry(reading: Reading, window: bytes, at: int, entry: int, index: int) -> tuple[TensorInfo, int]:

@@ -33,7 +33,7 @@ def told(kind, content, count, order, width, text_bytes):
     except ReadError as error:
         fault = (type(error), error.code, str(error), error.offset)
     # As text, because a NaN is no NaN's equal.
-    return repr(list(table.fields.items())), cursor.position, reading.findings, reading.allowance, fault
+    return repr(list(table.entries.items())), cursor.position, reading.findings, reading.allowance, fault
 
 
 names = st.one_of(

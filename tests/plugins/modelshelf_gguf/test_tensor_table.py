@@ -67,7 +67,7 @@ def told(kind, content, count, version, order):
         table.read()
     except ReadError as error:
         fault = (type(error), error.code, str(error), error.offset)
-    return list(table.tensors.items()), cursor.position, reading.findings, fault
+    return list(table.entries.items()), cursor.position, reading.findings, fault
 
 
 names = st.one_of(
