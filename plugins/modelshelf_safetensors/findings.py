@@ -49,6 +49,20 @@ class BoundedFindings:
             Finding(code=code, severity=severity, message=f"{file}: {message}", file=file, offset=offset)
         )
 
+    def count(self, code: str, severity: Severity, more: int) -> None:
+        """Count so many that need no message, since `MOST_NAMED` of them were added."""
+        if more:
+            key = (code, severity, self.file)
+            self._left_out[key] = self._left_out.get(key, 0) + more
+
+    def count_warnings(self, code: str, more: int) -> None:
+        """Count so many warnings that need no message."""
+        self.count(code, Severity.WARNING, more)
+
+    def left(self, code: str) -> int:
+        """How many more of a code would be kept."""
+        return max(MOST_NAMED - self._counts.get(code, 0), 0)
+
     def warn(self, code: str, message: str) -> None:
         """Keep one more warning, or count it."""
         self.add(code, Severity.WARNING, message)

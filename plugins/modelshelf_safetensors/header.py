@@ -4,9 +4,10 @@ Source: the format section of the safetensors README and its reference loader, r
 (``SafeTensors::read_metadata`` and ``Metadata::validate``). Where the two differ the loader decides what is
 an error; what it lets through against its own specification is a warning.
 
-A header is a table of columns, one entry a tensor, filled by one of two readers: `canonical`, which takes the
-very text that the reference writer makes and is faster than any JSON parser, and `from_json`, which takes
-the rest.
+A header is a table of columns, one entry a tensor, filled by one of three readers: `canonical`, which takes
+the very text that the reference writer makes and is faster than any JSON parser; `from_json`, which takes the
+rest; and `large` for long headers of any kind, which holds neither the text nor an object for each thing in
+it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_safetensors.canonical import parse_canonical
 from modelshelf_safetensors.from_json import parse_json
 from modelshelf_safetensors.layout import LENGTH_BYTES, Header
+from modelshelf_safetensors.text import not_utf8
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_safetensors.text import Fetch
 
 MOST_HEADER_BYTES = 100_000_000
 """The reference loader's ``MAX_HEADER_SIZE``."""
+
+LONG_HEADER = 1 << 20
+"""Bytes from which on a header is read in bounded memory."""
 
 LFS_POINTER = b"version https://git-lfs"
 
@@ -64,6 +70,8 @@ def read_header(file: FileReader) -> Header:
             file=file.name,
             offset=file.size,
         )
+    if length >= LONG_HEADER:
+        return parse_large(lambda at, count: file.read(LENGTH_BYTES + at, count), length, file.name)
     return parse_header(file.read(LENGTH_BYTES, length), file.name)
 
 
@@ -73,13 +81,17 @@ def parse_header(raw: bytes, file: str = "header") -> Header:
     Raises:
         FormatError: It breaks the format's rules.
     """
+    if len(raw) >= LONG_HEADER:
+        return parse_large(lambda at, count: raw[at : at + count], len(raw), file)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise FormatError(
-            f"{file}: the header is not UTF-8 at byte {LENGTH_BYTES + error.start}; fetch the file again",
-            code="malformed-header",
-            file=file,
-            offset=LENGTH_BYTES + error.start,
-        ) from None
+        raise not_utf8(file, LENGTH_BYTES + error.start) from None
     return parse_canonical(text, len(raw)) or parse_json(text, len(raw), file)
+
+
+def parse_large(fetch: Fetch, length: int, file: str) -> Header:
+    """As `large.parse_large`, which few headers need."""
+    from modelshelf_safetensors import large
+
+    return large.parse_large(fetch, length, file)

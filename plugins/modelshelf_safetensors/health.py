@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Depth, Finding, Severity
 from modelshelf_safetensors.checkpoint import read_checkpoint
+from modelshelf_safetensors.compact import texts_of
+from modelshelf_safetensors.described import holds_controls, hostile_text
 from modelshelf_safetensors.findings import shown
 from modelshelf_safetensors.sharded import index_findings, repeated_findings
 from modelshelf_safetensors.tail import zero_tail
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader, FileReader
     from modelshelf_safetensors.checkpoint import Checkpoint
     from modelshelf_safetensors.layout import Header
-
-_MARKUP = re.compile(
-    r"<\s*/?\s*(?:script|iframe|object|embed|svg|img|style|link|meta|form)\b|javascript:", re.IGNORECASE
-)
-_LOOKED_THROUGH = 1 << 20  # characters of one value that are searched for markup
 
 
 def probe(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
@@ -95,10 +90,14 @@ def file_findings(header: Header, file: FileReader) -> Iterator[Finding]:
 def _length(header: Header, file: str, size: int) -> Iterator[Finding]:
     due = header.data_start + header.data_size
     if size < due:
+        past = size - header.data_start
         at = min(
-            (at for at, end in enumerate(header.ends) if header.data_start + end > size),
-            key=lambda at: header.begins[at],
-        )
+            (
+                (begin, at)
+                for at, (begin, end) in enumerate(zip(header.begins, header.ends, strict=True))
+                if end > past
+            )
+        )[1]
         yield Finding(
             code="truncated",
             severity=Severity.ERROR,
@@ -120,14 +119,12 @@ def _length(header: Header, file: str, size: int) -> Iterator[Finding]:
 
 def _text(header: Header, file: str) -> Iterator[Finding]:
     """Name hostile text. It harms nobody here, where every output neutralises it, and may elsewhere."""
-    for key, text in header.metadata.items():
-        if _MARKUP.search(text[:_LOOKED_THROUGH]):
-            yield _hostile(
-                "markup-in-metadata", file, f"the value of {shown(key)} in __metadata__ holds markup"
-            )
-            break
-    texts = (*header.metadata, *header.metadata.values())
-    if _has_controls("".join(header.names)) or any(_has_controls(text[:_LOOKED_THROUGH]) for text in texts):
+    hostile = header.hostile or hostile_text(header.metadata)
+    if hostile.markup is not None:
+        yield _hostile(
+            "markup-in-metadata", file, f"the value of {shown(hostile.markup)} in __metadata__ holds markup"
+        )
+    if hostile.controls or any(map(holds_controls, texts_of(header.names))):
         yield _hostile(
             "control-characters", file, "a name or __metadata__ holds control or direction characters"
         )
@@ -139,11 +136,4 @@ def _hostile(code: str, file: str, what: str) -> Finding:
         severity=Severity.INFO,
         message=f"{file}: {what}; shown escaped here, other programs may not",
         file=file,
-    )
-
-
-def _has_controls(text: str) -> bool:
-    """Whether text holds controls, or characters that turn its direction; line breaks and tabs aside."""
-    return not text.isprintable() and any(
-        unicodedata.category(one) in {"Cc", "Cf"} and one not in "\t\n\r" for one in set(text)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from attrs import field, frozen
 
 from modelshelf.model import Finding
@@ -11,6 +13,9 @@ LENGTH_BYTES = 8
 """Bytes of the number that the file begins with: the length of the JSON text."""
 
 MOST_U64 = 2**64 - 1
+
+METADATA = "__metadata__"
+"""The member of the header that is no tensor."""
 
 
 @frozen(kw_only=True)
@@ -31,6 +36,19 @@ class Layout:
 
 
 @frozen(kw_only=True)
+class HostileText:
+    """What may harm a program that shows texts as they are.
+
+    Attributes:
+        markup: The first key of ``__metadata__`` whose value holds markup, or None.
+        controls: Whether a key or value holds control or direction characters.
+    """
+
+    markup: str | None = None
+    controls: bool = False
+
+
+@frozen(kw_only=True)
 class Header:
     """What a header says, one entry a tensor in every column.
 
@@ -42,25 +60,40 @@ class Header:
         ends: Where it ends.
         metadata: ``__metadata__``.
         findings: What departs from the specification and yet can be read.
+        tally: Tensors and elements by dtype, where they were counted already.
+        data_size: Bytes of tensor data that it promises.
+        hostile: What is hostile in ``__metadata__``, where `metadata` is only the part of it that is used.
     """
 
     length: int
-    names: list[str]
-    layouts: list[Layout]
-    begins: list[int]
-    ends: list[int]
+    names: Sequence[str]
+    layouts: Sequence[Layout]
+    begins: Sequence[int]
+    ends: Sequence[int]
     metadata: dict[str, str] = field(factory=dict)
     findings: tuple[Finding, ...] = ()
+    tally: Mapping[str, tuple[int, int]] | None = None
+    hostile: HostileText | None = None
+    data_size: int = field(init=False)
+
+    @data_size.default
+    def _last_end(self) -> int:
+        return max(self.ends, default=0)
 
     @property
     def data_start(self) -> int:
         """The byte of the file at which tensor data begins."""
         return LENGTH_BYTES + self.length
 
-    @property
-    def data_size(self) -> int:
-        """Bytes of tensor data that the header promises."""
-        return max(self.ends, default=0)
+    def tallied(self) -> Mapping[str, tuple[int, int]]:
+        """Tensors and elements by dtype."""
+        if self.tally is not None:
+            return self.tally
+        told: dict[str, tuple[int, int]] = {}
+        for layout in self.layouts:
+            tensors, elements = told.get(layout.dtype, (0, 0))
+            told[layout.dtype] = tensors + 1, elements + layout.elements
+        return told
 
     @property
     def tensors(self) -> dict[str, Layout]:

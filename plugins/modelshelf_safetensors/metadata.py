@@ -8,7 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import ReadError
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_safetensors.quantization import Hints, count_parameters
+from modelshelf_safetensors.compact import texts_of
+from modelshelf_safetensors.described import (
+    ARCHITECTURES,
+    BASE_MODELS,
+    LICENSES,
+    LONGEST_READ,
+    MOST_DETAILS,
+    TAGS,
+    TITLES,
+    VERSIONS,
+)
+from modelshelf_safetensors.quantization import (
+    Counted,
+    Hints,
+    count_parameters,
+    may_be_packed,
+    may_hold_packed,
+)
 from modelshelf_safetensors.strict_json import Members, parse
 
 if TYPE_CHECKING:
@@ -20,20 +37,14 @@ if TYPE_CHECKING:
 
 FORMAT = "safetensors"
 
+MOST_RECOGNISED = 48 << 20
+"""Bytes of headers whose tensors are held by name, so that packed weights and adapters are recognised; the
+largest models of 2025, of 210,000 tensors, have 28 MB."""
+
 _PACKED_WORDS = frozenset({"I32", "U32"})
 _MOST_CONFIG_BYTES = 4 << 20
-_MOST_DETAILS = 64  # entries of __metadata__ that are kept; trainers write hundreds
 _LONGEST_DETAIL = 256  # characters
 _ELLIPSIS = "…"
-
-# The keys of __metadata__ that name a thing, best first: the ModelSpec standard's
-# (github.com/Stability-AI/ModelSpec), then those of the trainers and exporters in use.
-_TITLES = ("modelspec.title", "ss_output_name", "model_name", "title", "name")
-_ARCHITECTURES = ("modelspec.architecture", "architecture", "model_type")
-_LICENSES = ("modelspec.license", "license")
-_BASE_MODELS = ("base_model", "ss_sd_model_name")
-_TAGS = ("modelspec.tags", "tags")
-_VERSIONS = ("modelspec.version", "version")
 
 _ADAPTERS = (
     ("lora", re.compile(r"\.lora[._](?:a|b|down|up)[.\n]|\.lora_embedding_[ab]\b")),
@@ -49,12 +60,16 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
 
     Parameters and tensors are counted only where every shard could be read.
     """
-    tensors = dict(checkpoint.tensors())
-    counted = count_parameters(tensors, _hints(reader, tensors))
-    types = Counter(layout.dtype for layout in tensors.values())
-    stored = sum(header.data_size for header in checkpoint.headers.values())
     whole = checkpoint.complete
-    parameters = counted.parameters if whole and tensors else None
+    stored = sum(header.data_size for header in checkpoint.headers.values())
+    if sum(header.length for header in checkpoint.headers.values()) <= MOST_RECOGNISED:
+        tensors = dict(checkpoint.tensors())
+        counted = count_parameters(tensors, _hints(reader, tensors))
+        types, adapter = Counter(layout.dtype for layout in tensors.values()), _adapter(tensors)
+    else:
+        counted, types, adapter = *_of_many(checkpoint), {}
+    count = types.total()
+    parameters = counted.parameters if whole and count else None
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
     named, keys = _named(facts)
@@ -65,12 +80,26 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
         quantization=counted.label or dominant,
         parameters=parameters,
         bits_per_weight=round(stored * 8 / parameters, 4) if parameters else None,
-        tensor_count=len(tensors) if whole else None,
+        tensor_count=count if whole else None,
         tensor_types=dict(types) if whole else None,
-        details={**_adapter(tensors), **_version(facts), **_details(facts)},
+        details={**adapter, **_version(facts), **_details(facts)},
         **named,
     )
     return told.cite(format="header", **keys)
+
+
+def _of_many(checkpoint: Checkpoint) -> tuple[Counted, Counter[str]]:
+    """Parameters and types of more tensors than are held by name; equal names in several files count each."""
+    types: Counter[str] = Counter()
+    elements: Counter[str] = Counter()
+    for header in checkpoint.headers.values():
+        for dtype, (tensors, held) in header.tallied().items():
+            types[dtype] += tensors
+            elements[dtype] += held
+    packed = may_be_packed(types) and any(
+        may_hold_packed(text) for header in checkpoint.headers.values() for text in texts_of(header.names)
+    )
+    return Counted(parameters=None if packed else elements.total(), by_dtype=elements), types
 
 
 def _named(facts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -78,17 +107,17 @@ def _named(facts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     values: dict[str, Any] = {}
     keys: dict[str, str] = {}
     wanted = (
-        ("title", _TITLES),
-        ("architecture", _ARCHITECTURES),
-        ("license", _LICENSES),
-        ("base_model", _BASE_MODELS),
-        ("tags", _TAGS),
+        ("title", TITLES),
+        ("architecture", ARCHITECTURES),
+        ("license", LICENSES),
+        ("base_model", BASE_MODELS),
+        ("tags", TAGS),
     )
     for field, candidates in wanted:
-        key = next((one for one in candidates if facts.get(one, "").strip()), None)
+        key = next((one for one in candidates if facts.get(one, "")[:LONGEST_READ].strip()), None)
         if key is None:
             continue
-        text = facts[key].strip()[:_LONGEST_DETAIL]
+        text = facts[key][:LONGEST_READ].strip()[:_LONGEST_DETAIL]
         values[field] = _words(text) if field == "tags" else text
         keys[field] = f"__metadata__ {key}"
     return values, keys
@@ -99,13 +128,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _version(facts: Mapping[str, str]) -> dict[str, str]:
-    key = next((one for one in _VERSIONS if facts.get(one, "").strip()), None)
-    return {} if key is None else {"model_version": facts[key].strip()[:_LONGEST_DETAIL]}
+    key = next((one for one in VERSIONS if facts.get(one, "")[:LONGEST_READ].strip()), None)
+    return {} if key is None else {"model_version": facts[key][:LONGEST_READ].strip()[:_LONGEST_DETAIL]}
 
 
 def _details(facts: Mapping[str, str]) -> dict[str, str]:
     """Entries of ``__metadata__``, the first of them and each cut to a length that a record can bear."""
-    kept = list(facts.items())[:_MOST_DETAILS]
+    kept = list(facts.items())[:MOST_DETAILS]
     return {f"metadata.{_cut(key)}": _cut(text) for key, text in kept}
 
 

@@ -8,8 +8,9 @@ transformers' FP8 and MXFP4 integrations.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
@@ -71,8 +72,9 @@ class Counted:
 
 def count_parameters(tensors: Tensors, hints: Hints) -> Counted:
     """Count parameters, packed ones as what they stand for."""
-    dtypes = {layout.dtype for layout in tensors.values()}
-    packed = [] if dtypes <= _UNPACKED else list(_recognised(tensors, hints))
+    packed = []
+    if may_be_packed({layout.dtype for layout in tensors.values()}):
+        packed = list(_recognised(tensors, hints))
     apart = {name for one in packed for name in (one.weight, *one.beside)}
     by_dtype: Counter[str] = Counter()
     for name, layout in tensors.items():
@@ -83,6 +85,16 @@ def count_parameters(tensors: Tensors, hints: Hints) -> Counted:
         return Counted(parameters=None, label=label, by_dtype=by_dtype)
     total = sum(by_dtype.values()) + sum(one.elements or 0 for one in packed)
     return Counted(parameters=total, label=label, by_dtype=by_dtype)
+
+
+def may_be_packed(dtypes: Iterable[str]) -> bool:
+    """Whether weights may be packed into tensors of these types."""
+    return not _UNPACKED.issuperset(dtypes)
+
+
+def may_hold_packed(names: str) -> bool:
+    """Whether one of the names, put together with line breaks, may be that of a packed weight."""
+    return _ANCHOR.search(f"\n{names}\n") is not None
 
 
 def _recognised(tensors: Tensors, hints: Hints) -> Iterator[Packed]:
@@ -241,3 +253,5 @@ _SCHEMES: dict[str, Scheme] = {
     "scale_weight": _scaled,
 }
 """What recognises a packed weight, by the last part of its anchor tensor's name."""
+
+_ANCHOR = re.compile(rf"(?:[.\n](?:{'|'.join(_SCHEMES)})|_blocks)\n")

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from json.decoder import scanstring  # type: ignore[attr-defined] # its stub has it not
 from json.scanner import make_scanner
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    TextScanner = Callable[[str, int, bool], tuple[str, int]]
     Scanner = Callable[[str, int], tuple[Any, int]]
 
 MOST_NESTED = 127
@@ -62,11 +64,11 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
     Raises:
         ValueError: As `parse`; or the text is no object.
     """
-    at = _skip_white(text, 0)
+    at = skip_white(text, 0)
     if not text.startswith("{", at):
         parse(text)
         raise ValueError("expected an object")
-    at = _skip_white(text, at + 1)
+    at = skip_white(text, at + 1)
     if not text.startswith("}", at):
         paired = _HALF_PAIR.search(text) is None
         while True:
@@ -76,15 +78,50 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
             if not paired:
                 check_surrogates(text[at:end])
             yield name, value, begin, end
-            at = end if text.startswith(",", end) else _skip_white(text, end)
+            at = end if text.startswith(",", end) else skip_white(text, end)
             if not text.startswith(",", at):
                 break
             at += 1
         if not text.startswith("}", at):
             raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-    at = _skip_white(text, at + 1)
+    at = skip_white(text, at + 1)
     if at < len(text):
         raise json.JSONDecodeError("Extra data", text, at)
+
+
+def member_at(text: str, at: int) -> tuple[str, Any, int, int]:
+    """The member whose key begins at this character, as `members_of` yields it.
+
+    Raises:
+        ValueError: As `parse`.
+    """
+    key = _PLAIN_KEY.match(text, at)
+    name, begin = (key[1], key.end()) if key else _key_at(text, at)
+    value, end = _scan(_QUICK, text, begin)
+    if "\\" in text[at:end]:
+        check_surrogates(text[at:end])
+    return name, value, begin, end
+
+
+def due_here(text: str, at: int, letters: str) -> None:
+    """Check that one of the letters stands at this place; the message names the first.
+
+    Raises:
+        json.JSONDecodeError: Another does, or none.
+    """
+    if text[at : at + 1] not in tuple(letters):
+        raise json.JSONDecodeError(f"Expecting '{letters[0]}' delimiter", text, at)
+
+
+def fault_in(text: str) -> tuple[str, int] | None:
+    """What stands at the first character that cannot stand there, and where; None where all can."""
+    try:
+        _scan(_QUICK, text, 0)
+    except json.JSONDecodeError as error:
+        return error.msg, error.pos
+    except ValueError:
+        return None
+    return None
 
 
 def value_at(text: str, begin: int) -> Any:
@@ -98,14 +135,14 @@ def value_at(text: str, begin: int) -> Any:
 
 def _key_at(text: str, at: int) -> tuple[str, int]:
     """A member's key, whatever is in it, and where its value begins."""
-    at = _skip_white(text, at)
+    at = skip_white(text, at)
     if not text.startswith('"', at):
         raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
     name, at = _scan(_QUICK, text, at)
-    at = _skip_white(text, at)
+    at = skip_white(text, at)
     if not text.startswith(":", at):
         raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
-    return name, _skip_white(text, at + 1)
+    return name, skip_white(text, at + 1)
 
 
 def _scan(scanner: Scanner, text: str, at: int) -> tuple[Any, int]:
@@ -117,7 +154,8 @@ def _scan(scanner: Scanner, text: str, at: int) -> tuple[Any, int]:
         raise ValueError("arrays or objects are nested too deep") from None
 
 
-def _skip_white(text: str, at: int) -> int:
+def skip_white(text: str, at: int) -> int:
+    """The place of the next character that is no white space."""
     match = _WHITE.match(text, at)
     return match.end() if match else at
 
@@ -133,6 +171,16 @@ def parse_object_at(text: str, begin: int) -> tuple[Members, int]:
     if not isinstance(value, Members):
         raise ValueError("expected an object")  # noqa: TRY004 - every fault of the text is a ValueError here
     return value, end
+
+
+def unescaped(inside: str) -> str:
+    """What a text says of which this stands between its quotes; raw control characters are not minded.
+
+    Raises:
+        ValueError: An escape is unknown.
+    """
+    text, _ = _scan_text(inside + '"', 0, False)  # noqa: FBT003 - positional only
+    return text
 
 
 def check_surrogates(text: str) -> None:
@@ -178,6 +226,8 @@ _DECODER = json.JSONDecoder(
 
 # What a decoder scans with: taken directly, it costs two calls less for each value. Its stub is wrong.
 _STRICT: Scanner = make_scanner(_DECODER)  # type: ignore[arg-type]
+
+_scan_text: TextScanner = scanstring
 
 # Objects as tuples, everything else by the defaults: no call of Python's for each number or object.
 _QUICK: Scanner = make_scanner(json.JSONDecoder(object_pairs_hook=tuple))  # type: ignore[arg-type]

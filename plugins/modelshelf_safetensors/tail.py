@@ -34,7 +34,7 @@ def zero_tail(header: Header, file: FileReader) -> Iterator[Finding]:
         return
     # The last element before the zeros may itself end in zero bytes.
     near = range(begin - header.data_start, begin - header.data_start + _WIDEST + 1)
-    if begin > header.data_start and any(start in near for start in header.begins):
+    if begin > header.data_start and any(map(near.__contains__, header.begins)):
         return
     yield Finding(
         code="zero-tail",
