@@ -42,7 +42,7 @@ _ENTRY_END = re.compile(rf'\][{_WHITE}]*\}}[{_WHITE}]*,[{_WHITE}]*(?=")')
 _BROKEN_NUMBER = re.compile(rf"[0-9][{_WHITE}]+[0-9]")
 
 
-@frozen
+@frozen(eq=False)
 class _Form:
     """What stands between quotes where a writer puts `gap` after commas and colons.
 
@@ -95,6 +95,7 @@ def parse_canonical(text: str, length: int) -> Header | None:
         begins=columns.bounds[:-1],
         ends=columns.bounds[1:],
         metadata=metadata,
+        data_size=columns.bounds[-1],
     )
 
 
@@ -198,9 +199,13 @@ class _Columns:
         rest = told[len(due) :]
         if not told.startswith(due) or rest not in {"}", f",{self.form.gap}"}:
             return False
-        self.names += names
-        self.layouts += map(layouts.__getitem__, kinds)
-        self.bounds += bounds[1:]
+        placed = map(layouts.__getitem__, kinds)
+        if self.names:
+            self.names += names
+            self.layouts += placed
+            self.bounds += bounds[1:]
+        else:
+            self.names, self.layouts, self.bounds = names, list(placed), bounds
         self.closed = rest == "}"
         return True
 

@@ -74,7 +74,7 @@ class Header:
     findings: tuple[Finding, ...] = ()
     tally: Mapping[str, tuple[int, int]] | None = None
     hostile: HostileText | None = None
-    data_size: int = field(init=False)
+    data_size: int = field()
 
     @data_size.default
     def _last_end(self) -> int:

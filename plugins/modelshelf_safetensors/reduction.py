@@ -240,6 +240,6 @@ def depth_within(text: bytes, base: int) -> int:
     for piece in pieces:
         opened = piece.count(b"(")
         deepest = max(deepest, depth + opened)
-        # Of each cut one opening and one closing bracket are gone, which are no matter to the next depth.
+        # A cut takes a closing and an opening bracket away, which together change nothing.
         depth += 2 * opened - len(piece)
-    return deepest + (len(pieces) > 1)
+    return deepest

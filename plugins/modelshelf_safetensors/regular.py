@@ -54,6 +54,7 @@ class RegularReader:
     dtypes: Container[str] = ()
     form: Form | None = field(default=None, init=False)
     _loose: bool = field(default=False, init=False)
+    _in_order: bool = field(default=True, init=False)  # whether data lies in the order of its tensors so far
     # By the text of a shape, after its dtype where they differ: the kind's row, dtype, elements and bytes.
     _known: dict[bytes, Kind] = field(factory=dict, init=False)
     _dtype: bytes = field(default=b"", init=False)
@@ -220,20 +221,20 @@ class RegularReader:
         self._known[key] = told
         return True
 
-    @staticmethod
     def _bounds(
-        told: list[bytes], form: Form, asked: list[int | None], due: int
+        self, told: list[bytes], form: Form, asked: list[int | None], due: int
     ) -> tuple[array[int], array[int]] | None:
         _, before, after = form.offsets
         if form.shape[0] == form.offsets[0]:
             told = [b"],[" + one.partition(b"],[")[2] for one in told]
         joined = b"".join(told)
         sizes = [size for size in asked if size is not None]
-        if len(sizes) == len(asked):
+        if self._in_order and len(sizes) == len(asked):
             bounds = list(accumulate(sizes, initial=due))
             if joined == _offsets(bounds, before, after):
                 both = array("Q", bounds)
                 return both[:-1], both[1:]
+            self._in_order = False
         between = after + before
         if joined.translate(None, DIGITS) != (before + b"," + after) * len(told):
             return None

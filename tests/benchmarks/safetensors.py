@@ -10,9 +10,18 @@ from pathlib import Path
 
 from modelshelf.errors import ReadError
 from modelshelf.reader import Budget, LocalFile
-from modelshelf_safetensors.header import parse_header, read_header
+from modelshelf_safetensors.header import read_header
 from modelshelf_safetensors.layout import Layout
-from tests.benchmarks.measure import Comparison, Skipped, Workshop, processes_side_by_side, side_by_side
+from tests.benchmarks.measure import (
+    Comparison,
+    Skipped,
+    Spent,
+    Workshop,
+    processes_side_by_side,
+    run_process,
+    side_by_side,
+)
+from tests.plugins.modelshelf_safetensors.giants import BROKEN, DEGRADED, SOUND
 
 _BLOCKS = 32
 _PARTS = {
@@ -27,6 +36,23 @@ _PARTS = {
     "post_attention_layernorm": (4,),
 }
 _LARGEST_HEADER = 99_000_000
+_HOOKS = """
+import os, sys
+import modelshelf_safetensors as plugin
+from modelshelf.errors import ReadError
+from modelshelf.model import Artifact, ArtifactFile, Depth, Role
+from modelshelf.reader import ArtifactReader
+folder, name = os.path.split(sys.argv[1])
+told = os.stat(sys.argv[1])
+one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, role=Role.WEIGHTS)
+artifact = Artifact(folder=folder, primary=name, files=(one,), source="local")
+with ArtifactReader(artifact) as reader:
+    try:
+        plugin.modelshelf_extract_metadata(artifact, "safetensors", reader)
+        list(plugin.modelshelf_probe_health(artifact, "safetensors", reader, Depth.HEADER))
+    except ReadError:
+        pass
+"""
 _OURS = """
 import sys
 from modelshelf.reader import Budget, LocalFile
@@ -113,42 +139,49 @@ def _as_process(path: Path, workshop: Workshop) -> Comparison:
 
 
 def _largest(workshop: Workshop) -> Iterator[Comparison]:
-    """Headers of the largest size, in ways of writing that are read by different means."""
-    from safetensors import deserialize
-
-    tensors = workshop.scaled(_LARGEST_HEADER) // 95
-    told = {
-        f"model.layers.{at}.weight": {
-            "dtype": "F32",
-            "shape": [2, 3],
-            "data_offsets": [24 * at, 24 * at + 24],
-        }
-        for at in range(tensors)
-    }
-    ways = {
-        "compact": json.dumps(told, separators=(",", ":")),
-        "white space anywhere": json.dumps(told, separators=(",", " :\t")),
-        "fields in another order": json.dumps(told, separators=(",", ":"), sort_keys=True),
-    }
-    del told
-    for way, text in ways.items():
-        raw = text.encode()
-        file = struct.pack("<Q", len(raw)) + raw + bytes(24 * tensors)
-
-        def ours(raw: bytes = raw) -> None:
-            assert len(parse_header(raw).names) == tensors
-
-        def peer(file: bytes = file) -> None:
-            deserialize(file)
-
-        taken, taken_peer = side_by_side(ours, peer, 1)
+    """Both hooks of headers of 99 MB in every shape, each in a process of its own, less a tiny header's."""
+    room = workshop.room("safetensors-large")
+    line = [sys.executable, "-c", _HOOKS]
+    tiny = _write_header(room / "tiny.safetensors", b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}')
+    base = run_process([*line, tiny])
+    size = workshop.scaled(_LARGEST_HEADER)
+    for kind, shapes in (("sound", SOUND), ("degraded", DEGRADED), ("refused", BROKEN)):
+        taken: dict[str, Spent] = {}
+        for name, shape in shapes.items():
+            path = _write_header(room / "model.safetensors", shape(size))
+            taken[name] = run_process([*line, path])
+            path.unlink()
+        slowest = max(taken, key=lambda name: taken[name].processor_seconds)
+        largest = max(taken, key=lambda name: taken[name].peak_megabytes)
+        within = sum(one.processor_seconds - base.processor_seconds <= 1 for one in taken.values())
         yield Comparison(
-            case=f"safetensors, {len(raw) / 1e6:.0f} MB header, {way}",
-            ours=taken,
-            peer=taken_peer,
-            peer_name="safetensors.deserialize",
-            note=f"{tensors} tensors",
+            case=f"safetensors, {size / 1e6:.0f} MB headers, {kind}: the slowest of {len(taken)} shapes",
+            ours=taken[slowest].processor_seconds - base.processor_seconds,
+            peer=1.0,
+            peer_name="one second",
+            goal=1.0,
+            note=f"{slowest}; {within} take less than a second: "
+            + ", ".join(
+                f"{name} {one.processor_seconds - base.processor_seconds:.2f}" for name, one in taken.items()
+            ),
         )
+        yield Comparison(
+            case=f"safetensors, {size / 1e6:.0f} MB headers, {kind}: the largest growth",
+            ours=taken[largest].peak_megabytes - base.peak_megabytes,
+            peer=200.0,
+            peer_name="200 MB",
+            goal=1.0,
+            unit="MB",
+            note=largest,
+        )
+
+
+def _write_header(path: Path, header: bytes) -> Path:
+    """A file of this header, and as many bytes of nothing as it may ask for."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(len(header) * 2)
+    return path
 
 
 def _lying(room: Path, workshop: Workshop) -> Comparison:
