@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader, FileReader
 
+_MOST_ISSUES = 64  # of each verdict in one file
 _COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin")
 _COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
@@ -37,7 +39,7 @@ def issues_in(
     level: int = 0,
     effort: embedded.Effort | None = None,
 ) -> Iterator[Issue]:
-    """Every issue of one file whose header was read already.
+    """The issues of one file whose header was read already: every one, or so many as matter.
 
     Args:
         reader: The file.
@@ -49,6 +51,20 @@ def issues_in(
     Raises:
         ReadError: The file cannot be read.
     """
+    counts: Counter[Verdict] = Counter()
+    for issue in _all_issues(reader, found, depth, level, effort):
+        counts[issue.verdict] += 1
+        if counts[issue.verdict] <= _MOST_ISSUES:
+            yield issue
+        elif issue.verdict is Verdict.DANGEROUS:  # nothing that may follow is worse
+            message = f"more than {_MOST_ISSUES} things are wrong with it; the rest was not looked for"
+            yield Issue(code="more-issues", verdict=Verdict.CLEAN, message=message)
+            return
+
+
+def _all_issues(
+    reader: FileReader, found: Inspection, depth: Depth, level: int, effort: embedded.Effort | None
+) -> Iterator[Issue]:
     from modelshelf_pytorch import members
 
     yield from found.issues

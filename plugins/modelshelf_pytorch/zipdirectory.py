@@ -27,6 +27,9 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
 _LOCAL_SIZE = 30  # bytes of a local header before the name
 _ROWS = 32  # rows that one call unpacks
+MOST_MEMBERS = 100_000
+"""Members of an archive that is looked into: ten times the tensors of the largest checkpoints."""
+
 _FEW_SEARCHES = 16  # names that are looked for before it pays to index all of them
 
 
@@ -212,8 +215,11 @@ def parse(reader: FileReader, data: bytes, start: int, count: int, *, bulk: bool
         bulk: Whether stretches of entries may be taken apart at once.
 
     Raises:
-        FormatError: The directory does not hold so many entries and nothing else.
+        FormatError: The directory does not hold so many entries and nothing else, or they are too many.
     """
+    if count > MOST_MEMBERS:
+        message = f"{count} members are more than the {MOST_MEMBERS} that are looked through"
+        raise broken(reader, message, start, "zip-too-many-members")
     if count * _ENTRY.size > len(data):
         raise broken(reader, f"{count} entries do not fit a central directory of {len(data)} bytes", start)
     directory = Directory(start=start)
@@ -246,7 +252,7 @@ def _add_one(reader: FileReader, directory: Directory, data: bytes, index: int) 
         raise broken(reader, "the central directory ends inside an entry", start + index)
     raw = data[index + _ENTRY.size : name_end]
     extra = data[name_end : name_end + extra_length]
-    if not _is_whole(extra):
+    if not directory.issues and not _is_whole(extra):
         message = f"the extra field of the member {_decoded(raw, flags)!r} breaks off: readers differ"
         directory.issues += (suspicious("zip-odd-extra", message, start + name_end),)
     if MAX32 in (packed, size, header):
