@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -181,7 +182,7 @@ class _Shelf:
 
 
 class VocabularyMemo:
-    """What one process remembers of the vocabularies that it walked.
+    """What one process remembers of the vocabularies that it walked; threads may share it.
 
     Attributes:
         tally: How often it served.
@@ -189,6 +190,7 @@ class VocabularyMemo:
 
     def __init__(self) -> None:
         self.tally = Tally()
+        self._changing = Lock()
         self._by_key: dict[_Key, tuple[_Array, ...]] = {}
         self._new = _Shelf(MOST_NEW)
         self._proven = _Shelf(MOST_PROVEN)
@@ -211,16 +213,19 @@ class VocabularyMemo:
         for array in self._by_key.get(key, ()):
             same = array.likeness(file, start)
             if same is not False:
-                self._new.take(array)
-                self._forget(self._proven.put(array))
+                with self._changing:
+                    if array in self._by_key.get(key, ()):  # another thread may have pushed it out meanwhile
+                        self._new.take(array)
+                        self._forget(self._proven.put(array))
                 return array.length, same is True
         return None
 
     def learn(self, array: _Array) -> None:
         """Keep an array that was walked."""
-        known = (array, *self._by_key.get(array.key, ()))
-        self._by_key[array.key] = known
-        self._forget([*known[_MOST_REVISIONS:], *self._new.put(array)])
+        with self._changing:
+            known = (array, *self._by_key.get(array.key, ()))
+            self._by_key[array.key] = known
+            self._forget([*known[_MOST_REVISIONS:], *self._new.put(array)])
 
     def _forget(self, arrays: list[_Array]) -> None:
         for array in arrays:

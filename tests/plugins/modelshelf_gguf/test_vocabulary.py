@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
@@ -218,6 +219,20 @@ def test_vocabularies_that_were_met_again_outlive_any_number_of_others(monkeypat
     assert kept(memo) <= 5 * size
     read(Near(SOUND), memo)
     assert memo.tally.jumped == 5
+
+
+def test_threads_that_push_out_each_others_vocabularies_read_as_when_walked(monkeypatch):
+    size = sum(end - begin for begin, end in REGIONS)
+    monkeypatch.setattr(vocabulary, "MOST_NEW", 2 * size)
+    monkeypatch.setattr(vocabulary, "MOST_PROVEN", 2 * size)
+    memo, contents = VocabularyMemo(), [other_vocabulary(number % 7) for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        by_memo = list(pool.map(lambda content: read(Near(content), memo), contents))
+    assert by_memo == [read(Near(content)) for content in contents]
+    assert kept(memo) <= 4 * size
+    assert sum(map(len, memo._by_key.values())) == sum(
+        1 for shelf in (memo._new, memo._proven) for _ in shelf
+    )
 
 
 def test_an_array_that_is_too_large_is_not_kept(monkeypatch):
