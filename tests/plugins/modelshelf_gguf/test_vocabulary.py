@@ -225,7 +225,7 @@ def test_threads_that_push_out_each_others_vocabularies_read_as_when_walked(monk
     size = sum(end - begin for begin, end in REGIONS)
     monkeypatch.setattr(vocabulary, "MOST_NEW", 2 * size)
     monkeypatch.setattr(vocabulary, "MOST_PROVEN", 2 * size)
-    memo, contents = VocabularyMemo(), [other_vocabulary(number % 7) for number in range(200)]
+    memo, contents = VocabularyMemo(), [other_vocabulary(number % 7) for number in range(70)]
     with ThreadPoolExecutor(8) as pool:
         by_memo = list(pool.map(lambda content: read(Near(content), memo), contents))
     assert by_memo == [read(Near(content)) for content in contents]
