@@ -167,7 +167,7 @@ class _Columns:
         """Take in the tensors of a block, which begins at a quote; False where it is not canonical."""
         if self._add(block):
             return True
-        if self.form.loose:
+        if self.form.loose or not any(white in block for white in _WHITE):
             return False
         self.form = _LOOSE
         return self._add(block)

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from modelshelf_safetensors.text import HeaderText
 
-WINDOW = 1 << 16
+WINDOW = 1 << 18
 """Bytes of a value that are looked at together."""
 
 _TEXT_WINDOW = 1 << 20
+_NEAR = 256
 _LONGEST_PAIR = 12  # bytes of an escaped surrogate pair
 _STRUCTURAL = (b"{", b"}", b"[", b"]", b",", b":")
 _OPENING = (b"[", b"{")
@@ -149,7 +150,7 @@ def _skim_piece(text: HeaderText, state: bytes, deepest: int) -> bytes:
         letters, levels = reduced(state + letters_of(piece[:cut]))
         if not letters.startswith((b"[", b"{")):
             # The value ends within this piece: what follows is looked at by others.
-            cut = _value_end(piece, _opened(state))
+            cut = _value_end(piece, state)
             letters, levels = reduced(state + letters_of(piece[:cut]))
     except NotJSONError as error:
         raise _fault(text, as_text(state), piece) or error from None
@@ -211,13 +212,26 @@ def _scalar(text: HeaderText) -> bytes:
         size *= 2
 
 
-def _value_end(piece: bytes, depth: int) -> int:
-    """Where the arrays and objects end that are open where a piece begins, and that end in it."""
-    for token in _TOKENS.finditer(piece):
-        first = token[0]
-        if first in _OPENING:
+def _value_end(piece: bytes, state: bytes) -> int:
+    """Where the arrays and objects end that are open where a piece begins, and that end in it.
+
+    The place is closed in on by halves, and looked for token by token when it is near.
+    """
+    begin, end = 0, len(piece)
+    while end - begin > _NEAR:
+        half = structural_cut(piece[begin : (begin + end) // 2])
+        if not half:
+            break
+        letters, _ = reduced(state + letters_of(piece[begin : begin + half]))
+        if letters.startswith((b"[", b"{")):
+            begin, state = begin + half, letters
+        else:
+            end = begin + half
+    depth = _opened(state)
+    for token in _TOKENS.finditer(piece, begin):
+        if token[0] in _OPENING:
             depth += 1
-        elif first in _CLOSING:
+        elif token[0] in _CLOSING:
             depth -= 1
             if not depth:
                 return token.end()

@@ -27,9 +27,9 @@ _WINDOWS = {
     (large, "_SHORT"): 1 << 14,
     (large, "_LONGEST_MEMBER"): 1 << 20,
     (text, "PIECE"): 1 << 20,
-    (skim, "WINDOW"): 1 << 16,
+    (skim, "WINDOW"): 1 << 18,
     (skim, "_TEXT_WINDOW"): 1 << 20,
-    (giant, "WINDOW"): 1 << 16,
+    (giant, "WINDOW"): 1 << 18,
     (giant, "_PAIRS"): 1 << 18,
 }
 

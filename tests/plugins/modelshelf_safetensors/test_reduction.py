@@ -171,6 +171,7 @@ def test_a_value_is_stepped_over_whatever_follows(text, after, window):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(skim, "WINDOW", window)
         monkeypatch.setattr(skim, "_TEXT_WINDOW", max(window, 24))
+        monkeypatch.setattr(skim, "_NEAR", 4)
         content = whole + after.encode()
         header = HeaderText(lambda at, count: content[at : at + count], len(content), "header")
         header.skip_white()
