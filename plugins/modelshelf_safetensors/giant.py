@@ -247,10 +247,14 @@ def _skim_fields(text: HeaderText, window: int) -> bool | None:
         text.drop(cut)
         text.skip_white()
         return True
-    if value is None or not value[1]:
+    if value is None:
         return None
     text.drop(cut)
-    go_on(text, value[1], DEEPEST_FIELD)
+    text.skip_white()
+    if value[1]:
+        go_on(text, value[1], DEEPEST_FIELD)
+    else:
+        skim_value(text, DEEPEST_FIELD)
     return goes_on(text)
 
 
