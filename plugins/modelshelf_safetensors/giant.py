@@ -312,7 +312,7 @@ def _multiplied(
     elif len(kept) >= _MOST_KEPT:
         numbers = [one for one in numbers if one != b"1"]
     for one in numbers:
-        if not elements:
+        if not elements and len(kept) >= _MOST_KEPT:
             break
         dimension = int(one)
         if dimension != 1 or len(kept) < _MOST_KEPT:

@@ -1,6 +1,8 @@
 """Headers of a megabyte and more, read in bounded memory: a window at a time, and columns instead of objects.
 
-What it gives of a header is what `from_json` gives. Most of the text is read by whole columns (`regular`);
+What it gives of a header is what `from_json` gives, but for the dimensions of a shape of more than 64 and the
+entries of ``__metadata__`` that nothing uses. It refuses what that refuses; of several faults, and within an
+entry that is stepped over, it may name another. Most of the text is read by whole columns (`regular`);
 an entry that is spelled otherwise is read alone, by the means of `from_json`; what is too long to be built at
 once is stepped over (`skim`).
 """
