@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+
+from modelshelf.errors import FormatError
 from modelshelf.reader import Budget, FileReader
 
 _STRETCH = 1024 * 1024
+_PIECE = 64 * 1024
 
 
 class BytesFile(FileReader):
@@ -45,6 +49,54 @@ class Part(FileReader):
 
     def _fetch(self, offset: int, length: int) -> bytes:
         return self._reader.read(self._start + offset, length)
+
+    def close(self) -> None:
+        """The file stays open for whoever opened it."""
+
+
+class Packed(FileReader):
+    """A deflated stretch of another file, inflated as far as somebody reads.
+
+    Args:
+        reader: The file.
+        start: Where the deflated data begins.
+        packed: Its bytes.
+        size: The bytes that it is said to inflate to.
+        most: The bytes that it is inflated to at most.
+
+    Raises:
+        FormatError: On reading, where the data does not inflate or goes on beyond the most.
+    """
+
+    def __init__(self, reader: FileReader, start: int, packed: int, size: int, most: int) -> None:
+        super().__init__(reader.name, Budget(limit=1 << 62))
+        self.size = size
+        self._source = Part(reader, start, packed, reader.name)
+        self._position = 0
+        self._most = most
+        self._inflater = zlib.decompressobj(-15)
+        self._data = bytearray()
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        if offset + length > self._most:
+            message = f"{self.name}: inflates to {self.size} bytes; unpack it to have it judged"
+            raise FormatError(message, code="compressed-too-large", file=self.name)
+        try:
+            while len(self._data) < offset + length and not self._inflater.eof:
+                self._inflate()
+        except zlib.error as error:
+            message = f"{self.name}: does not inflate: {error}"
+            raise FormatError(message, code="zip-malformed", file=self.name) from None
+        return bytes(self._data[offset : offset + length])
+
+    def _inflate(self) -> None:
+        piece = self._inflater.unconsumed_tail
+        if not piece:
+            piece = self._source.read_up_to(self._position, _PIECE)
+            self._position += len(piece)
+        if not piece:
+            raise zlib.error("it breaks off")
+        self._data += self._inflater.decompress(piece, _STRETCH)
 
     def close(self) -> None:
         """The file stays open for whoever opened it."""

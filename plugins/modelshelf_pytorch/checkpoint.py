@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.allowlist import ITEM_BYTES
-from modelshelf_pytorch.bytesfile import BytesFile
+from modelshelf_pytorch.bytesfile import BytesFile, Packed
 from modelshelf_pytorch.inspection import Inspection
 from modelshelf_pytorch.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle_machine import Machine
@@ -25,9 +25,6 @@ from modelshelf_pytorch.verdict import Issue, unreadable
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_pytorch.zipdirectory import Directory, Member
-
-LARGEST_PICKLE = 64 * 1024 * 1024
-"""Bytes that a deflated pickle may inflate to."""
 
 _PICKLES = ("data.pkl", "constants.pkl")
 _LARGEST_ALIGNMENT = 1 << 32
@@ -104,6 +101,18 @@ def _script_details(stream: Outcome) -> dict[str, str]:
     return {"torchscript_class": f"{maker.module}.{maker.name}"} if type(maker) is GlobalUse else {}
 
 
+def unpacked(reader: FileReader, member: Member) -> FileReader:
+    """A deflated member, read as a file of its own: whole, or as far as it may be inflated.
+
+    Raises:
+        ReadError: The member cannot be read.
+    """
+    if member.size <= zipread.inflatable(member) or member.method != zipread.DEFLATED:
+        return BytesFile(zipread.content(reader, member, zipread.inflatable(member)), reader.name)
+    start = zipread.data_offset(reader, member)
+    return Packed(reader, start, member.packed, member.size, zipread.inflatable(member))
+
+
 def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
     """Interpret a member that is a pickle; its issues are added to `issues`, placed in the archive.
 
@@ -117,7 +126,7 @@ def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issue
         if stream.stopped:
             issues.extend(tail_issues(reader, stream.end, start + member.packed))
         return stream
-    inner = BytesFile(zipread.content(reader, member, LARGEST_PICKLE), reader.name)
+    inner = unpacked(reader, member)
     stream = Machine(inner, 0, inner.size, dialect=dialect).run()
     found = stream.issues + (tail_issues(inner, stream.end, inner.size) if stream.stopped else [])
     issues.extend(issue.within(member.name, start) for issue in found)

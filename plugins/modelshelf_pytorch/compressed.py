@@ -16,6 +16,7 @@ from modelshelf.errors import FormatError
 from modelshelf_pytorch import legacy
 from modelshelf_pytorch.bytesfile import Ahead, BytesFile
 from modelshelf_pytorch.inspection import LZMA, is_compressed
+from modelshelf_pytorch.outcome import Limits
 from modelshelf_pytorch.tail import tail_issues
 from modelshelf_pytorch.verdict import unreadable
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _MOST = 64 * 1024 * 1024
 """Bytes that are inflated; a pickle's structure ends long before, its arrays may not."""
 
+_FLOOR, _RATIO = 512 * 1024, 64  # bytes of opcodes in any file, and for each of its bytes: more is a bomb
 _PIECE = 256 * 1024
 _HEAD = 512
 _LONGEST_MAGIC = 6
@@ -41,7 +43,9 @@ def read(reader: FileReader) -> Inspection:
         ReadError: The file cannot be read.
     """
     data, end = _inflated(Ahead(reader))
-    inner = legacy.read(BytesFile(data[:_MOST], reader.name))
+    most = Limits()
+    limits = evolve(most, structure=min(most.structure, _FLOOR + _RATIO * reader.size))
+    inner = legacy.read(BytesFile(data[:_MOST], reader.name), limits)
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]
     if len(data) > _MOST:
         message = f"inflates to more than {_MOST} bytes; unpack it to have it judged"

@@ -25,6 +25,9 @@ _DEPTH = 4  # encodings within encodings that are undone
 _PIECE = 1024 * 1024
 _OVERLAP = 4096
 _EFFORT = 192 * 1024  # bytes of opcodes that are interpreted for one file: a fraction of a second
+OPCODES = 16 * 1024 * 1024
+"""Bytes of opcodes that all members of an archive may have together."""
+
 _ATTEMPT = 16  # bytes of opcodes that an attempt costs whatever it finds
 _SEARCHED = 64 * 1024 * 1024  # bytes of long strings that are searched in one file
 _INFLATIONS = 64  # compressed strings that are looked into in one file
@@ -62,15 +65,17 @@ class Effort:
         searched: Bytes of long strings that may still be searched. An honest file may hold more of them, so
             that it is not told when they are used up.
         inflations: Compressed strings that may still be looked into, likewise.
+        opcodes: Bytes of opcodes of an archive's members that may still be interpreted.
     """
 
-    __slots__ = ("_told", "inflations", "left", "searched", "spent")
+    __slots__ = ("_told", "inflations", "left", "opcodes", "searched", "spent")
 
     def __init__(self, left: int = _EFFORT) -> None:
         self.left = left
         self.spent = False
         self.searched = _SEARCHED
         self.inflations = _INFLATIONS
+        self.opcodes = OPCODES
         self._told = False
 
     def issues(self, offset: int | None = None) -> list[Issue]:

@@ -21,7 +21,7 @@ from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_pytorch.outcome import Outcome
+    from modelshelf_pytorch.outcome import Limits, Outcome
 
 _PROTOCOL = 1001
 _HEADER_STREAMS = 5
@@ -29,8 +29,12 @@ _LONGEST_MAGIC = 512  # bytes that hold the magic number's pickle in any protoco
 _COUNT = 8  # bytes of a storage's element count
 
 
-def read(reader: FileReader) -> Inspection:
+def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
     """Read a file that begins with a pickle.
+
+    Args:
+        reader: The file.
+        limits: How much of a plain pickle is judged.
 
     Raises:
         ReadError: The file cannot be read.
@@ -38,7 +42,7 @@ def read(reader: FileReader) -> Inspection:
     first = Machine(reader, 0, min(reader.size, _LONGEST_MAGIC)).run()
     if first.stopped and first.value == MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
-    streams, issues = interpret(reader, 0, reader.size)
+    streams, issues = interpret(reader, 0, reader.size, limits=limits)
     told = any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams)
     if not told:
         # An opcode that reaches for code does so before the stream breaks off.

@@ -14,15 +14,18 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Depth
 from modelshelf_pytorch import embedded, zipcheck, zipread
 from modelshelf_pytorch.bytesfile import BytesFile, Part
-from modelshelf_pytorch.checkpoint import LARGEST_PICKLE, record_issues
+from modelshelf_pytorch.checkpoint import record_issues, unpacked
+from modelshelf_pytorch.embedded import OPCODES
 from modelshelf_pytorch.inspection import NUMPY_MAGIC, Inspection
 from modelshelf_pytorch.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle_machine import Machine
+from modelshelf_pytorch.symbols import Blob
 from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable
 from modelshelf_pytorch.zipdirectory import ENCRYPTION
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_pytorch.outcome import Outcome
     from modelshelf_pytorch.zipdirectory import Member
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
@@ -31,6 +34,7 @@ _SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
 _LONG = 1024 * 1024  # bytes of one that are looked at to tell whether a pickle without a protocol goes on
 _PIECE = 4 * 1024 * 1024
 _SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
+_FLOOR, _RATIO = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
 _DEEPEST = 3  # archives within archives
 _PLAIN = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
 
@@ -54,6 +58,8 @@ def examine(
     places: Iterable[int] = range(len(directory.names))
     if stored and depth is not Depth.FULL and isinstance(storages, range):
         places = chain(range(storages.start), range(storages.stop, len(directory.names)))
+    allowed = effort.opcodes
+    effort.opcodes = min(allowed, _FLOOR + _RATIO * reader.size)
     code = False
     for place in places:
         if place in storages:
@@ -67,7 +73,21 @@ def examine(
     if code:
         message = "a TorchScript archive: it carries the model's code, which runs when it is used"
         yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
+    yield from _unjudged(effort, allowed)
+
+
+def _unjudged(effort: embedded.Effort, allowed: int) -> Iterator[Issue]:
+    """That an archive asked for more than it, or the one that it lies in, is allowed; told once."""
+    if effort.opcodes <= 0 < allowed:
+        message = "its members hold more pickles, for its size, than can be judged; unpack it and scan those"
+        yield unreadable("too-much-to-judge", message)
     yield from effort.issues()
+
+
+def _opcodes_of(stream: Outcome) -> int:
+    """Bytes of a stream without its long strings."""
+    long = sum(value.length for _, value in stream.loose_suspects if type(value) is Blob)
+    return stream.end - stream.start - long
 
 
 def _examine_member(
@@ -76,6 +96,8 @@ def _examine_member(
     if member.size == 0:
         if member.encrypted:
             yield _locked(member)
+        return
+    if effort.opcodes <= 0:
         return
     try:
         head = zipread.content(reader, member, _SNIFFED)
@@ -90,7 +112,7 @@ def _examine_member(
     }
     nested = not main and _nests(head, member)
     pickle = main or (
-        not nested and (is_pickle(head, member.name, effort) or _is_long_pickle(reader, member, head))
+        not nested and (is_pickle(head, member.name, effort) or _is_long_pickle(reader, member, head, effort))
     )
     if member.encrypted:
         yield _forged_lock(member) if pickle or nested else _locked(member)
@@ -127,6 +149,7 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
     if head.isdigit():  # no digit is an opcode that could begin a stream
         return next(embedded.hidden_in(head, whole=False, effort=effort), None) is not None
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
+    effort.opcodes -= outcome.end
     if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == _SNIFFED:
         return True  # a long one, cut by the sniff
     return (
@@ -135,18 +158,23 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
     )
 
 
-def _is_long_pickle(reader: FileReader, member: Member, head: bytes) -> bool:
+def _is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: embedded.Effort) -> bool:
     """Whether a member whose first bytes are opcodes without a protocol goes on as a pickle does."""
     if member.size <= _SNIFFED:
         return False
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
-    if any(issue.code not in {"pickle-truncated", "pickle-too-large"} for issue in outcome.issues):
+    effort.opcodes -= outcome.end
+    most = min(_LONG, effort.opcodes)
+    if most <= 0 or any(
+        issue.code not in {"pickle-truncated", "pickle-too-large"} for issue in outcome.issues
+    ):
         return False
     try:
-        more = zipread.content(reader, member, _LONG)
+        more = zipread.content(reader, member, most)
     except ReadError:
         return False
     outcome = Machine(BytesFile(more), 0, len(more), limits=Limits(structure=_LONG)).run()
+    effort.opcodes -= _opcodes_of(outcome)
     return embedded.convincing(outcome, at_start=True)
 
 
@@ -173,14 +201,7 @@ def _audit_member(
     script = found.kind == "torchscript"
     start = zipread.data_offset(reader, member)
     stored = member.method == 0
-    inner: FileReader
-    if stored:
-        inner = Part(reader, start, member.packed, reader.name)
-    else:
-        inner = BytesFile(zipread.content(reader, member, LARGEST_PICKLE), reader.name)
-        if member.size > LARGEST_PICKLE:
-            message = f"{member.name!r} inflates to {member.size} bytes; unpack it to have it judged"
-            yield unreadable("compressed-too-large", message, start)
+    inner = Part(reader, start, member.packed, reader.name) if stored else unpacked(reader, member)
     if not pickle:
         issues = issues_of(inner, Depth.HEADER, level + 1, effort)
     elif main:
@@ -194,7 +215,9 @@ def _audit_member(
         from modelshelf_pytorch.pickle_audit import audit
 
         dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
-        told = audit(inner, dialect=dialect, effort=effort)
+        limits = Limits(structure=min(OPCODES, effort.opcodes))
+        told = audit(inner, dialect=dialect, effort=effort, limits=limits)
+        effort.opcodes -= sum(map(_opcodes_of, told.streams))
         issues = told.issues
     for issue in issues:
         if stored and issue.offset is not None:
@@ -216,8 +239,8 @@ def _checksum(reader: FileReader, member: Member) -> Iterator[Issue]:
         start = zipread.data_offset(reader, member)
         for place in range(start, start + member.packed, _PIECE):
             told = zlib.crc32(reader.read(place, min(_PIECE, start + member.packed - place)), told)
-    elif member.size <= LARGEST_PICKLE:
-        told = zlib.crc32(zipread.content(reader, member, LARGEST_PICKLE))
+    elif member.size <= zipread.inflatable(member):
+        told = zlib.crc32(zipread.content(reader, member, zipread.inflatable(member)))
     else:
         return
     if told != member.crc:

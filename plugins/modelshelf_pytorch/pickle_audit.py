@@ -104,9 +104,9 @@ def audit(
     """
     reader = BytesFile(source, name) if isinstance(source, bytes) else source
     end = reader.size if end is None else end
+    effort = effort or embedded.Effort()
     try:
-        streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits)
-        effort = effort or embedded.Effort()
+        streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits, effort=effort)
         for stream in streams:
             issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN, effort=effort))
     except ReadError as error:
@@ -122,6 +122,7 @@ def interpret(
     *,
     dialect: Dialect = Dialect.PLAIN,
     limits: Limits | None = None,
+    effort: embedded.Effort | None = None,
 ) -> tuple[list[Outcome], list[Issue]]:
     """Interpret the streams between two offsets; their issues, bombs and strange tails included.
 
@@ -148,7 +149,7 @@ def interpret(
             break
         if len(streams) == 1:
             source = Ahead(reader)
-    issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped))
+    issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort))
     return streams, issues
 
 

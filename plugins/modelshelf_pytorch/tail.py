@@ -17,7 +17,14 @@ _TAIL = 1024 * 1024
 """Bytes behind the last stream that are searched for another."""
 
 
-def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = False) -> list[Issue]:
+def tail_issues(
+    reader: FileReader,
+    position: int,
+    end: int,
+    *,
+    broken: bool = False,
+    effort: embedded.Effort | None = None,
+) -> list[Issue]:
     """What lies behind the last stream: nothing in an honest file.
 
     Args:
@@ -25,6 +32,7 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         position: Where the last stream ended.
         end: Where the file, or the part that belongs to the pickles, ends.
         broken: Whether the last stream broke off, so that the rest is not told apart from it.
+        effort: What may still be spent in search of hidden pickles, where several sources share it.
 
     Raises:
         ReadError: The file could not be read.
@@ -36,7 +44,7 @@ def tail_issues(reader: FileReader, position: int, end: int, *, broken: bool = F
         message = f"{end - position} bytes follow the last pickle, which no unpickler reads"
         issues.append(suspicious("trailing-data", message, position))
     data = reader.read_up_to(position, min(_TAIL, end - position))
-    effort = embedded.Effort()
+    effort = effort or embedded.Effort()
     for hidden in embedded.hidden_in(data, whole=False, near=_NEAR, effort=effort):
         issues += [
             evolve(issue, offset=position + (issue.offset or 0))

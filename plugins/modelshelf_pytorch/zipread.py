@@ -25,6 +25,8 @@ _LONGEST_COMMENT = 0xFFFF
 _LARGEST_DIRECTORY = 64 * 1024 * 1024  # bytes; 100,000 members take about 10 MB
 _MAX16 = 0xFFFF
 STORED, DEFLATED = 0, 8
+_LARGEST_INFLATED = 64 * 1024 * 1024
+_FLOOR, _RATIO = 512 * 1024, 64  # a pickle of one tensor after the other deflates to a fifteenth
 
 
 def _find_end(reader: FileReader) -> tuple[int, bytes]:
@@ -134,6 +136,11 @@ def data_offset(reader: FileReader, member: Member) -> int:
         name_length, extra_length = struct.unpack_from("<2H", head, 26)
         member.start = member.header + LOCAL.size + int(name_length) + int(extra_length)
     return member.start
+
+
+def inflatable(member: Member) -> int:
+    """Bytes that a deflated member is inflated to at most: what honest pickles need, and no bomb."""
+    return min(_LARGEST_INFLATED, _FLOOR + _RATIO * member.packed)
 
 
 def content(reader: FileReader, member: Member, most: int) -> bytes:

@@ -58,6 +58,15 @@ def test_one_that_is_cut_short_is_unhealthy(tmp_path, pack):
         assert look_at(tmp_path, data[:length], "model.pkl").status is HealthStatus.UNHEALTHY
 
 
+@pytest.mark.parametrize("pack", PACK)
+def test_opcodes_far_beyond_its_size_are_not_judged(tmp_path, pack):
+    data = PACK[pack](b"\x80\x02" + b"N0" * 2_000_000 + b"N.")
+    assert len(data) < 7000
+    assert look_at(tmp_path, data, "model.pkl").codes[0] == "pickle-too-large"
+    many = PACK[pack](b"\x80\x02](" + b"K\x01" * 200_000 + b"e.")
+    assert look_at(tmp_path, many, "model.pkl").findings == ()
+
+
 def test_very_many_streams_are_not_judged(tmp_path):
     one = gzip.compress(b"")
     assert look_at(tmp_path, gzip.compress(HARMLESS) + one * 900, "model.pkl").findings == ()
