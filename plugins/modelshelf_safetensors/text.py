@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[int, int], bytes]
 
-PIECE = 1 << 20
+PIECE = 1 << 22
 """Bytes that are fetched at a time."""
 
 _WHITE = b" \t\n\r"

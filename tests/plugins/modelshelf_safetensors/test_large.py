@@ -26,7 +26,7 @@ _WINDOWS = {
     (large, "_SMALLEST"): 1 << 12,
     (large, "_SHORT"): 1 << 14,
     (large, "_LONGEST_MEMBER"): 1 << 20,
-    (text, "PIECE"): 1 << 20,
+    (text, "PIECE"): 1 << 22,
     (skim, "WINDOW"): 1 << 18,
     (skim, "_TEXT_WINDOW"): 1 << 20,
     (giant, "WINDOW"): 1 << 18,

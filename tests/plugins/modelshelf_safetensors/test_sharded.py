@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Depth, Finding, ModelMetadata, Severity
-from modelshelf_safetensors import modelshelf_extract_metadata, modelshelf_probe_health
+from modelshelf_safetensors import header, modelshelf_extract_metadata, modelshelf_probe_health, sharded
 from modelshelf_safetensors.sharded import is_plain_name, parse_index
 from tests.support import reader_of
 
@@ -219,3 +219,21 @@ def test_a_plain_name_has_no_way_out_of_its_folder(name):
 def test_the_message_of_a_broken_index_says_what_to_do():
     with pytest.raises(FormatError, match="fetch the index again"):
         parse_index(b"[]", "index.json")
+
+
+@pytest.mark.parametrize("most", [0, 300_000])
+@pytest.mark.parametrize("limit", [10, 1 << 20])
+def test_a_tensor_in_two_of_many_long_shards_is_named(monkeypatch, most, limit):
+    monkeypatch.setattr(sharded, "MOST_COUNTED", most)
+    monkeypatch.setattr(header, "LONG_HEADER", limit)
+    entry = '"{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}}'
+    headers = {
+        shard: header.parse_header(
+            ("{" + ",".join(entry.format(name, at, at + 1) for at, name in enumerate(names)) + "}").encode()
+        )
+        for shard, names in {"one": ["a", "é", "b"], "two": ["c", "é"], "three": ["d"]}.items()
+    }
+    (found,) = sharded.repeated_findings(headers, "one")
+    assert (found.code, "2 of the files" in found.message) == ("tensor-in-several-shards", True)
+    del headers["two"]
+    assert sharded.repeated_findings(headers, "one") == ()
