@@ -16,7 +16,7 @@ from modelshelf_pytorch import embedded, zipcheck, zipread
 from modelshelf_pytorch.bytesfile import BytesFile, Part
 from modelshelf_pytorch.checkpoint import record_issues, unpacked
 from modelshelf_pytorch.embedded import OPCODES
-from modelshelf_pytorch.inspection import NUMPY_MAGIC, Inspection
+from modelshelf_pytorch.inspection import NUMPY_MAGIC, Inspection, inspect
 from modelshelf_pytorch.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.symbols import Blob
@@ -196,14 +196,16 @@ def _audit_member(
     pickle: bool,
     main: bool,
 ) -> Iterator[Issue]:
-    from modelshelf_pytorch.health import issues_of
+    from modelshelf_pytorch.health import issues_in
 
     script = found.kind == "torchscript"
     start = zipread.data_offset(reader, member)
     stored = member.method == 0
     inner = Part(reader, start, member.packed, reader.name) if stored else unpacked(reader, member)
     if not pickle:
-        issues = issues_of(inner, Depth.HEADER, level + 1, effort)
+        within = inspect(inner)
+        effort.opcodes -= sum(map(_opcodes_of, within.streams))
+        issues = tuple(issues_in(inner, within, Depth.HEADER, level + 1, effort))
     elif main:
         # Its streams were interpreted for the tensors; what hides in its strings is still to be found.
         stream = found.streams[0] if member.name.casefold().endswith("data.pkl") else found.streams[-1]

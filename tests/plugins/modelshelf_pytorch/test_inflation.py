@@ -62,6 +62,18 @@ def test_very_many_members_that_begin_as_pickles_do_share_one_bound():
     assert issues_of(BytesFile(few), Depth.HEADER) == ()
 
 
+def test_arrays_of_objects_and_archives_within_share_that_bound_too():
+    objects = b"\x93NUMPY\x01\0\x3c\0" + b"{'descr': '|O', 'fortran_order': False, 'shape': (0,)}".ljust(60)
+    pickle = b"\x80\x02" + b"N0" * 4000 + b"N."
+    inner = archive(Entry(name=b"archive/data.pkl", content=pickle), VERSION)
+    for name, content in ((b"archive/%d.npy", objects + pickle), (b"archive/%d.pt", inner)):
+        members = [Entry(name=name % number, content=content, method=8) for number in range(300)]
+        effort = Effort()
+        issues = issues_of(BytesFile(archive(MAIN, VERSION, *members)), Depth.HEADER, effort=effort)
+        assert "too-much-to-judge" in {issue.code for issue in issues}
+        assert effort.opcodes > -20_000
+
+
 def test_stored_pickles_are_judged_as_far_as_they_are_long():
     members = [
         Entry(name=b"archive/%d.pkl" % number, content=b"\x80\x02](" + b"K\x01" * 20_000 + b"e.")
