@@ -40,18 +40,17 @@ from tests.benchmarks.measure import (
 from tests.support import artifact_of
 
 _IMPORT_OURS = """
-import sys
-from pathlib import Path
+import os, sys
 from modelshelf.model import Artifact, ArtifactFile
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf.parse import parse_headers
 from modelshelf_gguf.vocabulary import MEMO
 """
 _OURS = f"""{_IMPORT_OURS}
-for path in map(Path, sys.argv[1:]):
-    told = path.stat()
-    one = ArtifactFile(name=path.name, size=told.st_size, mtime_ns=told.st_mtime_ns)
-    artifact = Artifact(folder=str(path.parent), primary=path.name, files=(one,))
+for path in sys.argv[1:]:
+    told, (folder, name) = os.stat(path), os.path.split(path)
+    one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)
+    artifact = Artifact(folder=folder, primary=name, files=(one,))
     with ArtifactReader(artifact) as reader:
         (header,) = parse_headers(artifact, reader, MEMO)
         assert header.fault is None and len(header.tensors) == {TENSORS}
