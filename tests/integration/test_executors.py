@@ -135,10 +135,10 @@ def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
 
         def modelshelf_probe_health(artifact, depth):
             if artifact.folder.endswith("m007"):
-                time.sleep(2.5)
+                time.sleep(4)
         """
     write_distribution(site, "thorough-shelf", source)
-    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 0.5)
+    monkeypatch.setattr("modelshelf.discovery.fanout.HOOK_SECONDS", 1.5)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=2, depth="full")
         assert (stats.models_added, stats.errors) == (COUNT, 0)
