@@ -220,8 +220,8 @@ def _selections(values: array[int]) -> Iterator[tuple[bytes | None, int]]:
         yield None, len(values)
         return
     parts = len(values) // most + 1
-    plane = values.tobytes()[:: values.itemsize]
+    plane = memoryview(values).cast("B")[:: values.itemsize].tobytes()
     for part in range(parts):
         chosen = plane.translate(bytes(byte * parts // 256 == part for byte in range(256)))
         if count := chosen.count(1):
-            yield chosen, count
+            yield None if count == len(values) else chosen, count
