@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HEALTHY = "healthy"  # HealthStatus.HEALTHY, as summaries have it
+_LONGEST_KEPT = 1 << 23  # characters of a listing that is kept for the next who asks
 _UNWATCHED: tuple[Sequence[int], int] = ((0,), -1)  # never equal: the store is asked each time
 
 
@@ -44,9 +45,10 @@ class _Remembered:
         models: Id or alias to what `get` found.
         queried: Whether a query picked out its summaries, without them all being remembered.
         summaries: What `summaries` gives, or None.
+        listings: What `to_json` gave, strict or not.
     """
 
-    __slots__ = ("beat", "models", "queried", "revision", "summaries", "word")
+    __slots__ = ("beat", "listings", "models", "queried", "revision", "summaries", "word")
 
     def __init__(self, revision: int | None, watch: tuple[Sequence[int], int] = _UNWATCHED) -> None:
         self.revision = revision
@@ -54,6 +56,7 @@ class _Remembered:
         self.models: dict[str, ModelConfig | None] = {}
         self.queried = False
         self.summaries: list[Summary] | None = None
+        self.listings: dict[bool, str] = {}
 
 
 class ModelLookup:
@@ -236,11 +239,18 @@ class ModelLookup:
         Args:
             strict: Only the four fields that OpenAI defines; otherwise the registry's own stand beside them.
         """
-        import json
+        remembered = self._of_now()
+        text = remembered.listings.get(strict)
+        if text is None:
+            import json
 
-        from modelshelf.plain import openai_listing
+            from modelshelf.plain import openai_listing
 
-        return json.dumps(openai_listing(iter(self), strict=strict), allow_nan=False)
+            text = json.dumps(openai_listing(iter(self), strict=strict), allow_nan=False)
+            # A commit on the way may have put models of two states into it.
+            if len(text) <= _LONGEST_KEPT and self._of_now() is remembered:
+                remembered.listings[strict] = text
+        return text
 
     def __len__(self) -> int:
         return len(self.summaries())

@@ -290,6 +290,20 @@ def test_json_is_the_openai_list_with_the_registrys_own_fields(shelf: Shelf) -> 
     assert set(strict) == {"id", "object", "created", "owned_by"}
 
 
+def test_json_is_made_once_for_a_state_and_anew_after_any_commit(shelf: Shelf) -> None:
+    shelf.registry.register(model("a"))
+    first = shelf.registry.to_json()
+    assert shelf.registry.to_json() is first
+    assert shelf.registry.to_json(strict=True) != first
+    with ModelRegistry(shelf.models, shelf.registry.store.location) as other:
+        other.register(model("b"))
+    second = shelf.registry.to_json()
+    assert [one["id"] for one in json.loads(second)["data"]] == ["a", "b"]
+    shelf.registry.update("a", display_name="House model")
+    (changed, _) = json.loads(shelf.registry.to_json())["data"]
+    assert changed["display_name"] == "House model"
+
+
 def test_a_scan_adds_and_a_second_one_neither_opens_nor_writes(shelf: Shelf) -> None:
     write_toy(shelf.models / "Llama-3/m.toy", architecture="llama", parameters=10)
     (shelf.models / "Llama-3/notes.toy").write_bytes(b"not a toy")
