@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -55,8 +56,9 @@ class _Blocks(Sequence[T]):
                 self.add(left)
             at += len(rows)
 
+    @abstractmethod
     def _of(self, row: bytes) -> T:
-        raise NotImplementedError
+        """What a row stands for."""
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
