@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ import modelshelf_gguf
 from modelshelf.model import Depth
 from tests.plugins.modelshelf_gguf.forge import file, save, write_llama
 from tests.support import artifact_of, candidate_of, reader_of
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def detected(path):
@@ -69,5 +72,7 @@ def test_a_header_is_read_without_numpy_and_gguf(tmp_path):
         f"reader = reader_of(pathlib.Path({str(path)!r}))\n"
         "print(g.modelshelf_extract_metadata(reader.artifact, 'gguf', reader).vocab_size)"
     )
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "5000"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "5000", done.stderr
