@@ -28,7 +28,7 @@ _FEWEST, _MOST = 4, 1024  # entries of one length that are taken apart at once
 _LOCAL_SIZE = 30  # bytes of a local header before the name
 _ROWS = 32  # rows that one call unpacks
 MOST_MEMBERS = 100_000
-"""Members of an archive that is looked into: ten times the tensors of the largest checkpoints."""
+"""Members of an archive that is looked into; one with more is refused, since each costs time and memory."""
 
 _FEW_SEARCHES = 16  # names that are looked for before it pays to index all of them
 
