@@ -116,7 +116,11 @@ class RecordReader(ListingReader):
     def stands(self, path: str) -> bool:
         """Whether a record lies at a path, was read whole, and was there at the last scan."""
         value = self._value(path_key(b"l", path))
-        return value is not None and bool(value[0] and value[1]) and not value[3]
+        return value is not None and _stands(value)
+
+    def standing_below(self, root: str) -> Iterator[str]:
+        """Every path at or below a root of which `stands` is true."""
+        return (path for path, value in self._paths(b"l", root) if _stands(value))
 
     def index(self, path: str) -> tuple[int, int, int, list[str]] | None:
         """Size, mtime_ns, inode and shard names of a known index."""
@@ -317,6 +321,11 @@ class Records(RecordReader):
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _stands(location: list[Any]) -> bool:
+    fingerprint, model_id, _, missing, *_ = location
+    return bool(fingerprint and model_id) and not missing
 
 
 def _index(value: list[Any]) -> tuple[int, int, int, list[str]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import lmdb
 
 from modelshelf.errors import StoreUnavailableError
+from modelshelf_lmdb.creation import FILES_MODE, FIRST_MAP, MOST_READERS, create, present
 from modelshelf_lmdb.datafile import NAME, DataFile, Identity
 from modelshelf_lmdb.failures import translated
 from modelshelf_lmdb.gate import Gate
@@ -24,11 +25,8 @@ from modelshelf_lmdb.lockfile import LockFile
 if TYPE_CHECKING:
     from modelshelf_lmdb.transaction import LmdbSnapshot
 
-_FIRST_MAP = 64 * 1024 * 1024
-_MOST_READERS = 512
 _FORK_PATIENCE = 1.0  # seconds that a fork waits for other threads' transactions
-_FOLDER_MODE = 0o700
-_FILES_MODE = 0o700  # LMDB takes the x bits off
+_MANY_CHANGES = 1024  # keys
 
 _OPEN: dict[Identity, Environment] = {}
 _REGISTRY = threading.RLock()  # guards _OPEN; taken before any gate's own lock
@@ -55,6 +53,7 @@ class Environment:
         self.locked = True
         self.dead_readers = 0
         self._users = 0
+        self._changes = 0
         self._lmdb: lmdb.Environment | None = None
         self._lock_file: LockFile | None = None
         self._word: Sequence[int] | None = None
@@ -110,6 +109,7 @@ class Environment:
                 opened.reader_check()
                 opened.set_mapsize(opened.info()["map_size"] * 2)
             except (lmdb.Error, OverflowError) as error:
+                self._close_lmdb()  # its map may be gone, and the next use of it would end the process
                 raise translated(error, self.folder, "growing") from error
 
     def adopt_size(self) -> None:
@@ -122,7 +122,26 @@ class Environment:
             try:
                 self._opened().set_mapsize(0)
             except lmdb.Error as error:
+                self._close_lmdb()
                 raise translated(error, self.folder, "growing") from error
+
+    def count(self, changes: int) -> None:
+        """Count a committed update's changes, and let go of the pages in memory after many of them.
+
+        The system counts every page of the map that was touched as this process's memory, for as long as it
+        is mapped: a scan of many models would seem to hold the whole store.
+        """
+        self._changes += changes
+        if self._changes < _MANY_CHANGES:
+            return
+        try:
+            if self.gate.hold(0) and self._lmdb is not None:
+                self._changes = 0
+                self._lmdb.set_mapsize(0)
+        except lmdb.Error:
+            self._close_lmdb()
+        finally:
+            self.gate.release()
 
     def discard(self) -> None:
         """Close LMDB's side, so that the next use opens it afresh: a failed write may have locked it up."""
@@ -194,11 +213,11 @@ class Environment:
         try:
             opened = lmdb.open(
                 os.fsencode(self.folder),  # as text it would refuse a name that is not UTF-8
-                map_size=max(_FIRST_MAP, self.file.newest().map_size),
+                map_size=max(FIRST_MAP, self.file.newest().map_size),
                 readonly=not self.writable,
                 create=False,
-                mode=_FILES_MODE,
-                max_readers=_MOST_READERS,
+                mode=FILES_MODE,
+                max_readers=MOST_READERS,
                 lock=self.locked,
             )
             if self.locked:
@@ -253,8 +272,8 @@ def open_environment(folder: str, *, readonly: bool) -> Environment:
     """
     with _REGISTRY:
         if not readonly:
-            _create(folder)
-        elif not _present(folder):
+            create(folder)
+        elif not present(folder):
             raise StoreUnavailableError(f"{folder}: there is no store yet; `modelshelf scan` makes one")
         file = DataFile(folder)
         environment = _OPEN.get(file.identity)
@@ -305,57 +324,6 @@ def shut_off(folder: str) -> Iterator[None]:
             yield
         finally:
             os.close(lock)
-
-
-def begin_lock_file(folder: str) -> None:
-    """Have LMDB write the lock file anew: it remembers the last commit of the file that was replaced.
-
-    For a caller that holds `shut_off`.
-
-    Raises:
-        StoreUnavailableError: The store cannot be opened.
-    """
-    try:
-        lmdb.open(os.fsencode(folder), create=False, mode=_FILES_MODE, max_readers=_MOST_READERS).close()
-    except lmdb.Error as error:
-        raise translated(error, folder, "opening") from error
-
-
-def _present(folder: str) -> bool:
-    try:
-        return os.stat(os.path.join(folder, NAME)).st_size > 0
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError) as error:
-        raise translated(error, folder, "opening") from error
-
-
-def _create(folder: str) -> None:
-    try:
-        os.makedirs(folder, mode=_FOLDER_MODE, exist_ok=True)
-        if _present(folder):
-            return
-        if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
-            with suppress(OSError):
-                os.chmod(folder, _FOLDER_MODE)
-        # The version is named so that an environment variable of LMDB's cannot choose another file format.
-        made = lmdb.open(
-            os.fsencode(folder), map_size=_FIRST_MAP, create=False, mode=_FILES_MODE, lib_version=0
-        )
-        made.close()
-        for path in (folder, os.path.dirname(folder)):
-            persist_entries(path)
-    except (lmdb.Error, OSError, ValueError) as error:
-        raise translated(error, folder, "creating the store") from error
-
-
-def persist_entries(folder: str | os.PathLike[str]) -> None:
-    """Make a new file's directory entry durable; committed records would be lost with it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _before_fork() -> None:

@@ -72,7 +72,7 @@ class Gate:
                 self._changed.notify_all()
 
     def hold(self, seconds: float) -> bool:
-        """Take the gate's own lock, for the time of a fork; whether nobody is inside.
+        """Take the gate's own lock, for a fork or a quick change; whether nobody is inside.
 
         Waits up to `seconds` for others to go out, and not at all for the calling thread itself.
         """

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelshelf.errors import StoreUnavailableError
+from modelshelf_lmdb.creation import begin_lock_file, persist_entries
 from modelshelf_lmdb.datafile import NAME
-from modelshelf_lmdb.environment import begin_lock_file, persist_entries, shut_off
+from modelshelf_lmdb.environment import shut_off
 from modelshelf_lmdb.failures import translated
 from modelshelf_lmdb.store import LmdbStore
 

@@ -250,6 +250,7 @@ def _attempt(environment: Environment, work: Callable[[Transaction], T]) -> tupl
     if failed is not None:
         environment.discard()
         raise translated(failed, environment.folder, "saving") from failed
+    environment.count(transaction.changes)
     return not transaction.outgrown, result
 
 

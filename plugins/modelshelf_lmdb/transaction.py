@@ -122,14 +122,15 @@ class LmdbTransaction(LmdbSnapshot):
 
     Attributes:
         outgrown: Whether the map had no room for a change, so that the work has to run again on a larger one.
+        changes: How many keys were set or deleted.
     """
 
-    __slots__ = ("_changes", "_large", "outgrown")
+    __slots__ = ("_large", "changes", "outgrown")
 
     def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
         super().__init__(environment, txn, meta)
         self.outgrown = False
-        self._changes = 0
+        self.changes = 0
         self._large: set[bytes] = set()
 
     def get(self, key: bytes) -> bytes | None:
@@ -157,7 +158,7 @@ class LmdbTransaction(LmdbSnapshot):
         if not 0 < len(key) <= _LONGEST_KEY:
             raise self._bad_key(key)
         self._environment.file.check_change(self.meta, key, removal=key in self._large)
-        self._changes += 1
+        self.changes += 1
         try:
             if key in self._large:
                 # Replaced in place, a large value may keep pages that it no longer needs, which `lmdb.verify`
@@ -183,7 +184,7 @@ class LmdbTransaction(LmdbSnapshot):
         if not 0 < len(key) <= _LONGEST_KEY:
             raise self._bad_key(key)
         self._environment.file.check_change(self.meta, key, removal=True)
-        self._changes += 1
+        self.changes += 1
         try:
             return bool(txn.delete(key))
         except lmdb.MapFullError:
@@ -207,10 +208,10 @@ class LmdbTransaction(LmdbSnapshot):
                 key, value = cursor.item()
                 if not key.startswith(prefix):
                     return
-                before = self._changes
+                before = self.changes
                 yield key, value
                 # A deletion moves the cursor on by itself, so after a change it is set anew.
-                found = cursor.next() if before == self._changes else cursor.set_range(key + b"\0")
+                found = cursor.next() if before == self.changes else cursor.set_range(key + b"\0")
         except lmdb.Error as error:
             raise self._translated(error, "reading") from error
 

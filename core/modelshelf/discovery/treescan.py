@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator
 
     from modelshelf.discovery.walk import Listed, Walker
-    from modelshelf.store import Snapshot, Store
+    from modelshelf.store import Snapshot, Store, Transaction
 
 WORTH_WRITING = 128
 """Folders and files that the next scan would be spared; for fewer nothing is written."""
@@ -143,8 +143,23 @@ class TreeScan:
             return
         for folder, names in self._dismissed.items():
             self._rows[folder] = _marked(self._rows[folder], names, PLAIN)
-        if self._spared(unseen) >= WORTH_WRITING:
-            store.update(lambda state: self._write(Records(state), unseen))
+        if self._spared(unseen) < WORTH_WRITING:
+            return
+        rows = {path: self._row(path, number) for path, number in self._order.items()}
+        if self._census is not None:
+            store.update(lambda state: self._write(Records(state), rows, unseen))
+            return
+        # Nobody noted what other processes did meanwhile. A view looks at so many records sooner than an
+        # update does, and with less memory.
+        revision, fallen = store.view(lambda state: (state.revision, self._fallen(RecordReader(state), rows)))
+
+        def work(state: Transaction) -> None:
+            records = Records(state)
+            still = fallen if state.revision == revision else self._fallen(records, rows)
+            doubted = {one: rows[one]._replace(told=None).for_census() for one in map(os.path.dirname, still)}
+            self._write(records, rows | doubted, unseen)
+
+        store.update(work)
 
     def _spared(self, unseen: Collection[str]) -> int:
         """About how many folders and files the next scan need not ask for, thanks to a census of this one."""
@@ -159,18 +174,11 @@ class TreeScan:
                 spared += 1 + len(row.kinds)
         return spared + gone
 
-    def _write(self, records: Records, unseen: Collection[str]) -> None:
-        rows = {path: self._row(path, number) for path, number in self._order.items()}
+    def _write(self, records: Records, rows: dict[str, Row], unseen: Collection[str]) -> None:
         census = Census.of(rows)
         kept: set[str] = set()
-        models = census.models(range(len(rows)))
-        if self._census is None:  # nobody noted what other processes did meanwhile
-            fallen = [path for path in models if not records.stands(path)]
-            if fallen:
-                rows.update({one: rows[one]._replace(told=None) for one in map(os.path.dirname, fallen)})
-                census = Census.of({path: row.for_census() for path, row in rows.items()})
-        else:
-            believed = set(models)
+        if self._census is not None:
+            believed = set(census.models(range(len(rows))))
             kept = {
                 path for path in records.touched(self._root) if records.stands(path) != (path in believed)
             }
@@ -178,6 +186,13 @@ class TreeScan:
         records.settle(self._root, kept)
         for path in unseen:
             records.touch(path)
+
+    def _fallen(self, records: RecordReader, rows: dict[str, Row]) -> list[str]:
+        """Paths of models that were found in these folders, and whose records do not stand any more."""
+        missed = dict.fromkeys(Census.of(rows).models(range(len(rows))))
+        for path in records.standing_below(self._root):
+            missed.pop(path, None)
+        return list(missed)
 
     def _row(self, path: str, number: int | None) -> Row:
         listed = self._rows.get(path)
