@@ -75,6 +75,24 @@ def offered_by(distribution: str, group: str) -> Offer | None:
     return None if modules is None else Offer(version=stem.partition("-")[2], modules=modules)
 
 
+def all_offered(group: str) -> dict[str, Offer] | None:
+    """What every distribution offers in a group, by its own name; None where a plain look cannot tell."""
+    found: dict[str, Offer] = {}
+    try:
+        for _, folder in _distributions():
+            text = _text(folder)
+            if f"[{group}]" not in text:
+                continue
+            modules = _section(text, group) if folder.endswith(".dist-info") else None
+            if modules is None:
+                return None
+            name, version = _told(folder)
+            found[name] = Offer(version=version, modules=modules)
+    except (_NotPlainError, OSError, ValueError):
+        return None
+    return found
+
+
 def others_offer(distribution: str, group: str) -> bool:
     """Whether a distribution but the named one may offer something in a group."""
     mine, header = _normalized(distribution), f"[{group}]"
@@ -131,6 +149,24 @@ def _text(folder: str) -> str:
             return file.read()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
         return ""  # it has none, or as good as none
+
+
+def _told(folder: str) -> tuple[str, str]:
+    """Name and version as a distribution's metadata has them.
+
+    Raises:
+        _NotPlainError: They are not among its first fields.
+    """
+    told: dict[str, str] = {}
+    with open(os.path.join(folder, "METADATA"), encoding="utf-8") as file:
+        for line in file:
+            field, colon, value = line.partition(":")
+            if not colon:  # a field that goes on, or the end of them
+                break
+            told.setdefault(field.lower(), value.strip())
+            if "name" in told and "version" in told:
+                return told["name"], told["version"]
+    raise _NotPlainError
 
 
 def _section(text: str, group: str) -> dict[str, str] | None:

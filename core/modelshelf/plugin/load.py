@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import BUILTIN, GROUP, entry_points_of, offered_by
+from modelshelf.plugin.entries import BUILTIN, GROUP, Offer, all_offered, entry_points_of, offered_by
 from modelshelf.plugin.report import PluginReport, PluginState, describe
 
 if TYPE_CHECKING:
@@ -69,9 +69,13 @@ def find() -> list[FoundPlugin]:
 
     A distribution whose entry points cannot be read is found too; loading it fails with the reason.
     """
-    broken: list[FoundPlugin] = []
-    entries = entry_points_of(GROUP, lambda name, error: broken.append(_describe_broken(name, error)))
-    found = [_describe_entry(entry) for entry in entries] + broken
+    offered = all_offered(GROUP)
+    if offered is None:
+        found = []
+        entries = entry_points_of(GROUP, lambda name, error: found.append(_describe_broken(name, error)))
+        found += map(_describe_entry, entries)
+    else:
+        found = [_describe_offer(who, it, name) for who, it in offered.items() for name in it.modules]
     found.sort(key=lambda one: (one.distribution != BUILTIN, one.distribution or "", one.name))
     seen: dict[tuple[str, str | None], FoundPlugin] = {}
     for one in found:  # an editable and an installed copy of one distribution name the same entry twice
@@ -84,13 +88,15 @@ def find_builtin(name: str) -> FoundPlugin | None:
     offer = offered_by(BUILTIN, GROUP)
     if offer is None:
         return next((one for one in find() if one.distribution == BUILTIN and one.name == name), None)
-    if name not in offer.modules:
-        return None
+    return _describe_offer(BUILTIN, offer, name) if name in offer.modules else None
+
+
+def _describe_offer(distribution: str, offer: Offer, name: str) -> FoundPlugin:
     return FoundPlugin(
         name=name,
-        display=f"{BUILTIN}[{name}]",
+        display=f"{distribution}[{name}]",
         load=partial(import_module, offer.modules[name]),
-        distribution=BUILTIN,
+        distribution=distribution,
         version=offer.version,
     )
 

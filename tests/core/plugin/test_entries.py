@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.plugin.entries import Offer, entry_points_of, offered_by, others_offer
+from modelshelf.plugin.entries import Offer, all_offered, entry_points_of, offered_by, others_offer
 from modelshelf.plugin.load import find, load
 from modelshelf.plugin.report import PluginState
 from tests.distributions import write_distribution
@@ -73,6 +73,14 @@ def test_a_plain_look_tells_what_importlib_metadata_tells(site: Path, texts: dic
     assert offer is not None
     assert offer.modules == {one.name: one.value for one in mine}
     assert {offer.version} == {one.dist.version for one in mine}
+    everyone = {one.dist.name for one in slow}
+    assert all_offered("modelshelf") == {
+        who: Offer(
+            next(one.dist.version for one in slow if one.dist.name == who),
+            {one.name: one.value for one in slow if one.dist.name == who},
+        )
+        for who in everyone
+    }
 
 
 @pytest.mark.parametrize("name", ["Weather.Shelf", "weather-shelf", "weather_shelf"])
@@ -106,6 +114,24 @@ def test_of_two_distributions_of_one_name_the_first_on_the_path_counts(
 def test_what_is_more_than_a_modules_name_is_left_to_importlib_metadata(site: Path, text: str) -> None:
     write_distribution(site, "weather-shelf", "", entry_points=text)
     assert offered_by("weather-shelf", "modelshelf") is None
+    assert all_offered("modelshelf") is None
+
+
+def test_a_distribution_keeps_the_name_that_its_metadata_has(site: Path) -> None:
+    write_distribution(site, "Weather-Shelf", "", entry="clouds", version="2.1.0")
+    assert all_offered("modelshelf")["Weather-Shelf"] == Offer("2.1.0", {"clouds": "Weather_Shelf"})
+    assert next(one.display for one in find() if one.name == "clouds") == "Weather-Shelf[clouds]"
+
+
+@pytest.mark.parametrize("metadata", ["", "Metadata-Version: 2.1\n\nName: in the text\n"])
+def test_a_distribution_that_does_not_tell_its_name_is_left_to_importlib_metadata(
+    site: Path, metadata: str
+) -> None:
+    write_distribution(site, "weather-shelf", "", entry="clouds")
+    (told,) = site.glob("weather_shelf-*.dist-info/METADATA")
+    told.write_text(metadata)
+    assert all_offered("modelshelf") is None
+    assert {one.name for one in find()} >= BUILT_IN
 
 
 def _archive(site: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +174,7 @@ def test_a_plugin_that_no_plain_folder_holds_is_not_overlooked(
     assert {one.dist.name for one in entry_points_of("modelshelf")} > {"modelshelf"}
     assert others_offer("modelshelf", "modelshelf")
     assert offered_by("modelshelf", "modelshelf") is None
+    assert all_offered("modelshelf") is None
 
 
 @given(names=st.lists(st.sampled_from(["a", "b-c", "B_c", "modelshelf"]), max_size=4), data=st.data())
@@ -162,6 +189,7 @@ def test_any_folders_are_told_of_alike_by_both_ways(names: list[str], data: st.D
             patch.syspath_prepend(str(site))
         slow = {_normal(one.dist.name) for one in entry_points_of("modelshelf")}
         assert others_offer("modelshelf", "modelshelf") == bool(slow - {"modelshelf"})
+        assert {_normal(who) for who in all_offered("modelshelf")} == slow
         offer = offered_by("modelshelf", "modelshelf")
         assert bool(offer and offer.modules) == ("modelshelf" in slow)
 
