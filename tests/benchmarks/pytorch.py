@@ -1,4 +1,4 @@
-"""PyTorch checkpoints of 288 tensors: all that a scan tells of one, against torch.load and picklescan."""
+"""PyTorch checkpoints of 288 tensors: what torch.load tells of one, and a verdict as picklescan gives it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.measure import (
     Comparison,
@@ -33,13 +35,14 @@ _LAYER = {
 _TENSORS = _LAYERS * len(_LAYER)
 _IN_PROCESS, _AS_PROCESS, _AGAINST_PICKLESCAN = 1 / 12, 1 / 20, 1 / 3
 
-_OURS = """
+_IMPORTS = """
 import os, sys
 from modelshelf.model import Artifact, ArtifactFile, Candidate, Depth
 from modelshelf.reader import ArtifactReader
 import modelshelf_pytorch as plugin
-
-def examine(path):
+"""
+_READ = f"""{_IMPORTS}
+def read(path, *further):
     folder, name = os.path.split(path)
     told = os.stat(path)
     one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)
@@ -51,10 +54,17 @@ def examine(path):
         )
         format = plugin.modelshelf_detect_format(candidate).format
         metadata = plugin.modelshelf_extract_metadata(artifact, format, reader)
-        return metadata, list(plugin.modelshelf_probe_health(artifact, format, reader, Depth.HEADER))
+        return metadata, [one(artifact, format, reader) for one in further]
+
+def judge(path):
+    return read(path, lambda *told: list(plugin.modelshelf_probe_health(*told, Depth.HEADER)))
 """
-_OURS_ALONE = f"""{_OURS}
-metadata, findings = examine(sys.argv[1])
+_READ_ALONE = f"""{_READ}
+metadata, _ = read(sys.argv[1])
+assert metadata.tensor_count == {_TENSORS}
+"""
+_JUDGE_ALONE = f"""{_READ}
+metadata, (findings,) = judge(sys.argv[1])
 assert (metadata.tensor_count, findings) == ({_TENSORS}, [])
 """
 _TORCH = f"""
@@ -75,9 +85,12 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     flat, module = room / "flat.pt", room / "module.pt"
     torch.save(_state(torch), flat)
     torch.save(_module(torch).state_dict(), module)
-    yield _in_process(torch, flat, f"a flat state dict of {_TENSORS} tensors", workshop, _IN_PROCESS)
-    yield _in_process(torch, module, f"a module's state dict of {_TENSORS} tensors", workshop, None)
-    yield _as_process(flat, workshop)
+    flat_name = f"a flat state dict of {_TENSORS} tensors"
+    yield from _in_process(torch, flat, flat_name, workshop, _IN_PROCESS)
+    yield from _in_process(torch, module, f"a module's state dict of {_TENSORS} tensors", workshop, None)
+    for program, goal in ((_READ_ALONE, _AS_PROCESS), (_JUDGE_ALONE, None)):
+        what = "" if goal else ", judged too"
+        yield _as_process(program, flat, f"{flat_name}, as a process{what}", workshop, goal)
     yield _against_picklescan(flat, room, workshop)
 
 
@@ -96,50 +109,48 @@ def _module(torch: object) -> object:
     return torch.nn.Sequential(*(linear(64, 64) for _ in range(_TENSORS // 2)))  # type: ignore[attr-defined]
 
 
-def _examiner() -> Callable[[str], object]:
-    """Detection, metadata and health verdict of one file, by the hooks that the core calls."""
-    names: dict[str, object] = {}
-    exec(_OURS, names)  # noqa: S102 - the text above, the same that the process is given
-    return names["examine"]  # type: ignore[return-value]
-
-
-def _in_process(torch: object, path: Path, what: str, workshop: Workshop, goal: float | None) -> Comparison:
-    examine = _examiner()
+def _in_process(
+    torch: object, path: Path, what: str, workshop: Workshop, goal: float | None
+) -> Iterator[Comparison]:
+    """What torch.load tells too, the tensors; then with the verdict, which it does not give."""
+    names: dict[str, Any] = {}
+    exec(_READ, names)  # noqa: S102 - the text above, the same that the process is given
     load = torch.load  # type: ignore[attr-defined]
-    ours, peer = side_by_side(
-        lambda: examine(str(path)),
-        lambda: load(path, mmap=True, weights_only=True, map_location="meta"),
-        max(workshop.rounds, 15),
-        repeat=10,
-    )
-    return Comparison(
-        case=f"{what}, in process",
-        ours=ours,
-        peer=peer,
-        peer_name="torch.load(mmap, weights_only, meta)",
-        goal=goal,
-        note=f"detection, metadata and verdict; torch {torch.__version__}",  # type: ignore[attr-defined]
-    )
+    for name, program, promised in (("", "read", goal), (", judged too", "judge", None)):
+        ours, peer = side_by_side(
+            partial(names[program], str(path)),
+            lambda: load(path, mmap=True, weights_only=True, map_location="meta"),
+            max(workshop.rounds, 15),
+            repeat=10,
+        )
+        yield Comparison(
+            case=f"{what}{name}",
+            ours=ours,
+            peer=peer,
+            peer_name="torch.load(mmap, weights_only, meta)",
+            goal=promised,
+            note=f"detection and metadata{', and verdict' if name else ''}; torch {torch.__version__}",  # type: ignore[attr-defined]
+        )
 
 
-def _as_process(path: Path, workshop: Workshop) -> Comparison:
+def _as_process(program: str, path: Path, what: str, workshop: Workshop, goal: float | None) -> Comparison:
     # Installed packages are compiled and a checkout need not be: the round not counted compiles both alike.
     compiled = {
         "PYTHONPYCACHEPREFIX": str(workshop.room("pytorch-compiled")),
         "PYTHONDONTWRITEBYTECODE": "",
     }
     ours, peer = processes_side_by_side(
-        [sys.executable, "-c", _OURS_ALONE, path],
+        [sys.executable, "-c", program, path],
         [sys.executable, "-c", _TORCH, path],
         workshop.rounds,
         environment=compiled,
     )
     return Comparison(
-        case=f"a flat state dict of {_TENSORS} tensors, as a process",
+        case=what,
         ours=ours.processor_seconds,
         peer=peer.processor_seconds,
         peer_name="python with torch.load",
-        goal=_AS_PROCESS,
+        goal=goal,
         note="start and imports included, all modules compiled before; wall-clock "
         f"{ours.seconds:.3f} s and {peer.seconds:.3f} s",
     )
