@@ -115,6 +115,7 @@ class Machine(State):
         if self.position < self.frame_end:
             end = min(end, self.frame_end - base)
         safe = end - LONGEST_FIXED
+        before = base - self.outcome.start  # bytes of the stream that the window has passed
         stack, marks, memo = self.stack, self.marks, self.memo
         objects = 0
         after_tensor = False  # where another record may follow
@@ -125,7 +126,7 @@ class Machine(State):
                 ]:  # by frequency; literal codes, as a name would cost a look-up for each opcode
                     case 0x72:  # LONG_BINPUT
                         slot = _unpack_u32(data, index + 1)[0]
-                        if slot > index:
+                        if slot > before + index:
                             break
                         memo[slot] = stack[-1]
                         index += 5

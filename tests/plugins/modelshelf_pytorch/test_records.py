@@ -19,7 +19,9 @@ from modelshelf.model import HealthStatus
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.embedded import search
 from modelshelf_pytorch.pickle_audit import Verdict, audit
+from modelshelf_pytorch.pickle_machine import Machine
 from modelshelf_pytorch.tensors import contents_of, count_of, elements_of, stored_bytes, types_of
+from modelshelf_pytorch.window import CHUNK
 from modelshelf_pytorch.zipread import content, read_directory
 from tests.fuzz import checkpoints
 from tests.plugins.modelshelf_pytorch.forge import EVIL_4, look, saved
@@ -122,6 +124,15 @@ def test_a_checkpoint_longer_than_the_window_is_taken_by_its_runs():
     assert sum(len(one.names) for one in told.runs) > 2550
     assert facts(data, fast=True) == facts(data, fast=False)
     assert count_of(contents_of(told.value).all) == 2600
+
+
+def test_behind_the_first_windows_too_next_to_no_opcode_is_read_by_itself(monkeypatch):
+    data = stream({f"experts.{n}.weight": torch.ones(2) for n in range(9000)})
+    assert len(data) > 3 * CHUNK
+    single, step = [], Machine._step
+    monkeypatch.setattr(Machine, "_step", lambda self: (single.append(self.position), step(self)))
+    told = run(data)
+    assert (count_of(contents_of(told.value).all), len(single) < 50) == (9000, True)
 
 
 def test_what_is_told_of_a_run_is_what_its_tensors_tell():
