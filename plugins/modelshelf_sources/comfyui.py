@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from modelshelf.model import Problem
-from modelshelf.source import Folder, Listing, Place, Walk
 from modelshelf_sources.comfyui_paths import (
     EXTRA_PATHS,
     KIND_FOLDERS,
@@ -17,18 +16,19 @@ from modelshelf_sources.comfyui_paths import (
     bases,
     extra_files,
     extra_paths,
-    kind_of,
+    is_below,
 )
 from modelshelf_sources.documents import UnusableDocumentError
 from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
-from modelshelf_sources.model_ids import model_id, relative
-from modelshelf_sources.one_file_models import holds_one_model, list_each
+
+if TYPE_CHECKING:
+    from modelshelf.source import Listing, Place, Walk
 
 _MODELS = "models"
 _TELLING = 3  # folders of ComfyUI's kinds that tell its folder of models from any other
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _Configured:
     """What the settings of this machine's ComfyUI say.
 
@@ -55,7 +55,7 @@ class ComfyUISource(LocalStore):
         for (_, reason), path in zip(told.folders, own, strict=True):
             yield Root(path=path, reason=reason)
         for extra in told.extras:
-            if not any(_is_below(extra.path, path) for path in own):
+            if not any(is_below(extra.path, path) for path in own):
                 yield Root(path=extra.path, reason=extra.reason)
 
     def told_roots(self) -> Iterable[Root]:
@@ -78,20 +78,9 @@ class ComfyUISource(LocalStore):
             yield absent(root)
             return
         yield from _problems_at(root, told)
-        for listed in walk(root):
-            if isinstance(listed, Folder):
-                yield from self._list_folder(listed, root, told.extras)
-            else:
-                yield listed
+        from modelshelf_sources.comfyui_models import list_models
 
-    def _list_folder(self, folder: Folder, root: str, extras: tuple[ExtraPath, ...]) -> Iterator[Listing]:
-        kind, below = _place_of(folder.path, root, extras)
-        facts: dict[str, Any] = {} if kind is None else {"kind": kind}
-        above = "/".join(part for part in (kind, below) if part)
-        if below and (kind == "diffusers" or holds_one_model(folder)):
-            yield evolve(folder, model_id=model_id(above), facts=facts)
-            return
-        yield from list_each(folder, self.name, lambda name: f"{above}/{name}" if above else name, facts)
+        yield from list_models(root, walk, told.extras, self.name)
 
     def _told(self) -> _Configured:
         if self._configured:
@@ -121,16 +110,6 @@ def _models_of(folder: str) -> str:
     return path if os.path.isdir(path) and not os.path.isdir(own) else own
 
 
-def _place_of(path: str, root: str, extras: tuple[ExtraPath, ...]) -> tuple[str | None, str]:
-    """The kind of the models in a folder, or None, and where in the kind's folder it lies."""
-    within = [extra for extra in extras if _is_below(path, extra.path)]
-    if within:
-        nearest = max(within, key=lambda extra: len(extra.path))
-        return nearest.kind, relative(path, nearest.path)
-    folder, _, below = relative(path, root).partition("/")
-    return (kind_of(folder), below) if folder else (None, "")
-
-
 def _problems_at(root: str, told: _Configured) -> Iterator[Problem]:
     """The problems of the settings beside a folder of models; those of other settings with the first."""
     own = [_models_of(folder) for folder, _ in told.folders]
@@ -138,7 +117,3 @@ def _problems_at(root: str, told: _Configured) -> Iterator[Problem]:
         beside = os.path.join(os.path.dirname(str(problem.path)), _MODELS)
         if root == beside or (beside not in own and root == next(filter(os.path.isdir, own), root)):
             yield problem
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

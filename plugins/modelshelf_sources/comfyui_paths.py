@@ -59,7 +59,7 @@ def kind_of(folder: str) -> str:
     return _LEGACY.get(folder, folder)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class ExtraPath:
     """One folder that a YAML file adds.
 
@@ -145,3 +145,8 @@ def _of_section(file: str, section: str, told: dict[str, Any], machine: Machine)
                     reason=f"{file}: {section}",
                     is_default=is_default,
                 )
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from typing import Any
@@ -102,6 +101,8 @@ def parse_json(data: bytes, path: str) -> Any:
     Raises:
         UnusableDocumentError: They are none.
     """
+    import json  # every scan loads this module, and few read JSON
+
     try:
         return json.loads(data.decode("utf-8-sig"))
     except RecursionError:

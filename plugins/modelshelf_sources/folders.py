@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from modelshelf.source import Folder, Listing, Place, Walk
-from modelshelf_sources.local_download import annotated, has_notes, is_bookkeeping, is_local_download
+from modelshelf.source import Folder
+from modelshelf_sources.local_download import has_notes, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
+
+if TYPE_CHECKING:
+    from modelshelf.source import Listing, Place, Walk
 
 
 class FolderSource(LocalStore):
@@ -42,6 +46,8 @@ class FolderSource(LocalStore):
             if root is None or is_bookkeeping(listed.path, root):
                 yield listed
             else:
+                from modelshelf_sources.download_notes import annotated
+
                 yield annotated(listed, root)
 
 

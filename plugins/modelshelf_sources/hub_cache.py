@@ -1,23 +1,20 @@
-"""A cache of huggingface_hub's layout, whichever tool keeps it: recognised, located, listed."""
+"""A cache of huggingface_hub's layout, whichever tool keeps it: recognised and located."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from modelshelf_sources.hub_repository import PREFIX, list_repository
-from modelshelf_sources.local_store import names_in, unlisted
+from modelshelf_sources.local_store import names_in
 
-if TYPE_CHECKING:
-    from modelshelf.source import Listing, Walk
+PREFIX = "models--"
+"""What the name of a model's repository begins with."""
 
 _PARTS = frozenset({"snapshots", "blobs", "refs"})
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Spot:
     """What a path means within a cache.
 
@@ -56,25 +53,3 @@ def is_cache(folder: str) -> bool:
 def is_repository(folder: str) -> bool:
     """Whether a folder is a repository of a model."""
     return os.path.basename(folder).startswith(PREFIX) and not _PARTS.isdisjoint(names_in(folder))
-
-
-def list_spot(spot: Spot, walk: Walk) -> Iterator[Listing]:
-    """Everything that a path means: every repository of the cache, or the one."""
-    if spot.repository is not None:
-        yield from list_repository(spot.repository, walk, only=spot.commit)
-    elif spot.cache is not None:
-        yield from list_cache(spot.cache, walk)
-
-
-def list_cache(folder: str, walk: Walk) -> Iterator[Listing]:
-    """Every model of a cache; data sets, spaces, locks and tags are not looked at."""
-    try:
-        with os.scandir(folder) as listing:
-            names = sorted(
-                entry.name for entry in listing if entry.name.startswith(PREFIX) and entry.is_dir()
-            )
-    except OSError as error:
-        yield unlisted(folder, error)
-        return
-    for name in names:
-        yield from list_repository(f"{folder}/{name}", walk)

@@ -23,6 +23,7 @@ from attrs import evolve, field, frozen
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing, Walk
 from modelshelf_sources.documents import UnusableDocumentError, read_bytes
+from modelshelf_sources.hub_cache import PREFIX
 from modelshelf_sources.hub_tree import SHA256, ExpectedTree, read_tree
 from modelshelf_sources.leftovers import orphan, unfinished
 from modelshelf_sources.local_store import unlisted
@@ -31,7 +32,6 @@ from modelshelf_sources.model_ids import model_id, relative
 if TYPE_CHECKING:
     from modelshelf.model import UnfinishedDownload
 
-PREFIX = "models--"
 MAIN = "main"
 _UNFINISHED = (".incomplete", ".downloadInProgress", ".tmp")  # huggingface_hub's, and llama.cpp's
 _LONGEST_REF = 1024  # bytes of a file below refs/

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.hub_cache import list_spot, locate
+from modelshelf_sources.hub_cache import locate
 from modelshelf_sources.llama_cache import flat_roots, has_flat_files
 from modelshelf_sources.local_store import LocalStore, Root, absent
 
@@ -38,6 +38,8 @@ class HuggingFaceSource(LocalStore):
         """Every snapshot of every model, unfinished downloads, and blobs that no snapshot uses."""
         spot = locate(place.root)
         if spot is not None:
+            from modelshelf_sources.hub_listing import list_spot
+
             yield from list_spot(spot, walk)
         elif not os.path.isdir(place.root):
             yield absent(place.root)

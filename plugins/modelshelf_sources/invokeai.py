@@ -10,16 +10,18 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from modelshelf.model import Problem, UnfinishedDownload
-from modelshelf.source import Folder, Listing, Place, Walk, room_of
+from modelshelf.source import Folder, room_of
 from modelshelf_sources.documents import UnusableDocumentError, read_mapping
 from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
 from modelshelf_sources.model_ids import model_id, relative
-from modelshelf_sources.one_file_models import holds_one_model, list_each
+
+if TYPE_CHECKING:
+    from modelshelf.source import Listing, Place, Walk
 
 _SKIPPED = frozenset({".download_cache", ".convert_cache", ".convert_tmp", "model_images"})
 _INSTALLING = "tmpinstall_"
@@ -69,6 +71,8 @@ class InvokeAISource(LocalStore):
                 yield listed
 
     def _list_folder(self, folder: Folder, root: str) -> Iterator[Listing]:
+        from modelshelf_sources.one_file_models import holds_one_model, list_each
+
         below = relative(folder.path, root)
         top, *rest = below.split("/")
         if _UUID.fullmatch(top):

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from modelshelf.source import Folder, Listing, Place, Walk
-from modelshelf_sources.hub_cache import is_cache, list_cache
-from modelshelf_sources.hub_repository import PREFIX
+from modelshelf.source import Folder
+from modelshelf_sources.hub_cache import PREFIX, is_cache
 from modelshelf_sources.huggingface import hub_roots
-from modelshelf_sources.llama_cache import flat_roots, has_flat_files, list_flat
+from modelshelf_sources.llama_cache import flat_roots, has_flat_files
 from modelshelf_sources.local_store import LocalStore, Root
 from modelshelf_sources.model_ids import relative
+
+if TYPE_CHECKING:
+    from modelshelf.source import Listing, Place, Walk
 
 
 class LlamaCppSource(LocalStore):
@@ -43,6 +46,9 @@ class LlamaCppSource(LocalStore):
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
         """The flat files, then the repositories of the Hub's layout."""
+        from modelshelf_sources.hub_listing import list_cache
+        from modelshelf_sources.llama_flat import list_flat
+
         hub = is_cache(place.root)
         for listed in walk(place.root):
             path = listed.path or ""

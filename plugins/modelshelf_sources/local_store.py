@@ -11,12 +11,13 @@ from attrs import frozen
 
 from modelshelf.errors import ConfigurationError
 from modelshelf.model import Problem
-from modelshelf.reader import Budget, FileReader, open_local
-from modelshelf.source import Listing, Place, Walk
+from modelshelf.source import Place
 from modelshelf_sources.machine import Machine
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact, ArtifactFile
+    from modelshelf.reader import Budget, FileReader
+    from modelshelf.source import Listing, Walk
 
 _KEYS = ("name", "paths", "root")
 
@@ -85,6 +86,8 @@ class LocalStore(ABC):
 
     def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
         """Open a file on this machine."""
+        from modelshelf.reader import open_local
+
         return open_local(artifact, one, budget)
 
     @abstractmethod
