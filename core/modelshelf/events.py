@@ -8,13 +8,14 @@ from modelshelf.model import EventKind, ModelEvent
 
 log = logging.getLogger("modelshelf.events")
 
-_QUIET = frozenset({EventKind.USED})
+QUIET = frozenset({EventKind.USED})
+"""Kinds of events that observers are not told."""
 
 
 def log_event(event: ModelEvent) -> None:
     """Log an event, with its fields in ``extra``: ``event``, ``model_id``, ``model_version``, ``details``."""
     log.log(
-        logging.DEBUG if event.kind in _QUIET else logging.INFO,
+        logging.DEBUG if event.kind in QUIET else logging.INFO,
         "%s: %s %s",
         event.kind,
         event.model_id,

@@ -83,11 +83,14 @@ class RecordReader(ListingReader):
 
     def failures(self) -> list[PluginFailure]:
         """What plugins failed at in scans, as far as it is remembered."""
+        held = self._value(FAILURES)
+        if not held:
+            return []
         from modelshelf.model.failure import PluginFailure
 
         return [
             PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
-            for plugin, version, hook, reason, path in self._value(FAILURES) or ()
+            for plugin, version, hook, reason, path in held
         ]
 
     def mounts(self) -> list[str]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelshelf import changes
 from modelshelf.errors import InvalidModelError, SerializerError, UnknownModelError
-from modelshelf.events import log_event
 from modelshelf.lookup import ModelLookup, as_version
-from modelshelf.model import EventKind, HealthStatus, ModelConfig, ModelEvent, ModelVersion
 from modelshelf.opening import open_store
 from modelshelf.records import RecordReader, Records
 
@@ -17,9 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
-    from modelshelf.discovery.pipeline import ScanProgress
+    from modelshelf.discovery.tally import ScanProgress
     from modelshelf.discovery.why import Reason
-    from modelshelf.model import Depth, DiscoveryStats, HealthReport
+    from modelshelf.model import (
+        Depth,
+        DiscoveryStats,
+        HealthReport,
+        HealthStatus,
+        ModelConfig,
+        ModelEvent,
+        ModelVersion,
+    )
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.call import PluginSet
     from modelshelf.restore import Restored
@@ -88,6 +93,8 @@ class ModelRegistry(ModelLookup):
             DuplicateModelError: That id and version is registered already.
             InvalidModelError: An alias is another model's, or the id is an alias.
         """
+        from modelshelf import changes
+
         return self._change(lambda records: changes.register(records, config))
 
     def update(
@@ -101,6 +108,8 @@ class ModelRegistry(ModelLookup):
             UnknownModelError: The id, or the version, is not registered.
             InvalidModelError: A field does not exist, or cannot hold the value.
         """
+        from modelshelf import changes
+
         return self._change(lambda records: changes.update(records, model_id, _optional(version), fields))
 
     def mark_used(self, model_id: str) -> ModelConfig:
@@ -109,6 +118,8 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: The id is not registered.
         """
+        from modelshelf import changes
+
         return self._change(lambda records: changes.mark_used(records, model_id))
 
     def update_health_status(self, model_id: str, status: HealthStatus | str) -> ModelConfig:
@@ -118,6 +129,8 @@ class ModelRegistry(ModelLookup):
             UnknownModelError: The id is not registered.
             InvalidModelError: There is no such status.
         """
+        from modelshelf import changes
+
         return self._change(lambda records: changes.update_health_status(records, model_id, status))
 
     def set_default(self, model_id: str) -> None:
@@ -126,6 +139,8 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: The id is not registered.
         """
+        from modelshelf import changes
+
         self._change(lambda records: changes.set_default(records, model_id))
 
     def pin(self, model_id: str, version: ModelVersion | str | None) -> None:
@@ -134,6 +149,8 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: The id, or the version, is not registered.
         """
+        from modelshelf import changes
+
         self._change(lambda records: changes.pin(records, model_id, _optional(version)))
 
     def remove(self, model_id: str, version: ModelVersion | str | None = None) -> None:
@@ -144,6 +161,8 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: The id, or the version, is not registered.
         """
+        from modelshelf import changes
+
         self._change(lambda records: changes.remove(records, model_id, _optional(version)))
 
     def discover_models(
@@ -199,7 +218,7 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: An id is not registered.
         """
-        from modelshelf.discovery.operations import check
+        from modelshelf.discovery.recheck import check
 
         wanted = self.list_models() if model_ids is None else list(model_ids)
         models = [self._known(model_id) for model_id in wanted]
@@ -310,9 +329,14 @@ class ModelRegistry(ModelLookup):
         return result
 
     def _emit(self, events: Iterable[ModelEvent]) -> None:
-        for event in events:
+        told = tuple(events)
+        if not told:  # as of most scans; the values of events, and logging, take long to load
+            return
+        from modelshelf.events import QUIET, log_event
+
+        for event in told:
             log_event(event)
-            if event.kind is not EventKind.USED:
+            if event.kind not in QUIET:
                 for _ in self.plugins.call("modelshelf_model_changed", event=event):
                     pass
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from modelshelf.model.artifact import Artifact, ArtifactFile
-from modelshelf.model.stats import Orphan, Problem, UnfinishedDownload
-
 if TYPE_CHECKING:
+    from modelshelf.model.artifact import Artifact, ArtifactFile  # noqa: TC004 - annotations; see Listing
+    from modelshelf.model.stats import Orphan, Problem, UnfinishedDownload
     from modelshelf.reader import Budget, FileReader
 
 _SMALLEST_BLOCK = 4096  # a file of up to this size may lie within its directory entry, without blocks
@@ -67,10 +66,13 @@ def room_of(told: os.stat_result) -> int:
     return min(told.st_size, blocks * _BLOCK)
 
 
-Listing: TypeAlias = Folder | Artifact | UnfinishedDownload | Orphan | Problem
-"""What a source yields: folders to group, ready artifacts, unfinished downloads, orphans, problems."""
+Listing: TypeAlias = "Folder | Artifact | UnfinishedDownload | Orphan | Problem"
+"""What a source yields: folders to group, ready artifacts, unfinished downloads, orphans, problems.
 
-Walk: TypeAlias = Callable[[str], Iterator[Listing]]
+Its classes are loaded by who makes one: most places of a machine are only asked for, and not listed.
+"""
+
+Walk: TypeAlias = "Callable[[str], Iterator[Listing]]"
 """The core's walker: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""
 
 

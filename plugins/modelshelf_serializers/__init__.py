@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf.serializer import SerializerType
-
 if TYPE_CHECKING:
     from modelshelf.model.config import ModelConfig
+    from modelshelf.serializer import SerializerType
 
 
 def _openai(models: Iterable[ModelConfig]) -> Iterator[bytes]:
@@ -43,6 +42,8 @@ def _csv(models: Iterable[ModelConfig]) -> Iterator[bytes]:
 
 def modelshelf_serializers() -> Iterable[SerializerType]:
     """Offer the built-in ways to write records."""
+    from modelshelf.serializer import SerializerType
+
     yield SerializerType(
         name="openai",
         media_type="application/json",

@@ -12,7 +12,7 @@ from modelshelf.display import neutral, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from modelshelf.discovery.pipeline import ScanProgress
+    from modelshelf.discovery.tally import ScanProgress
 
 _BETWEEN = 0.1  # seconds between two looks at the bar
 _PATH_CELLS = 48

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
-from modelshelf.discovery.examine import Examination
+from modelshelf.discovery.examination import Examination
 from modelshelf.discovery.hashing import with_hashes
 from modelshelf.model import (
     Artifact,

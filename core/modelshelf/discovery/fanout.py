@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from modelshelf.discovery.examine import Examination, Examiner
+from modelshelf.discovery.examination import Examination
+from modelshelf.discovery.examine import Examiner
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
 from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer

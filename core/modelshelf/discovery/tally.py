@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import define, field, frozen
 
 from modelshelf.model import DiscoveryStats, Orphan, Problem, UnfinishedDownload
+
+if TYPE_CHECKING:
+    from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
 HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
@@ -27,12 +32,18 @@ class ScanProgress:
     finished_listing: bool = False
 
 
-@define(kw_only=True)
+def plugin_problem(failure: PluginFailure) -> Problem:
+    """A plugin's failure as a problem of the scan."""
+    return Problem(code="plugin-failed", path=failure.path, message=str(failure), plugin=failure.plugin)
+
+
+@define(kw_only=True, eq=False, repr=False)
 class Tally:
     """What a scan has counted so far; see `DiscoveryStats`.
 
     Attributes:
         done: Artifacts that are examined or known to be unchanged.
+        failures: What plugins failed at in looks into artifacts.
     """
 
     folders: int = 0
@@ -46,6 +57,7 @@ class Tally:
     problems: list[Problem] = field(factory=list)
     unfinished: list[UnfinishedDownload] = field(factory=list)
     orphans: list[Orphan] = field(factory=list)
+    failures: list[PluginFailure] = field(factory=list)
 
     def stats(self, seconds: float) -> DiscoveryStats:
         """The counters as the scan's result."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.discovery.arbitrate import Vote
-from modelshelf.discovery.examine import Examination
+from modelshelf.discovery.examination import Examination
 from modelshelf.model import Artifact, Depth, Detection, Problem
 from modelshelf.model.failure import PluginFailure
 from modelshelf.sealed import pack, unpack

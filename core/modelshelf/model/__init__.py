@@ -10,19 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the same names
-    from modelshelf.model.artifact import (
-        Artifact,
-        ArtifactFile,
-        Candidate,
-        Detection,
-        Fingerprint,
-        FormatType,
-        Role,
-    )
+    from modelshelf.model.artifact import Artifact, ArtifactFile, Candidate, Fingerprint, Role
     from modelshelf.model.config import Location, ModelConfig
+    from modelshelf.model.depth import Depth
     from modelshelf.model.event import EventKind, ModelEvent
     from modelshelf.model.failure import PluginFailure
-    from modelshelf.model.health import Depth, Finding, HealthReport, HealthStatus, Severity
+    from modelshelf.model.format import Detection, FormatType
+    from modelshelf.model.health import Finding, HealthReport, HealthStatus, Severity
     from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
     from modelshelf.model.query import Query
     from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
@@ -59,11 +53,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "artifact": ("Artifact", "ArtifactFile", "Candidate", "Detection", "Fingerprint", "FormatType", "Role"),
+    "artifact": ("Artifact", "ArtifactFile", "Candidate", "Fingerprint", "Role"),
     "config": ("Location", "ModelConfig"),
+    "depth": ("Depth",),
     "event": ("EventKind", "ModelEvent"),
     "failure": ("PluginFailure",),
-    "health": ("Depth", "Finding", "HealthReport", "HealthStatus", "Severity"),
+    "format": ("Detection", "FormatType"),
+    "health": ("Finding", "HealthReport", "HealthStatus", "Severity"),
     "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),
     "query": ("Query",),
     "stats": ("DiscoveryStats", "Orphan", "Problem", "UnfinishedDownload"),

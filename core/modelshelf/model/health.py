@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from modelshelf.model.depth import Depth
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,17 +35,6 @@ class Severity(Enum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-class Depth(Enum):
-    """How deep a probe looks: sizes and shards; headers; every byte with checksums and the real loader."""
-
-    QUICK = "quick"
-    HEADER = "header"
-    FULL = "full"
 
     def __str__(self) -> str:
         return self.value

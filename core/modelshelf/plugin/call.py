@@ -7,7 +7,6 @@ handed to the caller beside the results.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -17,25 +16,24 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from modelshelf.errors import ReadError
-from modelshelf.model.health import Depth
+from modelshelf.model.depth import Depth
 from modelshelf.plugin.entries import blocked_names
 from modelshelf.plugin.fit import misfit
-from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer
+from modelshelf.plugin.limit import HOOK_SECONDS
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
 
 if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
-
-log = logging.getLogger(__name__)
+    from modelshelf.plugin.limit import HookTimer
 
 _MOST_RESULTS = 10_000  # of one call: a generator that never ends must end
 
 # What a hook gives: the type of one result, by its module and name, and whether it may give several.
 # A type is imported when its hook is first called, since most runs call few.
 _RESULTS = {
-    "modelshelf_formats": ("model.artifact", "FormatType", True),
-    "modelshelf_detect_format": ("model.artifact", "Detection", False),
+    "modelshelf_formats": ("model.format", "FormatType", True),
+    "modelshelf_detect_format": ("model.format", "Detection", False),
     "modelshelf_extract_metadata": ("model.metadata", "ModelMetadata", True),
     "modelshelf_probe_health": ("model.health", "Finding", True),
     "modelshelf_serializers": ("serializer", "SerializerType", True),
@@ -204,7 +202,9 @@ def _of_wrong_type(result: object, kind: type) -> str:
 
 
 def _log_failure(failure: PluginFailure) -> None:
-    log.warning(
+    import logging  # only where something failed: it takes longer to load than plugins take to answer
+
+    logging.getLogger(__name__).warning(
         "plugin failed: %s",
         failure,
         extra={

@@ -25,7 +25,7 @@ _DEEPEST = 8  # levels of lists and tables within `details`
 _SCALARS: frozenset[type] = frozenset({str, bool, int, type(None)})
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _Check:
     """Whether a value fits one declared type.
 

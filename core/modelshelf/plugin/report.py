@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from modelshelf.model.failure import PluginFailure
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
 
 class PluginState(Enum):
@@ -50,6 +50,8 @@ class PluginReport:
 
     def record(self, hook: str, reason: str, path: str | None = None) -> PluginFailure:
         """Remember a failure and give it back."""
+        from modelshelf.model.failure import PluginFailure
+
         failure = PluginFailure(plugin=self.plugin, version=self.version, hook=hook, reason=reason, path=path)
         if not any((one.hook, one.reason) == (hook, reason) for one in self.failures):
             self.failures.append(failure)

@@ -6,7 +6,7 @@ import os
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from attrs import field, frozen
@@ -16,7 +16,7 @@ from modelshelf.discovery.index import read_index
 from modelshelf.discovery.names import FormatTable
 from modelshelf.discovery.walk import Walker
 from modelshelf.errors import ConfigurationError, ReadError, SourceError
-from modelshelf.model import Artifact, Problem
+from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
 from modelshelf.plugin.call import PluginSet
 from modelshelf.reader import Budget
 from modelshelf.source import Folder, Listing, Place
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from modelshelf.source import Source, SourceType
 
-_LISTED = get_args(Listing)
+_LISTED = (Folder, Artifact, UnfinishedDownload, Orphan, Problem)
 _SETTINGS_FILE = 64 * 1024  # bytes: what is larger is taken for weights
 _GARBAGE = (
     b"",

@@ -10,7 +10,7 @@ import pytest
 
 from modelshelf import ModelConfig, ModelRegistry
 from modelshelf.discovery.admit import Admission, admit, mark_missing
-from modelshelf.discovery.examine import Examination
+from modelshelf.discovery.examination import Examination
 from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
 from modelshelf.records import Records
 

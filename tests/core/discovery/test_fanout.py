@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelshelf.discovery import fanout
-from modelshelf.discovery.examine import Examination
+from modelshelf.discovery.examination import Examination
 from modelshelf.discovery.fanout import Examined, batched, gathered
 from modelshelf.model import Artifact, ArtifactFile
 

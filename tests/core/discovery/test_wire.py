@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.discovery.arbitrate import Vote
-from modelshelf.discovery.examine import Examination
+from modelshelf.discovery.examination import Examination
 from modelshelf.discovery.wire import (
     pack_artifacts,
     pack_examinations,
