@@ -219,7 +219,7 @@ class ModelLookup:
 
     def check_health(self) -> HealthStatus:
         """Healthy when every model is, degraded when some are, unhealthy when none is."""
-        from modelshelf.model.health import HealthStatus
+        from modelshelf.model.status import HealthStatus
 
         total, healthy = len(self.summaries()), len(self.get_healthy_models())
         if healthy == total:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from modelshelf.listing import ListingReader, current_version
-from modelshelf.model.version import ModelVersion
 from modelshelf.record_keys import (
     CENSUSES,
     DEFAULT,
@@ -28,12 +27,13 @@ from modelshelf.sealed import (
     unseal_summary,
     unseal_value,
 )
-from modelshelf.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from modelshelf.model import ArtifactFile, Location, ModelConfig, PluginFailure
+    from modelshelf.model.version import ModelVersion
+    from modelshelf.seen import Seen
     from modelshelf.store import Transaction
 
 
@@ -58,7 +58,7 @@ class RecordReader(ListingReader):
 
     def versions(self, model_id: str) -> list[ModelVersion]:
         """Versions of a model, newest first; empty for an unknown id."""
-        return sorted((ModelVersion.parse(one.version) for one in self._of_model(model_id)), reverse=True)
+        return sorted((_version(one.version) for one in self._of_model(model_id)), reverse=True)
 
     def current(self, model_id: str) -> ModelConfig | None:
         """The pinned record of an id or alias, else its newest that is not missing, else its newest."""
@@ -67,7 +67,7 @@ class RecordReader(ListingReader):
             aliased = self._value(id_key(b"a", model_id))
             return None if aliased is None or aliased == model_id else self.current(aliased)
         chosen = current_version(summaries, self.pinned(model_id))
-        return self.model(model_id, ModelVersion.parse(chosen.version))
+        return self.model(model_id, _version(chosen.version))
 
     def _of_model(self, model_id: str) -> list[Summary]:
         prefix = id_key(b"m", model_id) + b"\0"
@@ -104,15 +104,19 @@ class RecordReader(ListingReader):
     def by_content(self, digest: bytes) -> tuple[str, ModelVersion] | None:
         """The id and version of the record with that content."""
         value = self._value(b"c\0" + digest)
-        return None if value is None else (value[0], ModelVersion.parse(value[1]))
+        return None if value is None else (value[0], _version(value[1]))
 
     def location(self, path: str) -> Seen | None:
         """What is known of a path that a record lies at."""
+        from modelshelf.seen import Seen
+
         value = self._value(path_key(b"l", path))
         return None if value is None else Seen.of_model(value)
 
     def rejection(self, path: str) -> Seen | None:
         """What is known of a path that was looked into and holds no model."""
+        from modelshelf.seen import Seen
+
         value = self._value(path_key(b"x", path))
         return None if value is None else Seen.of_rejected(value)
 
@@ -144,6 +148,8 @@ class RecordReader(ListingReader):
 
     def seen_below(self, root: str) -> dict[str, Seen]:
         """What earlier scans made of every path at or below a root."""
+        from modelshelf.seen import Seen
+
         found: dict[str, Seen] = {}
         for table, make in ((b"x", Seen.of_rejected), (b"l", Seen.of_model)):
             for path, value in self._paths(table, root):
@@ -163,7 +169,7 @@ class RecordReader(ListingReader):
 
     def summary(self, model_id: str, version: str) -> Summary | None:
         """The listing fields of the record of that id and version."""
-        key = record_key(model_id, ModelVersion.parse(version))
+        key = record_key(model_id, _version(version))
         value = self._state.get(key)
         return None if value is None else unseal_summary(key, value)
 
@@ -320,6 +326,12 @@ class Records(RecordReader):
             self._changing.delete(id_key(b"p", model_id))
         else:
             self._put(id_key(b"p", model_id), str(version))
+
+
+def _version(text: str) -> ModelVersion:
+    from modelshelf.model.version import ModelVersion  # a scan of what is unchanged reads none
+
+    return ModelVersion.parse(text)
 
 
 def _storable(text: str) -> str:

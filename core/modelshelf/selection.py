@@ -90,7 +90,7 @@ def _by_version(one: Summary) -> ModelVersion:
 
 @cache
 def _health_order() -> dict[str, int]:
-    from modelshelf.model.health import HealthStatus
+    from modelshelf.model.status import HealthStatus
 
     return {status.value: place for place, status in enumerate(HealthStatus)}
 

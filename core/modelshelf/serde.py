@@ -19,8 +19,9 @@ import attrs
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model.artifact import Artifact, ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
-from modelshelf.model.health import Finding, HealthStatus, Severity
+from modelshelf.model.health import Finding, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
+from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
 from modelshelf.sealed import Summary, close_up, pack, printable, unseal_content
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KEYS = ("name", "paths", "root")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Root:
     """One folder that a tool is told, or known, to keep models in.
 

@@ -13,7 +13,7 @@ from attrs import frozen
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)|%(\w+)%")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Machine:
     """One user's view of a machine.
 

@@ -34,7 +34,7 @@ def main() -> None:
         calls += event == "call"
 
     with ModelRegistry(models, store) as registry:
-        with tempfile.TemporaryDirectory() as empty:  # loads whatever a scan needs
+        with tempfile.TemporaryDirectory() as empty:  # loads what every scan needs
             registry.discover_models(empty, workers=1)
         before = registry.store.revision()
         sys.addaudithook(note)

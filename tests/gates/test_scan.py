@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gates.conftest import DATA_BYTES, Scan, make_models
+from tests.gates.conftest import DATA_BYTES, Scan, make_models, require_census
 from tests.gates.counted import BEGIN, END
 
 MODELS = 12
@@ -19,8 +19,6 @@ CALLS_FOR_A_MODEL = 3
 """A stat of its folder and a stat of its file; the third is room for pages of the store."""
 CALLS_FOR_A_NEW_MODEL = 1100
 """Calls of Python functions from the look into its folder to its record; GGUF and safetensors by turns."""
-WATCHED = frozenset({"ext2/ext3", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlayfs"})
-"""File systems, as `stat -f` calls them, whose folders need no listing while their times are as they were."""
 
 
 def test_a_first_scan_opens_each_model_once_leaves_its_data_alone_and_commits_once(
@@ -79,6 +77,4 @@ def _require_strace(tmp_path: Path) -> None:
         pytest.skip("strace is not installed")
     if done.returncode:
         pytest.skip(f"strace cannot trace here: {done.stderr.strip()}")
-    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True)
-    if kind.stdout.strip() not in WATCHED:
-        pytest.skip(f"folders on {kind.stdout.strip()} are listed each time")
+    require_census(tmp_path)

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from modelshelf import ModelConfig, ModelRegistry, ModelVersion
 from tests.benchmarks.registry import fill
+from tests.gates.conftest import make_models, require_census
 
 # Runs the command line with the given arguments, and writes what was imported and opened as the last line.
 _PROGRAM = """
@@ -84,6 +86,48 @@ WHOLE = {
     "tempfile",
 }
 """What reads a record whole, asks a plugin, or logs: a plain listing and completion need none of it."""
+
+SCANNING = {
+    "modelshelf.changes",
+    "modelshelf.discovery.admit",
+    "modelshelf.discovery.examination",
+    "modelshelf.discovery.fanout",
+    "modelshelf.discovery.intake",
+    "modelshelf.events",
+    "modelshelf.logs",
+    "modelshelf.model.config",
+    "modelshelf.model.failure",
+    "modelshelf.model.health",
+    "modelshelf.model.metadata",
+    "modelshelf.reader",
+    "modelshelf.serde",
+    "modelshelf.serializer",
+    "modelshelf_sources.hub_listing",
+    "modelshelf_sources.llama_flat",
+    "modelshelf_sources.ollama_store",
+    "concurrent.futures",
+    "email",
+    "importlib.metadata",
+    "json",
+    "logging",
+    "numpy",
+    "pathlib",
+    "signal",
+    "tempfile",
+    "torch",
+    "yaml",
+}
+"""What a scan needs for what is new or changed, or for another tool's store that it lists."""
+
+LISTING_FOLDERS = {
+    "modelshelf.discovery.group",
+    "modelshelf.discovery.sieve",
+    "modelshelf.discovery.tree",
+    "modelshelf.model.artifact",
+    "modelshelf.model.version",
+    "modelshelf.seen",
+}
+"""What it needs for a folder that it lists, be it unchanged: small trees leave no census."""
 
 
 @attrs.frozen
@@ -184,8 +228,8 @@ def test_a_listing_imports_what_opens_and_shows_the_records(start: Any) -> None:
 def test_a_condition_costs_a_listing_the_class_that_checks_it_and_no_more(start: Any) -> None:
     more = start("ls", "--arch", "llama").modules - start("ls").modules
     assert {one for one in more if one.startswith("modelshelf")} <= {
-        "modelshelf.model.health",
         "modelshelf.model.query",
+        "modelshelf.model.status",
     }
 
 
@@ -232,6 +276,40 @@ def test_a_built_in_command_reads_no_other_distributions_metadata(start: Any, ar
 def test_help_reads_each_distributions_entry_points_once(start: Any) -> None:
     read = entry_points_read(start("--help"))
     assert len(read) == len(set(read))
+
+
+_SCAN = """
+import sys
+from modelshelf import ModelRegistry
+with ModelRegistry(sys.argv[1], sys.argv[2]) as registry:
+    stats = registry.discover_models(workers=1)
+assert (stats.models_found, stats.models_unchanged) == (int(sys.argv[3]),) * 2, stats
+print("[" + ", ".join(f'"{one}"' for one in sys.modules) + "]")
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "unneeded", "most"), [(4, SCANNING, 78), (100, SCANNING | LISTING_FOLDERS, 72)]
+)
+def test_a_scan_of_what_is_unchanged_imports_nothing_that_examines_or_commits(
+    environment: dict[str, str],
+    empty: frozenset[str],
+    tmp_path: Path,
+    count: int,
+    unneeded: set[str],
+    most: int,
+) -> None:
+    models, store = make_models(tmp_path / "models", count, width=8), tmp_path / "store"
+    if unneeded & LISTING_FOLDERS:
+        require_census(tmp_path)
+    time.sleep(0.2)  # what changed just now would be looked at twice
+    with ModelRegistry(models, store) as registry:
+        registry.discover_models(workers=1)
+    told = _run(_SCAN, str(models), str(store), str(count), **environment)
+    run = Start(frozenset(told) - (empty - {"json"}), (), 0)
+    assert not run.modules & unneeded
+    assert run.packages == {"attr", "attrs", "lmdb", "msgpack"}
+    assert len(run.own) <= most, sorted(run.own)
 
 
 def test_importing_the_library_imports_nothing_else_of_it(empty: frozenset[str]) -> None:

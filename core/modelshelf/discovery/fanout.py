@@ -13,8 +13,9 @@ from modelshelf.discovery.examination import Examination
 from modelshelf.discovery.examine import Examiner
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
-from modelshelf.plugin.limit import HOOK_SECONDS, HookTimer
+from modelshelf.plugin.limit import HookTimer
 from modelshelf.plugin.report import describe
+from modelshelf.plugin.spec import HOOK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -38,7 +38,7 @@ IndexReader = Callable[[str, ArtifactFile], "Sequence[str] | Problem"]
 """Gives the shard names that an index in a folder declares, or why it cannot."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Grouped:
     """What one folder's files make.
 

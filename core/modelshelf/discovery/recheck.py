@@ -11,7 +11,7 @@ import attrs
 from modelshelf.discovery.admit import health_event
 from modelshelf.discovery.examine import Examiner
 from modelshelf.discovery.hashing import differing, with_hashes
-from modelshelf.discovery.walk import described
+from modelshelf.discovery.tree import described
 from modelshelf.errors import UnknownModelError
 from modelshelf.model import (
     Artifact,

@@ -16,7 +16,8 @@ from modelshelf.records import RecordReader, Records
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator
 
-    from modelshelf.discovery.walk import Listed, Walker
+    from modelshelf.discovery.tree import Listed
+    from modelshelf.discovery.walk import Walker
     from modelshelf.store import Snapshot, Store, Transaction
 
 WORTH_WRITING = 128

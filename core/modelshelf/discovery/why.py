@@ -12,7 +12,8 @@ from modelshelf.discovery.arbitrate import winner
 from modelshelf.discovery.group import group
 from modelshelf.discovery.index import read_index
 from modelshelf.discovery.names import is_auxiliary, is_companion, suffix_of, unfinished_reason
-from modelshelf.discovery.walk import Walker, described
+from modelshelf.discovery.tree import described
+from modelshelf.discovery.walk import Walker
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.health import status_of
 from modelshelf.source import Folder

@@ -16,10 +16,11 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model.event import EventKind, ModelEvent
     from modelshelf.model.failure import PluginFailure
     from modelshelf.model.format import Detection, FormatType
-    from modelshelf.model.health import Finding, HealthReport, HealthStatus, Severity
+    from modelshelf.model.health import Finding, HealthReport, Severity
     from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
     from modelshelf.model.query import Query
     from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
+    from modelshelf.model.status import HealthStatus
     from modelshelf.model.version import ModelVersion
 
 __all__ = [
@@ -59,10 +60,11 @@ _HOMES = {
     "event": ("EventKind", "ModelEvent"),
     "failure": ("PluginFailure",),
     "format": ("Detection", "FormatType"),
-    "health": ("Finding", "HealthReport", "HealthStatus", "Severity"),
+    "health": ("Finding", "HealthReport", "Severity"),
     "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),
     "query": ("Query",),
     "stats": ("DiscoveryStats", "Orphan", "Problem", "UnfinishedDownload"),
+    "status": ("HealthStatus",),
     "version": ("ModelVersion",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -11,8 +11,9 @@ from attrs import field, frozen
 from modelshelf.errors import InvalidModelError
 from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.converters import as_frozenset, as_tuple
-from modelshelf.model.health import Finding, HealthStatus
+from modelshelf.model.health import Finding
 from modelshelf.model.metadata import ModelMetadata
+from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
 
 _LONGEST_ID = 1024  # characters

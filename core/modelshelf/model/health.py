@@ -8,25 +8,10 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from modelshelf.model.depth import Depth
+from modelshelf.model.status import HealthStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-class HealthStatus(Enum):
-    """What is known of a model's health.
-
-    ``loading`` is set by the server that loads the model; a scan gives the others.
-    """
-
-    UNKNOWN = "unknown"
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    UNHEALTHY = "unhealthy"
-    LOADING = "loading"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Severity(Enum):

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidValueError
-from modelshelf.model.health import HealthStatus
+from modelshelf.model.status import HealthStatus
 
 SORT_KEYS = (
     "id",

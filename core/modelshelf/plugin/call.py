@@ -19,9 +19,9 @@ from modelshelf.errors import ReadError
 from modelshelf.model.depth import Depth
 from modelshelf.plugin.entries import blocked_names
 from modelshelf.plugin.fit import misfit
-from modelshelf.plugin.limit import HOOK_SECONDS
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
+from modelshelf.plugin.spec import HOOK_SECONDS
 
 if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure

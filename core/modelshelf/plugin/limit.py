@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOOK_SECONDS = 60.0
-"""Time that a hook has for one artifact. A worker process ends it then; elsewhere it is reported."""
-
 
 class HookTimeout(BaseException):  # no error that a plugin's `except Exception` should catch
     """Raised within a hook when its time is over."""

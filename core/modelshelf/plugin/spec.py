@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 PROJECT = "modelshelf"
 PREFIX = "modelshelf_"
 
+HOOK_SECONDS = 60.0
+"""Time that a hook has for one artifact. A worker process ends it then; elsewhere it is reported."""
+
 
 def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
     """Say which files the plugin wants to see. Called once.

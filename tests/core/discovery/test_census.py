@@ -15,7 +15,7 @@ import pytest
 from modelshelf import ModelRegistry
 from modelshelf.discovery import census, treescan
 from modelshelf.discovery.census import MODEL, PLAIN, Census, Row, is_settled, packed
-from modelshelf.discovery.walk import Listed, Tree
+from modelshelf.discovery.tree import Listed, Tree
 from modelshelf.model import Candidate, Detection, DiscoveryStats, FormatType
 from modelshelf.plain import plain
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
