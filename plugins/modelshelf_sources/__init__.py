@@ -1,4 +1,8 @@
-"""Where models lie: plain folders of any depth, and the stores of other tools. Nothing in them is written."""
+"""Where models lie: plain folders of any depth, and the stores of other tools. Nothing in them is written.
+
+A source's own module tells where its stores lie and how one is known. What lists a store is imported in
+`list`: every scan asks all sources and lists the stores of few, and loading takes longer than the questions.
+"""
 
 from __future__ import annotations
 
