@@ -98,7 +98,7 @@ class Machine(State):
         structure = self.position - self.outcome.start - self.window.skipped
         if (
             structure > limits.structure
-            or self.objects + (memo.held if memo.runs else len(memo)) > limits.objects
+            or self.objects + memo.held > limits.objects
             or len(self.marks) > limits.depth
         ):
             raise Broken(
@@ -240,7 +240,7 @@ class Machine(State):
             return 0
         run, index = taken
         self.outcome.runs.append(run)
-        self.memo.runs.append(run)
+        self.memo.add(run)
         self.objects += OBJECTS * len(run.names)
         below = self.marks[-1] if self.marks else []
         whole = index < end and window.data[index] == _SETITEMS and len(self.stack) % 2 == 0

@@ -6,9 +6,10 @@ reads the columns; one value for each tensor is made when somebody asks for that
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from attrs import frozen
@@ -190,41 +191,60 @@ def _tensor(form: Tensor, key: str, offset: int) -> Tensor:
 class Memo(dict[int, Any]):
     """Values by memo index; those that runs set are written out when one of them is asked for.
 
+    Every question costs about the same however many runs and entries there are: a stream may have many.
+
     Attributes:
-        runs: The runs whose values are not written out.
+        runs: The runs whose values are not written out, by their indexes.
     """
 
-    __slots__ = ("runs",)
+    __slots__ = ("_free", "_looked_at", "_within", "runs")
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[TensorRun] = []
+        self._within = 0
+        self._free = 0
+        self._looked_at = 0  # entries; later ones stand behind them
 
     def __missing__(self, slot: int) -> Any:
-        for run in self.runs:
-            if run.slot <= slot < run.slot + run.slots:
-                self._write_out(run)
-                return self[slot]
-        raise KeyError(slot)
+        number = bisect_right(self.runs, slot, key=_first_slot) - 1
+        if number < 0 or slot >= self.runs[number].slot + self.runs[number].slots:
+            raise KeyError(slot)
+        self._write_out(self.runs.pop(number))
+        return self[slot]
+
+    def add(self, run: TensorRun) -> None:
+        """Set the entries of a run, the first of which is `free` or comes after it."""
+        self.runs.append(run)
+        self._within += run.slots
+        self._free = run.slot + run.slots
 
     @property
     def held(self) -> int:
         """Entries, one that was set again after a run set it counted twice."""
-        return len(self) + sum(run.slots for run in self.runs)
+        return len(self) + self._within
 
     @property
     def entries(self) -> int:
         """Entries exactly, which MEMOIZE numbers the next one by."""
-        for run in tuple(self.runs):
+        for run in self.runs:
             self._write_out(run)
+        self.runs.clear()
         return len(self)
 
     @property
     def free(self) -> int:
         """The index after the highest that is set."""
-        return max(max(self, default=-1) + 1, *(run.slot + run.slots for run in self.runs), 0)
+        later = len(self) - self._looked_at
+        self._free = max(self._free, max(islice(reversed(self), later), default=-1) + 1)
+        self._looked_at += later
+        return self._free
 
     def _write_out(self, run: TensorRun) -> None:
-        self.runs.remove(run)
+        self._within -= run.slots
         for slot, value in enumerate(run.memo(), run.slot):
             self.setdefault(slot, value)  # what was set after the run stands
+
+
+def _first_slot(run: TensorRun) -> int:
+    return run.slot
