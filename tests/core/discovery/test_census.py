@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from modelshelf import ModelRegistry
 from modelshelf.discovery import census, treescan
 from modelshelf.discovery.census import MODEL, PLAIN, Census, Row, is_settled, packed
 from modelshelf.discovery.tree import Listed, Tree
+from modelshelf.discovery.treescan import TreeScan
 from modelshelf.model import Candidate, Detection, DiscoveryStats, FormatType
 from modelshelf.plain import plain
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
@@ -289,6 +291,33 @@ def test_a_root_that_goes_while_it_is_scanned_leaves_its_models_as_they_were(
     stats = registry.discover_models(force=True)
     assert [one.code for one in stats.problems] == ["absent"]
     assert (stats.models_missing, registry.get("f").missing) == (0, False)
+
+
+@pytest.mark.parametrize("step", ["remember", "_fallen"])
+def test_a_record_that_goes_while_the_first_census_is_taken_is_found_by_the_next_scan(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    for one in range(6):
+        write_toy(twins.tree / f"f{one}" / "m.toy", parameters=one)
+    tick(twins.folder)
+    registry = twins.registries[0]
+    taken = getattr(TreeScan, step)
+
+    def meanwhile(*given: object) -> object:
+        """Remove a record before the census is taken, or after a view was asked which records stand."""
+        monkeypatch.setattr(TreeScan, step, taken)
+        told = taken(*given) if step == "_fallen" else None
+        other = threading.Thread(target=registry.remove, args=("f3",))  # a thread in a view cannot
+        other.start()
+        other.join()
+        return taken(*given) if step == "remember" else told
+
+    monkeypatch.setattr(TreeScan, step, meanwhile)
+    assert registry.discover_models().models_added == 6
+    assert "f3" not in registry.list_models()
+    stats = registry.discover_models()
+    assert (stats.models_added, stats.models_unchanged) == (1, 5)
+    assert "f3" in registry.list_models()
 
 
 def looks_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
