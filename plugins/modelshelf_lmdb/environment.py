@@ -109,7 +109,7 @@ class Environment:
                 opened.reader_check()
                 opened.set_mapsize(opened.info()["map_size"] * 2)
             except (lmdb.Error, OverflowError) as error:
-                self._close_lmdb()  # its map may be gone, and the next use of it would end the process
+                self._close_lmdb()  # it went with its map; the next use opens it afresh
                 raise translated(error, self.folder, "growing") from error
 
     def adopt_size(self) -> None:

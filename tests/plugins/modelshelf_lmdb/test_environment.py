@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -67,3 +69,34 @@ def test_pages_stay_while_a_view_of_another_thread_reads_them(opened):
     assert seen == {VALUE}
     fill(store, 1, start=4)
     assert during > 4 * held(store)
+
+
+NO_ROOM = """
+import os, resource, sys
+from modelshelf.errors import StoreUnavailableError
+from modelshelf_lmdb.store import LmdbStore
+
+store = LmdbStore.open(sys.argv[1])
+store.update(lambda txn: txn.put(b"kept", b"1"))
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (40 << 20), resource.RLIM_INFINITY))
+try:
+    for number in range(90):  # megabytes; the first map has 64
+        store.update(lambda txn: txn.put(b"%d" % number, b"x" * 1_000_000))
+except StoreUnavailableError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.update(lambda txn: txn.put(b"later", b"2"))
+print(*store.view(lambda snapshot: (snapshot.get(b"kept"), snapshot.get(b"later"))))
+"""
+
+
+@pytest.mark.skipif(not SMAPS.exists(), reason="the system does not tell how large a process is")
+def test_a_store_that_found_no_room_to_grow_is_of_use_again_once_there_is_some(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, folder], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.stderr == ""
+    message, held = done.stdout.splitlines()
+    assert "growing failed: not enough memory or address space" in message
+    assert held == "b'1' b'2'"
