@@ -56,7 +56,7 @@ def modelshelf_extract_metadata(
     """Tell the tensors' count, types and parameters, from every file that could be read."""
     if format not in FORMATS:
         return None
-    from modelshelf_pytorch.artifact import readable
+    from modelshelf_pytorch.inspection import readable
     from modelshelf_pytorch.metadata import metadata_of
 
     return metadata_of(format, tuple(readable(artifact, reader).values()))

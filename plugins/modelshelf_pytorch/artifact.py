@@ -8,31 +8,11 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf_pytorch.health import companion_findings, issues_in
-from modelshelf_pytorch.inspection import Inspection, bares_pickle, inspect, is_foreign
+from modelshelf_pytorch.inspection import bares_pickle, inspected, is_foreign, readable
 from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
-
-
-def inspected(reader: ArtifactReader, name: str) -> Inspection:
-    """What one file's header tells; read once however often it is asked for.
-
-    Raises:
-        ReadError: The file cannot be read, or breaks its format's rules.
-    """
-    return reader.once(f"pytorch:{name}", lambda: inspect(reader.file(name)))
-
-
-def readable(artifact: Artifact, reader: ArtifactReader) -> dict[str, Inspection]:
-    """The inspections of the weight files that can be read; the findings tell of the others."""
-    told = {}
-    for one in artifact.weights:
-        try:
-            told[one.name] = inspected(reader, one.name)
-        except ReadError:
-            continue
-    return told
 
 
 def findings(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:

@@ -189,13 +189,13 @@ _DEVICES = frozenset(
 _INDICES = range(128)
 
 
-_DEVICE = re.compile(r"([a-z]+)(:[0-9]{1,3})?")
+_DEVICE = r"([a-z]+)(:[0-9]{1,3})?"
 
 
 def _is_device(arguments: tuple[Any, ...]) -> bool:
     """``("cpu",)``, ``("cuda:1",)`` or ``("cuda", 1)``."""
     kind, *index = arguments or (None,)
-    match = _DEVICE.fullmatch(kind) if type(kind) is str else None
+    match = re.fullmatch(_DEVICE, kind) if type(kind) is str else None
     if match is None or match[1] not in _DEVICES:
         return False
     return not index or (len(index) == 1 and match[2] is None and index[0] in _INDICES)

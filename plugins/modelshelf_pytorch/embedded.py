@@ -35,16 +35,17 @@ _MOST_WORDS, _WORD_EFFORT = 256, 1024  # of the names in a run; any with more ar
 _LETTERS = bytes.maketrans(bytes(range(256)), b"a" * 46 + b"." + b"a" * 209)
 _STRUCTURE = 1 << 20  # bytes of opcodes of one hidden pickle
 
-_PROTO = re.compile(rb"\x80[\x00-\x05]")
+# Patterns that few files need are compiled where they are first needed: it takes longer than reading a file.
+_PROTO = rb"\x80[\x00-\x05]"
 _STACK_GLOBAL = b"\x93"
 _BEGINNING = re.compile(  # of a pickle or of another encoding
     rb"\x80[\x00-\x05]|\n[A-Za-z_]|\A(?:\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda])"
     rb"|[A-Za-z0-9+/_=\s-]{16}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}:){7}"
 )
-_SECOND_LINE = re.compile(rb"\n[A-Za-z_][\w.]*(?=\n)")  # of GLOBAL or INST: the name in the module
-_NO_WORD = re.compile(rb"[^\w.]")
-_GLOBAL, _INST = re.compile(rb"c[A-Za-z_]"), re.compile(rb"i[A-Za-z_]")
-_USES_GLOBAL = re.compile(rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]")
+_SECOND_LINE = rb"\n[A-Za-z_][\w.]*(?=\n)"  # of GLOBAL or INST: the name in the module
+_NO_WORD = rb"[^\w.]"
+_GLOBAL, _INST = rb"c[A-Za-z_]", rb"i[A-Za-z_]"
+_USES_GLOBAL = rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]"
 _WORTH = re.compile(  # most strings are names: one search rules them out
     rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
 )
@@ -53,7 +54,7 @@ _CALL = rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
       | (?:builtins\.)?(?:eval|exec|__import__|compile) | importlib\.import_module | runpy\.\w+
       | (?:_?pickle|marshal|torch|joblib)\.loads? | ctypes\.\w+ | socket\.(?:socket|create_connection) )
     \s*\("""
-_ARGUMENT = re.compile(rb"['\"\w]")
+_ARGUMENT = rb"['\"\w]"
 
 
 class Effort:
@@ -166,7 +167,7 @@ def _within(data: bytes, effort: Effort) -> Iterator[tuple[str, int, bytes]]:
 def _raw(data: bytes, effort: Effort, near: int, *, whole: bool) -> Iterator[Hidden]:
     if not near and b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data:
         return
-    places = {match.start() for match in _PROTO.finditer(data)}
+    places = {match.start() for match in re.finditer(_PROTO, data)}
     places.update(_named(data), range(min(near, len(data))))
     if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):
         places.add(0)
@@ -194,15 +195,17 @@ def _named(data: bytes) -> Iterator[int]:
 
     A list of words has such lines too; few words of it begin like what a pickle does with a global.
     """
-    for match in _SECOND_LINE.finditer(data):
+    start_of_global, start_of_inst = re.compile(_GLOBAL), re.compile(_INST)
+    uses_global = re.compile(_USES_GLOBAL)
+    for match in re.finditer(_SECOND_LINE, data):
         behind = match.start()
         before = data[max(0, behind - LONGEST_NAME) : behind][::-1]
-        stop = _NO_WORD.search(before)
+        stop = re.search(_NO_WORD, before)
         run = len(before) if stop is None else stop.start()
-        first = _GLOBAL.search(data, behind - run, behind)
-        if first is not None and _USES_GLOBAL.match(data, match.end() + 1):
+        first = start_of_global.search(data, behind - run, behind)
+        if first is not None and uses_global.match(data, match.end() + 1):
             yield first.start()
-        if _INST.search(data, behind - run, behind):
+        if start_of_inst.search(data, behind - run, behind):
             mark = data.rfind(b"(", max(0, behind - LONGEST_NAME), behind)
             if mark >= 0:
                 yield mark
@@ -220,14 +223,15 @@ def _call_in(data: bytes) -> bytes | None:
     """A call with an argument, up to the last bracket of its line."""
     if b"(" not in data:
         return None
+    argument = re.compile(_ARGUMENT)
     closing = line = -1
-    for match in re.finditer(_CALL, data):  # compiled where it is first needed, which is seldom
+    for match in re.finditer(_CALL, data):
         start = match.end()
         if closing < start:
             closing = data.find(b")", start) % (len(data) + 1)  # the end where there is none
         if line < start:
             line = data.find(b"\n", start) % (len(data) + 1)
-        if closing < line and _ARGUMENT.search(data, start, closing):
+        if closing < line and argument.search(data, start, closing):
             return data[match.start() : data.rindex(b")", start, line) + 1].strip()
     return None
 

@@ -20,8 +20,8 @@ INFLATED = 64 * 1024
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){8,}")
-_ESCAPED = re.compile(rb"(?:\\x[0-9a-fA-F]{2}){8,}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){7,}")
-_FOLDED = re.compile(rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])")
+_ESCAPED = rb"(?:\\x[0-9a-fA-F]{2}){8,}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){7,}"
+_FOLDED = rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-="
 _SPACES = b" \t\n\r\v\f"
@@ -42,7 +42,7 @@ def layers(data: bytes) -> tuple[tuple[str, int, bytes], ...]:
 
 def undone(data: bytes) -> Iterator[tuple[str, int, bytes]]:
     """Every stretch of `data` that could be hex or base64: how it is encoded, where, and what it means."""
-    stretches = [(place, _FOLDED.sub(b"", stretch)) for place, stretch in _stretches(data)]
+    stretches = [(place, _unfolded(stretch)) for place, stretch in _stretches(data)]
     for place, digits in islice(_matches(_HEX, stretches), MOST):
         yield "hex", place, binascii.unhexlify(digits)
     for place, letters in islice(_matches(_BASE64, stretches), MOST):
@@ -51,8 +51,14 @@ def undone(data: bytes) -> Iterator[tuple[str, int, bytes]]:
         yield "base64", place, binascii.a2b_base64(text + b"=" * (-len(text) % 4))
     digits = data.translate(_DIGITS)
     if _ESCAPED_DIGITS in digits or _PARTED_DIGITS in digits:
-        for match in islice(_ESCAPED.finditer(data), MOST):
+        for match in islice(re.finditer(_ESCAPED, data), MOST):
             yield "hex", match.start(), binascii.unhexlify(match[0].translate(None, b"\\x:"))
+
+
+def _unfolded(stretch: bytes) -> bytes:
+    """The same without the spaces and line ends between its letters."""
+    spaced = len(stretch.translate(None, _SPACES)) < len(stretch)
+    return re.sub(_FOLDED, b"", stretch) if spaced else stretch  # most are one word
 
 
 def _matches(pattern: re.Pattern[bytes], stretches: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:

@@ -7,10 +7,8 @@ import re
 _LFS_POINTER = b"version https://git-lfs"
 _GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg")  # ggml, ggmf, ggjt and ggla, each a number in little-endian
 _FASTTEXT = (793712314).to_bytes(4, "little")  # fasttext.h, FASTTEXT_FILEFORMAT_MAGIC_INT32
-_WORD2VEC = re.compile(rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\n")  # words and dimensions
-_CTRANSLATE2 = re.compile(
-    rb"[\x01-\x20]\0\0\0.\0[A-Z][A-Za-z]+Spec\0", re.DOTALL
-)  # version, name of the kind
+_WORD2VEC = rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\n"  # words and dimensions
+_CTRANSLATE2 = rb"(?s)[\x01-\x20]\0\0\0.\0[A-Z][A-Za-z]+Spec\0"  # version, name of the kind
 
 
 def owner_of(name: str, head: bytes) -> str | None:
@@ -19,9 +17,9 @@ def owner_of(name: str, head: bytes) -> str | None:
         return "ggml"
     if head.startswith(_FASTTEXT):
         return "fastText"
-    if _WORD2VEC.match(head):
+    if re.match(_WORD2VEC, head):
         return "word2vec"
-    if _CTRANSLATE2.match(head):
+    if re.match(_CTRANSLATE2, head):
         return "CTranslate2"
     return "OpenVINO" if name.rpartition("/")[2].lower().startswith("openvino_") else None
 

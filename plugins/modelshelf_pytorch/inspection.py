@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from modelshelf.errors import ReadError
 from modelshelf_pytorch.outcome import Outcome
 from modelshelf_pytorch.tensors import Contents
 from modelshelf_pytorch.verdict import Issue, unreadable
 from modelshelf_pytorch.zipdirectory import Directory
 
 if TYPE_CHECKING:
-    from modelshelf.reader import FileReader
+    from modelshelf.model import Artifact
+    from modelshelf.reader import ArtifactReader, FileReader
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -138,3 +140,23 @@ def _closed(reader: FileReader, container: str) -> list[Issue]:
     message = f"a {container} archive cannot be looked into{refused}; unpack it and scan what it holds"
     issue = unreadable("archive-unreadable", message, 0)
     return [issue, *tail_issues(reader, 0, reader.size, broken=True)]
+
+
+def inspected(reader: ArtifactReader, name: str) -> Inspection:
+    """What one file's header tells; read once however often it is asked for.
+
+    Raises:
+        ReadError: The file cannot be read, or breaks its format's rules.
+    """
+    return reader.once(f"pytorch:{name}", lambda: inspect(reader.file(name)))
+
+
+def readable(artifact: Artifact, reader: ArtifactReader) -> dict[str, Inspection]:
+    """The inspections of the weight files that can be read; the findings tell of the others."""
+    told = {}
+    for one in artifact.weights:
+        try:
+            told[one.name] = inspected(reader, one.name)
+        except ReadError:
+            continue
+    return told

@@ -111,14 +111,13 @@ class NotUtf8Error(ValueError):
     """Text in a stream that is not UTF-8."""
 
 
-_INTEGER = re.compile(rb"\s*[+-]?[0-9](?:_?[0-9])*\s*")
-_FLOAT = re.compile(
-    rb"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan|infinity)(?:e[+-]?[0-9]+)?\s*", re.IGNORECASE
-)
+# Compiled where they are first needed: protocols after 0 write numbers as bytes.
+_INTEGER = rb"\s*[+-]?[0-9](?:_?[0-9])*\s*"
+_FLOAT = rb"(?i)\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan|infinity)(?:e[+-]?[0-9]+)?\s*"
 
 
 def _number(data: bytes, window: Window, position: int) -> int:
-    if len(data) > _LONGEST_DIGITS or not _INTEGER.fullmatch(data):
+    if len(data) > _LONGEST_DIGITS or not (data.isdigit() or re.fullmatch(_INTEGER, data)):
         raise _bad(window, position, f"a number that is none: {data[:40]!r}")
     return int(data)
 
@@ -145,7 +144,7 @@ def _index(window: Window, position: int) -> tuple[Any, int]:
 
 def _float_line(window: Window, position: int) -> tuple[Any, int]:
     data, end = window.line(position)
-    if len(data) > _LONGEST_DIGITS or not _FLOAT.fullmatch(data):
+    if len(data) > _LONGEST_DIGITS or not re.fullmatch(_FLOAT, data):
         raise _bad(window, position, f"a float that is none: {data[:40]!r}")
     return float(data), end
 
@@ -160,7 +159,7 @@ def _quoted(window: Window, position: int) -> tuple[Any, int]:
     return _unescaped(data[1:-1]), end
 
 
-_ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))", re.DOTALL)
+_ESCAPE = rb"(?s)\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))"
 _SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"a": b"\a"}
 
 
@@ -172,7 +171,7 @@ def _unescaped(data: bytes) -> bytes:
             return bytes([int(match[2], 8) & 0xFF])
         return _SIMPLE.get(match[3], match[3])
 
-    return _ESCAPE.sub(undo, data) if b"\\" in data else data
+    return re.sub(_ESCAPE, undo, data) if b"\\" in data else data
 
 
 def _text_line(window: Window, position: int) -> tuple[Any, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from modelshelf.model import Finding, Severity
+if TYPE_CHECKING:
+    from modelshelf.model import Finding, Severity
 
 
 class Verdict(Enum):
@@ -28,10 +30,10 @@ class Verdict(Enum):
 
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 _SEVERITY = {
-    Verdict.CLEAN: Severity.INFO,
-    Verdict.SUSPICIOUS: Severity.WARNING,
-    Verdict.UNREADABLE: Severity.ERROR,
-    Verdict.DANGEROUS: Severity.ERROR,
+    Verdict.CLEAN: "info",
+    Verdict.SUSPICIOUS: "warning",
+    Verdict.UNREADABLE: "error",
+    Verdict.DANGEROUS: "error",
 }
 
 
@@ -55,9 +57,11 @@ class Issue:
 
     def finding(self, file: str, severity: Severity | None = None) -> Finding:
         """The same as a finding about `file`, of the severity that is given or the verdict's own."""
+        from modelshelf.model import Finding, Severity  # a sound file has no finding
+
         return Finding(
             code=self.code,
-            severity=severity or _SEVERITY[self.verdict],
+            severity=severity or Severity(_SEVERITY[self.verdict]),
             message=self.message if self.message.startswith(f"{file}: ") else f"{file}: {self.message}",
             file=file,
             offset=self.offset,

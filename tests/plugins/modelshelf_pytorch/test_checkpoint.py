@@ -14,11 +14,10 @@ import torch
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth, HealthStatus
 from modelshelf_pytorch.allowlist import DTYPES
-from modelshelf_pytorch.artifact import inspected
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.exported import SCALAR_TYPES
 from modelshelf_pytorch.health import issues_in
-from modelshelf_pytorch.inspection import inspect
+from modelshelf_pytorch.inspection import inspect, inspected
 from tests.fuzz import checkpoints
 from tests.plugins.modelshelf_pytorch.forge import EVIL_4, Entry, archive, checkpoint, look, look_at, saved
 from tests.support import reader_of

@@ -222,6 +222,20 @@ def test_importing_the_plugin_and_reading_with_it_imports_no_torch_and_no_numpy(
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], check=True)
 
 
+def test_telling_the_tensors_imports_nothing_that_findings_need(tmp_path):
+    (tmp_path / "a.pt").write_bytes(saved({"a": torch.ones(2)}))
+    code = (
+        "import sys; from pathlib import Path; import modelshelf_pytorch as plugin\n"
+        "from tests.support import reader_of\n"
+        "reader = reader_of(Path(sys.argv[1]))\n"
+        "sys.modules.pop('modelshelf.model.health', None)  # of the test's own support\n"
+        "assert plugin.modelshelf_extract_metadata(reader.artifact, 'pytorch', reader).parameters == 2\n"
+        "findings = {'modelshelf.model.health', 'modelshelf_pytorch.artifact', 'modelshelf_pytorch.health'}\n"
+        "assert not findings & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], check=True)
+
+
 def test_the_candidate_of_an_unreadable_zip_is_still_claimed(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"PK\x03\x04" + bytes(60))
     with reader_of(tmp_path / "a.pt") as reader:
