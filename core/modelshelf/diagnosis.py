@@ -147,7 +147,7 @@ class _Tables:
             self._aliased[config.id] = config
 
     def _take_place(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        _, model_id, version, _, path = unseal_value(key, value)
+        _, model_id, version, *_, path = unseal_value(key, value)
         self._places[os.fsdecode(path)] = (model_id, version)
         return ()
 

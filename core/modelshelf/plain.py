@@ -79,6 +79,7 @@ def plain_location(place: Location) -> dict[str, Any]:
         "folder": place.folder,
         "source": place.source,
         "missing": place.missing,
+        "depth": place.depth.value,
         "files": [{"name": one.name, "size": one.size, "role": one.role.value} for one in place.files],
     }
 

@@ -229,8 +229,8 @@ class Records(RecordReader):
         for place in config.locations:
             if place.missing and self._is_anothers(place.path, config):
                 continue  # other bytes lie there by now, and the path is their record's
-            seen = [place.fingerprint, config.id, str(config.version), place.missing, path_bytes(place.path)]
-            self._put_path(b"l", place.path, seen)
+            seen = [place.fingerprint, config.id, str(config.version), place.missing, place.depth.value]
+            self._put_path(b"l", place.path, [*seen, path_bytes(place.path)])
             self._changing.delete(path_key(b"x", place.path))
             self._note_health(place, config)
         if config.content_digest:

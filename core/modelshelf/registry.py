@@ -177,13 +177,14 @@ class ModelRegistry(ModelLookup):
     ) -> DiscoveryStats:
         """Scan folders, files or places of other tools, and bring the registry up to date with them.
 
-        Files that are as they were are not opened. One bad file, folder or plugin is a problem in the
-        result, never the scan's end; ending it early (Ctrl-C) leaves what was committed.
+        Files that are as they were are not opened, but for those that nobody looked at so deeply before. One
+        bad file, folder or plugin is a problem in the result, never the scan's end; ending it early (Ctrl-C)
+        leaves what was committed.
 
         Args:
             paths: What to scan: folders, files, or places as `places` gives them; None means
                 `model_base_path`.
-            depth: How deep a probe looks at what is new or changed.
+            depth: How deep a probe looks; full also looks into files that no format asks for by name.
             executor: Where to examine; None decides between this process and worker processes. A registry
                 with plugins of its own examines in this process whatever is given here.
             workers: Worker processes; 1 means this process.

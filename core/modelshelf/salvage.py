@@ -202,7 +202,7 @@ class _Gathered:
 
     def _take_place(self, key: bytes, value: bytes) -> None:
         try:
-            _, model_id, version, _, path = unseal_value(key, value)
+            _, model_id, version, *_, path = unseal_value(key, value)
         except (DamagedStoreError, ValueError, TypeError):
             return
         self._places.setdefault((model_id, version), set()).add(os.fsdecode(path))

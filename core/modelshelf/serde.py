@@ -19,6 +19,7 @@ import attrs
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model.artifact import Artifact, ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
+from modelshelf.model.depth import Depth
 from modelshelf.model.health import Finding, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
 from modelshelf.model.status import HealthStatus
@@ -52,6 +53,7 @@ _METADATA_FIELDS = frozenset(one.name for one in attrs.fields(ModelMetadata))
 _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
+_DEPTHS = {one.value: one for one in Depth}
 
 
 @lru_cache(maxsize=1)
@@ -143,7 +145,8 @@ def artifact_back(content: Any) -> Artifact:
 
 def _location_out(place: Location) -> list[Any]:
     files = [file_out(one) for one in place.files]
-    return [place.path, place.folder, place.source, files, place.fingerprint, place.missing, place.offline]
+    seen = [files, place.fingerprint, place.missing, place.offline, place.depth.value]
+    return [place.path, place.folder, place.source, *seen]
 
 
 def _location_back(content: Any) -> Location:
@@ -156,6 +159,7 @@ def _location_back(content: Any) -> Location:
         fingerprint=fingerprint,
         missing=missing,
         offline=bool(added and added[0]),
+        depth=_DEPTHS[added[1]] if len(added) > 1 else Depth.HEADER,
     )
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from modelshelf.model import (
     ArtifactFile,
+    Depth,
     Finding,
     HealthStatus,
     Location,
@@ -47,6 +48,8 @@ LOCATIONS = st.builds(
     files=st.lists(FILES, max_size=2).map(tuple),
     fingerprint=st.binary(max_size=16),
     missing=st.booleans(),
+    offline=st.booleans(),
+    depth=st.sampled_from(Depth),
 )
 FINDINGS = st.builds(
     Finding,

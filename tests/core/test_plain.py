@@ -43,7 +43,7 @@ def test_a_record_has_all_its_fields():
     data = plain(RECORD)
     assert data.keys() == {one.name for one in attrs.fields(ModelConfig)} | {"fingerprint"}
     assert data["metadata"].keys() == {*FIELD_NAMES, "details", "provenance"}
-    assert data["locations"][0].keys() == {"path", "folder", "source", "missing", "files"}
+    assert data["locations"][0].keys() == {"path", "folder", "source", "missing", "depth", "files"}
     assert (data["content_digest"], data["fingerprint"]) == ("abcd", "0203")
     assert data["set_by_user"] == ["enabled", "tags"]
     assert data["health_status"] == "unknown"

@@ -36,7 +36,8 @@ def command(
     """Find models in each PATH and record what each is and whether it is sound.
 
     Without a PATH the configured places are scanned. Models whose files did not change are not opened
-    again. Exit code 1: something could not be scanned, or a model is unhealthy.
+    again, unless nobody looked at them so deeply before. Depth full also looks into files that no model's
+    name ends like. Exit code 1: something could not be scanned, or a model is unhealthy.
     """
     from attrs import asdict
 

@@ -107,7 +107,8 @@ def _settings(model: ModelConfig, *, is_default: bool) -> Iterator[tuple[str, st
     yield "use_count", str(model.use_count), ""
     for name in ("last_used", "added_at", "updated_at", "checked_at", "missing_since"):
         if getattr(model, name) is not None:
-            yield name, _for_people(name, getattr(model, name)), ""
+            depth = f"at depth {model.locations[0].depth}" if name == "checked_at" and model.locations else ""
+            yield name, _for_people(name, getattr(model, name)), depth
 
 
 def _for_people(name: str, value: Any) -> str:

@@ -76,6 +76,7 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
         source=artifact.source,
         files=with_hashes(artifact.files, seen.sha256),
         fingerprint=artifact.fingerprint.digest if seen.complete else b"",
+        depth=seen.depth,
     )
     new = _Arrival(place=place, seen=seen, now=now, names=artifact.aliases)
     known = records.location(artifact.path)

@@ -51,6 +51,7 @@ class Examination:
         metadata: The merged metadata.
         findings: What is wrong with it, worst first.
         content_digest: Digest of its content, or empty where it cannot be read.
+        depth: How deep the look went.
         sha256: By name of each weight file the digest of all its bytes; only depth full reads them.
         bytes_read: Bytes read.
         failures: Plugins that failed over it.
@@ -62,6 +63,7 @@ class Examination:
     metadata: ModelMetadata = field(factory=ModelMetadata)
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
+    depth: Depth = Depth.HEADER
     sha256: dict[str, str] = field(factory=dict)
     bytes_read: int = 0
     failures: tuple[PluginFailure, ...] = field(default=(), converter=as_tuple)
@@ -99,7 +101,7 @@ def look(
     with ArtifactReader(artifact, opener or open_local, budget) as reader:
         told = _look(artifact, plugins, formats, reader, depth)
     failures = plugins.failures[failed_before:]
-    return Examination(**told, bytes_read=reader.bytes_read, failures=failures)
+    return Examination(**told, depth=depth, bytes_read=reader.bytes_read, failures=failures)
 
 
 def hash_alone(artifact: Artifact, opener: Opener | None) -> Examination:
@@ -132,7 +134,7 @@ def _look(
         faults += [outcome.read_error] if outcome.read_error else []
     chosen = winner(votes, formats.suffix_formats(suffix))
     if chosen is None:
-        return _Seen(votes=votes, rejected=_unclaimed(artifact, suffix, faults))
+        return _Seen(votes=votes, rejected=_unclaimed(artifact, suffix, faults, formats))
     metadata, extract_faults = _extract(plugins, artifact, chosen, reader)
     findings = [*shard_findings(artifact), *_probe(plugins, artifact, chosen.detection.format, reader, depth)]
     findings += [finding_of(error) for error in extract_faults]
@@ -228,12 +230,12 @@ def _problem(artifact: Artifact, code: str, message: str) -> Problem:
     return Problem(code=code, path=artifact.path, message=message)
 
 
-def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError]) -> Problem:
+def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError], formats: FormatTable) -> Problem:
     if faults:
         return _problem(artifact, faults[0].code, f"{artifact.path}: {faults[0]}")
-    told = (
-        f"its ending {suffix} is known, its content is not"
-        if suffix
-        else "it has no ending and no known content"
-    )
+    if suffix in formats.suffixes:
+        told = f"its ending {suffix} is known, its content is not"
+    else:
+        name = f"its ending {suffix}" if suffix else "its name, which has no ending,"
+        told = f"neither {name} nor its content is known"
     return _problem(artifact, "no-format", f"{artifact.path}: no plugin recognises it: {told}")

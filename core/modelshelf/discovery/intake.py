@@ -11,7 +11,7 @@ from modelshelf.discovery.admit import Admission, Change, admit, mark_missing
 from modelshelf.discovery.tally import HARMLESS, plugin_problem
 from modelshelf.discovery.volumes import is_on
 from modelshelf.errors import InvalidModelError
-from modelshelf.model import Artifact, EventKind, ModelEvent, Problem
+from modelshelf.model import Artifact, Depth, EventKind, ModelEvent, Problem
 from modelshelf.records import Records
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class Intake:
 
     def _note_rejection(self, records: Records, artifact: Artifact, rejected: Problem) -> None:
         # Only what its bytes decide is remembered: a file that could not be read may be readable next time.
-        if rejected.code == "no-format" and records.location(artifact.path) is None:
+        # Nor is it where depth full alone would ask for the name: every text file of a tree is one.
+        wanted = self._examiner.formats.wants(artifact.primary)
+        if wanted and rejected.code == "no-format" and records.location(artifact.path) is None:
             digest = self._examiner.bound(artifact.fingerprint.digest)
             records.reject(artifact.path, digest, rejected.code, rejected.message)
 
@@ -101,7 +103,7 @@ class Intake:
             else:
                 self._remembered.dismiss(artifact)
             return
-        if not seen.complete:
+        if not seen.complete or not seen.depth.reaches(Depth.HEADER):  # an ordinary scan looks deeper
             self._remembered.leave_open(artifact)
         tally.found += 1
         tally.added += admission.change is Change.ADDED

@@ -72,6 +72,8 @@ class Scan:
         self._several = False
         self._walk = Walker(examiner.formats.wants)
         self._walk_plain = self._walk
+        # A name does not tell what is in a file, and depth full has the time to look.
+        self._wants_plain = _wants_all if depth is Depth.FULL else examiner.formats.wants
         self._left_out: frozenset[str] = frozenset()
         self._unlisted: list[str] = []
         self._remembered = Remembered(store)
@@ -95,7 +97,7 @@ class Scan:
         self._tally.problems += [plugin_problem(one) for one in failures]
         self._several = len(places) > 1
         self._left_out = frozenset(place.root for source, place in places if source.name != PLAIN_FOLDERS)
-        self._walk_plain = Walker(self._examiner.formats.wants, self._left_out)
+        self._walk_plain = Walker(self._wants_plain, self._left_out)
         for source, place in places:
             self._scan_place(source, place, executor, workers)
         self._remember_failures()
@@ -149,6 +151,7 @@ class Scan:
             self._tally,
             visited=self._visited,
             unlisted=self._unlisted,
+            depth=self._depth,
             force=self._force,
         )
 
@@ -170,17 +173,21 @@ class Scan:
         return True
 
     def _listings(self, source: Source, place: Place) -> Iterator[Listing]:
-        """What the source lists; of plain folders that are walked as they are, only those that changed."""
+        """What the source lists; of plain folders that are walked as they are, only those that changed.
+
+        Depth full, which reads every byte of what it was not at before, looks into all of them.
+        """
         # A file that is named brings its folder's shards and index with it.
         is_folder = os.path.isdir(place.root)
         around = place.root if is_folder else os.path.dirname(place.root)
         self._remembered.tree = None
         try:
-            if is_folder and source.name == PLAIN_FOLDERS:
+            plain = is_folder and source.name == PLAIN_FOLDERS
+            if plain and self._depth is not Depth.FULL:
                 yield from source.list(place, self._walk_of(place.root))
             else:
                 self._remembered.known = Known(self._store, around, at_once=True)
-                yield from source.list(place, self._walk)
+                yield from source.list(place, self._walk_plain if plain else self._walk)
         except SourceError as error:
             self._unlisted.append(place.root)
             self._tally.problems.append(Problem(code="unlisted-place", path=place.root, message=str(error)))
@@ -200,13 +207,19 @@ class Scan:
         few = tree.changed is not None and tree.changed <= _FEW_FOLDERS
         self._remembered.known = Known(self._store, root, at_once=not few)
         try:
-            for listed in tree.folders():
+            for listed in tree.folders(self._oddly_named(tree.stood())):
                 yield from listed.problems
                 if listed.folder is not None:
                     yield listed.folder
         except OSError as error:  # it was there a moment ago
             message = f"{root}: {error.strerror or error}; nothing there was changed"
             yield Problem(code="absent", path=root, message=message)
+
+    def _oddly_named(self, paths: list[str]) -> frozenset[str]:
+        """Models among these, or all that are known, whose names nobody asks for: someone named them."""
+        wants = self._examiner.formats.wants
+        standing = self._remembered.known.standing(paths)
+        return frozenset(path for path in standing if not wants(path[path.rfind("/") + 1 :]))
 
     def _count_passed_over(self, tree: TreeScan) -> None:
         folders, models = tree.passed_over()
@@ -234,6 +247,10 @@ class Scan:
             self._progress(
                 ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished)
             )
+
+
+def _wants_all(name: str) -> bool:  # noqa: ARG001 - called as `FormatTable.wants` is
+    return True
 
 
 def _is_below(path: str, root: str) -> bool:

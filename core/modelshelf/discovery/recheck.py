@@ -58,7 +58,7 @@ def check(
 def _probe_again(
     examiner: Examiner, model: ModelConfig, depth: Depth
 ) -> tuple[tuple[Finding, ...], dict[str, Location]]:
-    """What is wrong with a model now, and its places with the sha256 that were read, by their paths.
+    """What is wrong with a model now, and its places with what was learned of them, by their paths.
 
     Its first place is examined; at depth full every byte of its other places is read too.
     """
@@ -75,14 +75,14 @@ def _probe_again(
         rejected = seen.rejected
         return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
     if depth is not Depth.FULL:
-        return seen.findings, {}
+        return seen.findings, {first.path: attrs.evolve(first, depth=depth)}
     findings = list(seen.findings)
-    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256))]
+    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256), depth=depth)]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
             read = examiner.hashed(_restat(_artifact(other)))
             findings += read.findings
-            places.append(attrs.evolve(other, files=with_hashes(other.files, read.sha256)))
+            places.append(attrs.evolve(other, files=with_hashes(other.files, read.sha256), depth=depth))
     findings += differing(tuple(places))
     return worst_first(findings), {one.path: one for one in places}
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelshelf.discovery.examine import Examiner
     from modelshelf.discovery.remembered import Remembered
     from modelshelf.discovery.tally import Tally
+    from modelshelf.model import Depth
     from modelshelf.source import Listing
     from modelshelf.store import Store, Transaction
 
@@ -31,6 +32,7 @@ class Sieve:
         tally: Counts what is held back.
         visited: Paths of the artifacts that the scan came by, in other places too; grows.
         unlisted: Places and folders that could not be listed; grows.
+        depth: How deep the scan looks: what was not looked at so deeply is let through.
         force: Whether to let unchanged artifacts through too.
     """
 
@@ -42,6 +44,7 @@ class Sieve:
         *,
         visited: set[str],
         unlisted: list[str],
+        depth: Depth,
         force: bool,
     ) -> None:
         self._examiner = examiner
@@ -49,6 +52,7 @@ class Sieve:
         self._tally = tally
         self._visited = visited
         self._unlisted = unlisted
+        self._depth = depth
         self._force = force
         self._new_indexes: list[tuple[str, ArtifactFile, list[str]]] = []
 
@@ -78,7 +82,7 @@ class Sieve:
             return False
         digest = artifact.fingerprint.digest
         if seen.code is None:
-            if seen.fingerprint != digest:
+            if seen.fingerprint != digest or not seen.depth.reaches(self._depth):
                 return False
             self._tally.found += 1
             self._tally.unchanged += 1

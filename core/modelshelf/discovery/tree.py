@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from attrs import evolve, field, frozen
 
@@ -50,16 +50,22 @@ class Tree:
         root: The root.
         wants: Whether a file of that name matters.
         left_out: Folders that are not walked.
+        kept: Paths of files that matter whatever their names.
 
     Raises:
         OSError: The root is not there.
     """
 
     def __init__(
-        self, root: str, wants: Callable[[str], bool], left_out: frozenset[str] = frozenset()
+        self,
+        root: str,
+        wants: Callable[[str], bool],
+        left_out: frozenset[str] = frozenset(),
+        kept: Container[str] = (),
     ) -> None:
-        self._wants = wants
+        self._wants_name = wants
         self._left_out = left_out
+        self._kept = kept
         told = os.stat(root)
         self._real_root = os.path.realpath(root)
         self._seen = {(told.st_dev, told.st_ino)}
@@ -88,11 +94,11 @@ class Tree:
                     if name not in _SKIPPED_FOLDERS and entry.path not in self._left_out:
                         subfolders.append(name)
                         listed.below.append(entry.path)
-                elif self._wants(name):
+                elif self._wants(entry):
                     steady = _keep(entry, listed, files) and steady
             except OSError as error:
                 steady = False
-                if self._wants(name):
+                if self._wants(entry):
                     listed.problems.append(
                         Problem(
                             code="unreadable", path=entry.path, message=f"{entry.path}: {reason_of(error)}"
@@ -100,6 +106,9 @@ class Tree:
                     )
         folder = Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
         return evolve(listed, folder=folder, told=told, steady=steady)
+
+    def _wants(self, entry: os.DirEntry[str]) -> bool:
+        return self._wants_name(entry.name) or (bool(self._kept) and entry.path in self._kept)
 
     def _follow(
         self, entry: os.DirEntry[str], listed: Listed, files: list[ArtifactFile], subfolders: list[str]
@@ -113,7 +122,7 @@ class Tree:
                 subfolders.append(entry.name)
                 listed.below.append(entry.path)
             return False
-        if self._wants(entry.name):
+        if self._wants(entry):
             return _keep(entry, listed, files)
         # It may lead to a folder by the next scan, and nothing of this folder would tell.
         try:

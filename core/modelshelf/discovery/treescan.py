@@ -72,8 +72,15 @@ class TreeScan:
                     self._to_list.add(number)
         self._to_list = census.with_those_above(self._to_list)
 
-    def folders(self) -> Iterator[Listed]:
+    def stood(self) -> list[str]:
+        """Paths at which models stood, in the folders that have to be looked into."""
+        return [] if self._census is None else [*self._census.models(self._to_list), *self._touched]
+
+    def folders(self, kept: Container[str] = ()) -> Iterator[Listed]:
         """Look into every folder that is new or changed, and into all those above it, in sorted order.
+
+        Args:
+            kept: Paths of files that matter whatever their names.
 
         Raises:
             OSError: The root is gone.
@@ -83,7 +90,7 @@ class TreeScan:
             self._unchanged = list(range(len(census.paths)))
             self._order = dict(zip(census.paths, self._unchanged, strict=True))
             return
-        tree = self._walker.tree(self._root)
+        tree = self._walker.tree(self._root, kept)
         numbers = {} if census is None else {path: number for number, path in enumerate(census.paths)}
         below = [] if census is None else census.below()
         waiting = [self._root]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -58,15 +58,19 @@ class Walker:
                 yield listed.folder
             waiting.extend(reversed(listed.below))
 
-    def tree(self, root: str) -> Tree:
+    def tree(self, root: str, kept: Container[str] = ()) -> Tree:
         """The folders below `root`, to be looked into one by one.
+
+        Args:
+            root: The root.
+            kept: Paths of files that matter whatever their names.
 
         Raises:
             OSError: The root is not there.
         """
         from modelshelf.discovery.tree import Tree
 
-        return Tree(root, self._wants, self._left_out)
+        return Tree(root, self._wants, self._left_out, kept)
 
     def _around(self, file: str) -> Iterator[Listing]:
         """The folder of one file: its shards and companions lie beside it."""

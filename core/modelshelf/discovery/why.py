@@ -50,7 +50,8 @@ def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
     one = described(name, told)
     if one is None:
         return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
-    reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes"), *_name_rules(name, examiner)]
+    reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes")]
+    reasons += _name_rules(name, examiner, known=records.location(path) is not None)
     artifact = _artifact_with(path, examiner)
     if isinstance(artifact, Problem):
         return [*reasons, _reason("grouping", "rejected", artifact.message)]
@@ -71,7 +72,7 @@ def _link_rule(path: str) -> list[Reason]:
     return [_reason("link", "skipped", message)]
 
 
-def _name_rules(name: str, examiner: Examiner) -> list[Reason]:  # noqa: PLR0911 - one return a rule
+def _name_rules(name: str, examiner: Examiner, *, known: bool) -> list[Reason]:  # noqa: PLR0911 - one return a rule
     unfinished = unfinished_reason(name)
     if unfinished:
         return [_reason("unfinished download", "skipped", f"{unfinished}; it is listed, not admitted")]
@@ -86,9 +87,10 @@ def _name_rules(name: str, examiner: Examiner) -> list[Reason]:  # noqa: PLR0911
         return [_reason("ending", "noted", f"{suffix_of(name)} is claimed by {', '.join(claimed)}")]
     if examiner.formats.wants(name):
         return [_reason("ending", "noted", "no format claims it; its first bytes decide")]
-    return [
-        _reason("ending", "skipped", f"{suffix_of(name) or 'no ending'}: no model file ends so; not opened")
-    ]
+    told = f"{suffix_of(name) or 'no ending'}: no model file ends so"
+    if known:
+        return [_reason("ending", "noted", f"{told}; but a model was found in it, so scans look into it")]
+    return [_reason("ending", "skipped", f"{told}; opened at depth full, or where it is named")]
 
 
 def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:

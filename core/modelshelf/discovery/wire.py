@@ -66,6 +66,7 @@ def _examination_out(seen: Examination) -> list[Any]:
         metadata_out(seen.metadata),
         [finding_out(one) for one in seen.findings],
         seen.content_digest,
+        seen.depth.value,
         seen.sha256,
         seen.bytes_read,
         converter().unstructure(seen.failures) if seen.failures else (),
@@ -74,7 +75,18 @@ def _examination_out(seen: Examination) -> list[Any]:
 
 
 def _examination_back(content: Any) -> Examination:
-    told_format, votes, metadata, findings, content_digest, sha256, bytes_read, failures, rejected = content
+    (
+        told_format,
+        votes,
+        metadata,
+        findings,
+        content_digest,
+        depth,
+        sha256,
+        bytes_read,
+        failures,
+        rejected,
+    ) = content
     return Examination(
         format=told_format,
         votes=[
@@ -87,6 +99,7 @@ def _examination_back(content: Any) -> Examination:
         metadata=metadata_back(metadata),
         findings=[finding_back(one) for one in findings],
         content_digest=content_digest,
+        depth=Depth(depth),
         sha256=sha256,
         bytes_read=bytes_read,
         failures=converter().structure(failures, tuple[PluginFailure, ...]) if failures else (),

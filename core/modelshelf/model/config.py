@@ -11,6 +11,7 @@ from attrs import field, frozen
 from modelshelf.errors import InvalidModelError
 from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.converters import as_frozenset, as_tuple
+from modelshelf.model.depth import Depth
 from modelshelf.model.health import Finding
 from modelshelf.model.metadata import ModelMetadata
 from modelshelf.model.status import HealthStatus
@@ -31,6 +32,7 @@ class Location:
         fingerprint: Digest of the files' stat data; an equal one means nothing to read again.
         missing: Whether a scan found the place without them.
         offline: Whether it is missing because the volume that holds it is not there.
+        depth: How deep the last look into the files went.
     """
 
     path: str
@@ -40,6 +42,7 @@ class Location:
     fingerprint: bytes = b""
     missing: bool = False
     offline: bool = False
+    depth: Depth = Depth.HEADER
 
     @property
     def content_names(self) -> tuple[str, ...] | None:

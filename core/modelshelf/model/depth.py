@@ -14,3 +14,10 @@ class Depth(Enum):
 
     def __str__(self) -> str:
         return self.value
+
+    def reaches(self, other: Depth) -> bool:
+        """Whether whoever looked this deep has seen what a look of the other depth sees."""
+        return _ORDER.index(self) >= _ORDER.index(other)
+
+
+_ORDER = tuple(Depth)

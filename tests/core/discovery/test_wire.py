@@ -48,6 +48,7 @@ EXAMINATIONS = st.builds(
     metadata=METADATA,
     findings=st.lists(FINDINGS, max_size=2),
     content_digest=st.binary(max_size=16),
+    depth=st.sampled_from(Depth),
     sha256=st.dictionaries(PATHS, TEXT, max_size=2),
     bytes_read=st.integers(0, 2**64),
     failures=st.lists(FAILURES, max_size=2),
