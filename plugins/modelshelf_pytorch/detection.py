@@ -9,10 +9,17 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch import zipread
 from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.embedded import Effort, convincing
+from modelshelf_pytorch.embedded import Effort, convincing, cut_short, names_code
 from modelshelf_pytorch.foreign import owner_of
 from modelshelf_pytorch.inspection import MAGIC_NUMBER, NUMPY_MAGIC, container_of, is_compressed, is_zip
-from modelshelf_pytorch.members import NESTED_SUFFIXES, PICKLE_SUFFIXES, is_pickle
+from modelshelf_pytorch.members import (
+    NESTED_SUFFIXES,
+    PICKLE_SUFFIXES,
+    SNIFFED,
+    is_long_pickle,
+    is_pickle,
+)
+from modelshelf_pytorch.outcome import Limits
 from modelshelf_pytorch.pickle_machine import Machine
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ _BY_SUFFIX = {
     ".bin": ("pytorch", 0.1),
 }
 _MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
-_SNIFFED = 512
+_FOREIGN = Limits(structure=256 * 1024)  # of what may be a pickle under a foreign name
 _DEEPEST = 3  # archives within archives that are looked into for a pickle
 _LARGEST_INNER = 4 * 1024 * 1024  # bytes of each
 _LEGACY = Detection(
@@ -96,7 +103,7 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     suffix, head = candidate.suffix, candidate.head
     by_suffix = _BY_SUFFIX.get(suffix)
     if by_suffix is None:
-        return _detect_behind(candidate) if suffix == ".zip" else None
+        return (_detect_behind(candidate) if suffix == ".zip" else None) or _detect_call(candidate)
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     if outcome.stopped and type(outcome.value) is int and outcome.value == MAGIC_NUMBER:
         return _LEGACY
@@ -106,6 +113,20 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return None
     name, confidence = by_suffix
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
+
+
+def _detect_call(candidate: Candidate) -> Detection | None:
+    """A pickle without PROTO under a foreign name: one that calls what it names, as no text happens to."""
+    head = candidate.head
+    outcome = Machine(BytesFile(head), 0, len(head)).run()
+    attack = convincing(outcome, at_start=False)
+    if not attack and len(head) < candidate.size and cut_short(outcome):
+        outcome = Machine(candidate.reader, 0, candidate.size, limits=_FOREIGN).run()
+        attack = convincing(outcome, at_start=False) or names_code(outcome)
+    if not attack:
+        return None
+    evidence = "its first opcodes are a pickle's that reaches for code"
+    return Detection(format="pickle", confidence=0.5, evidence=evidence)
 
 
 def _detect_behind(candidate: Candidate) -> Detection | None:
@@ -176,14 +197,18 @@ def _holds_pickle(reader: FileReader, member: Member, effort: Effort, level: int
     if member.name.lower().endswith(PICKLE_SUFFIXES):
         return True
     try:
-        head = zipread.content(reader, member, _SNIFFED)
+        head = zipread.content(reader, member, SNIFFED)
         if member.size == 0:
             return False
         if head.startswith(b"PK\x03\x04") and level < _DEEPEST and member.size <= _LARGEST_INNER:
             inner = BytesFile(zipread.content(reader, member, _LARGEST_INNER))
             within = zipread.read_directory(inner).members[:_MOST_SNIFFED]
             return any(_holds_pickle(inner, one, effort, level + 1) for one in within)
-        return is_pickle(head, member.name, effort) or effort.spent
+        return (
+            is_pickle(head, member.name, effort)
+            or is_long_pickle(reader, member, head, effort)
+            or effort.spent
+        )
     except ReadError:
         return member.name.lower().endswith(NESTED_SUFFIXES)
 

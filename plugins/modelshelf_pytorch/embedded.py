@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from modelshelf_pytorch.allowlist import runs_code
 from modelshelf_pytorch.bytesfile import BytesFile
 from modelshelf_pytorch.encoded import LONG_WORD, inflated, layers
 from modelshelf_pytorch.outcome import Limits, Outcome
@@ -121,6 +122,16 @@ def convincing(outcome: Outcome, *, at_start: bool) -> bool:
         return False
     attack = any(issue.verdict is Verdict.DANGEROUS for issue in outcome.issues)
     return attack or outcome.protocol is not None
+
+
+def cut_short(outcome: Outcome) -> bool:
+    """Whether the bytes, or what may be judged of them, ended before the stream: so far it is a pickle."""
+    return any(issue.code in {"pickle-truncated", "pickle-too-large"} for issue in outcome.issues)
+
+
+def names_code(outcome: Outcome) -> bool:
+    """Whether it names something of a module that runs code, called so far or not."""
+    return any(_plausible(use.name) and runs_code(use.module) for use in outcome.globals)
 
 
 def _plausible(name: str) -> bool:

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
 NESTED_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
-_SNIFFED = 4096  # bytes of a member that are enough to tell a pickle
+SNIFFED = 4096
+"""Bytes of a member that tell whether it is a pickle."""
+
 _LONG = 1024 * 1024  # bytes of one that are looked at to tell whether a pickle without a protocol goes on
 _PIECE = 4 * 1024 * 1024
-_SNIFF_LIMITS = Limits(structure=_SNIFFED, objects=_SNIFFED, depth=_SNIFFED)
+_SNIFF_LIMITS = Limits(structure=SNIFFED, objects=SNIFFED, depth=SNIFFED)
 _FLOOR, _RATIO = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
 _DEEPEST = 3  # archives within archives
 _PLAIN = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
@@ -100,7 +102,7 @@ def _examine_member(
     if effort.opcodes <= 0:
         return
     try:
-        head = zipread.content(reader, member, _SNIFFED)
+        head = zipread.content(reader, member, SNIFFED)
     except ReadError as error:
         if member.encrypted or member.method not in {0, 8}:
             yield _locked(member)
@@ -112,7 +114,7 @@ def _examine_member(
     }
     nested = not main and _nests(head, member)
     pickle = main or (
-        not nested and (is_pickle(head, member.name, effort) or _is_long_pickle(reader, member, head, effort))
+        not nested and (is_pickle(head, member.name, effort) or is_long_pickle(reader, member, head, effort))
     )
     if member.encrypted:
         yield _forged_lock(member) if pickle or nested else _locked(member)
@@ -135,7 +137,7 @@ def _examine_storage(reader: FileReader, member: Member) -> Iterator[Issue]:
         yield _locked(member)
         return
     try:
-        zipread.content(reader, member, _SNIFFED)
+        zipread.content(reader, member, SNIFFED)
     except ReadError as error:
         yield _unreadable(error, member)
 
@@ -150,7 +152,7 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
         return next(embedded.hidden_in(head, whole=False, effort=effort), None) is not None
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
     effort.opcodes -= outcome.end
-    if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == _SNIFFED:
+    if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == SNIFFED:
         return True  # a long one, cut by the sniff
     return (
         embedded.convincing(outcome, at_start=True)
@@ -158,16 +160,18 @@ def is_pickle(head: bytes, name: str, effort: embedded.Effort) -> bool:
     )
 
 
-def _is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: embedded.Effort) -> bool:
-    """Whether a member whose first bytes are opcodes without a protocol goes on as a pickle does."""
-    if member.size <= _SNIFFED:
+def is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: embedded.Effort) -> bool:
+    """Whether a member whose first bytes are opcodes without a protocol goes on as a pickle does.
+
+    Args:
+        head: Its first `SNIFFED` bytes.
+    """
+    if member.size <= SNIFFED:
         return False
     outcome = Machine(BytesFile(head), 0, len(head), limits=_SNIFF_LIMITS).run()
     effort.opcodes -= outcome.end
     most = min(_LONG, effort.opcodes)
-    if most <= 0 or any(
-        issue.code not in {"pickle-truncated", "pickle-too-large"} for issue in outcome.issues
-    ):
+    if most <= 0 or not embedded.cut_short(outcome):
         return False
     try:
         more = zipread.content(reader, member, most)
@@ -175,7 +179,7 @@ def _is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: emb
         return False
     outcome = Machine(BytesFile(more), 0, len(more), limits=Limits(structure=_LONG)).run()
     effort.opcodes -= _opcodes_of(outcome)
-    return embedded.convincing(outcome, at_start=True)
+    return embedded.convincing(outcome, at_start=True) or embedded.names_code(outcome)
 
 
 def _nests(head: bytes, member: Member) -> bool:

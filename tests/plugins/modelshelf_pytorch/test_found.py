@@ -1,4 +1,4 @@
-"""Pickles in ZIPs that are no checkpoints: behind other bytes, within other archives, in no folder."""
+"""Pickles where nobody would look: under foreign names, in ZIPs behind other bytes or within others."""
 
 from __future__ import annotations
 
@@ -71,6 +71,47 @@ def test_a_member_that_is_a_long_pickle_without_a_protocol_is_judged(tmp_path, n
     assert told.status is HealthStatus.UNHEALTHY
     for content in (long + b".", b"K" * 20_000, b"N" * 20_000, b"])" * 9000 + b"\0"):
         assert look_at(tmp_path, checkpoint(Entry(name=name.encode(), content=content))).findings == ()
+
+
+CALLS = {  # without PROTO, by every opcode that calls; the argument stands before or behind the name
+    "REDUCE": b"cposix\nsystem\n(S'%b'\ntR.",
+    "REDUCE, the string first": b"S'%b'\n0cposix\nsystem\n(S'id'\ntR.",
+    "INST": b"(S'%b'\niposix\nsystem\n.",
+    "OBJ": b"(cposix\nsystem\nS'%b'\no.",
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["weights", "weights.dat", "model.gguf", "bare.zip", "archive.zip", "model.pt", "model.bin"]
+)
+@pytest.mark.parametrize("length", [2, 600, 5_000, 100_000])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_in_a_pickle_without_a_protocol_is_found_whatever_the_name(tmp_path, name, length, call):
+    data = CALLS[call] % (b"a" * length)
+    if name == "archive.zip":
+        data = zipped(("notes.txt", data), method=zipfile.ZIP_DEFLATED)
+    elif name == "model.pt":
+        data = checkpoint(Entry(name=b"archive/notes.txt", content=data))
+    told = look_at(tmp_path, data, name)
+    assert "posix.system" in told.text
+    assert told.status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cache\nbuild\n.git\n",  # reads as GLOBAL and STOP
+        "cos\nsystem\nare words of a list\n",
+        "import os\nos.system('ls')\n",
+        "ctest\nrunpy\n" + "words\n" * 200,
+        "(a list, in brackets)\n" * 40,
+        "1 2 3\n" * 200,
+        "I1\n" * 400,
+    ],
+)
+@pytest.mark.parametrize("name", ["words", "words.dat"])
+def test_text_that_begins_like_a_pickle_is_no_pickle(tmp_path, text, name):
+    assert look_at(tmp_path, text.encode(), name).format is None
 
 
 def test_a_zip_under_a_pickles_name_is_told_of_whatever_it_holds(tmp_path):
