@@ -99,11 +99,7 @@ class Tree:
             except OSError as error:
                 steady = False
                 if self._wants(entry):
-                    listed.problems.append(
-                        Problem(
-                            code="unreadable", path=entry.path, message=f"{entry.path}: {reason_of(error)}"
-                        )
-                    )
+                    listed.problems.append(_unreadable(entry, error))
         folder = Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
         return evolve(listed, folder=folder, told=told, steady=steady)
 
@@ -176,6 +172,13 @@ def _link_problem(entry: os.DirEntry[str], real_root: str, seen: set[tuple[int, 
 
 def _hidden_from_walk(target: str, real_root: str) -> bool:
     return any(part in _SKIPPED_FOLDERS for part in os.path.relpath(target, real_root).split(os.sep))
+
+
+def _unreadable(entry: os.DirEntry[str], error: OSError) -> Problem:
+    reason = reason_of(error)
+    if isinstance(error, FileNotFoundError) and entry.is_symlink():
+        reason = f"links to {os.path.realpath(entry.path)}, which is not there"
+    return Problem(code="unreadable", path=entry.path, message=f"{entry.path}: {reason}")
 
 
 def _special(path: str) -> Problem:

@@ -63,6 +63,12 @@ def test_a_link_to_a_file_is_followed_and_a_dead_one_is_named(tmp_path: Path) ->
     assert problems == {"dead.gguf": "unreadable"}
 
 
+def test_a_dead_link_is_named_with_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").symlink_to("unplugged/m.gguf")
+    (problem,) = (one for one in Walker(lambda _: True)(str(tmp_path)) if isinstance(one, Problem))
+    assert problem.message == f"{tmp_path}/m.gguf: links to {tmp_path}/unplugged/m.gguf, which is not there"
+
+
 def test_pipes_and_sockets_are_named_and_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
     with socket.socket(socket.AF_UNIX) as made:
