@@ -116,7 +116,10 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
 
 
 def _detect_call(candidate: Candidate) -> Detection | None:
-    """A pickle without PROTO under a foreign name: one that calls what it names, as no text happens to."""
+    """A pickle without PROTO under a foreign name: one that calls what it names, as no text happens to.
+
+    Of one that is longer than what may be judged here it is enough that it names what runs code.
+    """
     head = candidate.head
     outcome = Machine(BytesFile(head), 0, len(head)).run()
     attack = convincing(outcome, at_start=False)

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 
 from modelshelf import sealed
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf.model import Artifact, Detection, Location, ModelConfig, ModelMetadata, ModelVersion, Problem
+from modelshelf.model import (
+    Artifact,
+    Depth,
+    Detection,
+    Location,
+    ModelConfig,
+    ModelMetadata,
+    ModelVersion,
+    Problem,
+)
 from modelshelf.sealed import close_up, open_up, pack, seal_value, unpack, unseal_summary, unseal_value
+from modelshelf.seen import Seen
 from modelshelf.serde import converter, seal, summary_of, unseal
 from tests.core.records import CONFIGS, DETAILS, FILES, PATHS, SCALARS, TEXT
 
@@ -135,6 +145,16 @@ def test_a_record_of_an_older_schema_is_brought_up_step_by_step(monkeypatch):
     monkeypatch.setattr(sealed, "UPGRADES", {1: second, 2: third})
     assert unseal(KEY, value) == attrs.evolve(RECORD, display_name="renamed", aliases=("renamed",))
     assert unseal_summary(KEY, value).display_name == "renamed"
+
+
+def test_a_place_of_before_depths_were_kept_was_looked_at_by_its_headers():
+    deep = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], depth=Depth.FULL),))
+    _, summary, content = open_up(KEY, seal(KEY, deep))
+    earlier = unpack(content)
+    assert earlier["locations"][0].pop() == "full"
+    assert unseal(KEY, close_up(KEY, pack(earlier), summary)) == RECORD
+    assert Seen.of_model([b"f", "id", "1.0.0", False, b"/path"]).depth is Depth.HEADER
+    assert Seen.of_model([b"f", "id", "1.0.0", False, "full", b"/path"]).depth is Depth.FULL
 
 
 def test_fields_of_a_later_minor_release_are_left_out():

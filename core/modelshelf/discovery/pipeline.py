@@ -216,10 +216,13 @@ class Scan:
             yield Problem(code="absent", path=root, message=message)
 
     def _oddly_named(self, paths: list[str]) -> frozenset[str]:
-        """Models among these, or all that are known, whose names nobody asks for: someone named them."""
+        """Models at these paths, or at all that are known, that nobody asks for by name.
+
+        Somebody named the file once, or a scan at depth full found it.
+        """
         wants = self._examiner.formats.wants
         standing = self._remembered.known.standing(paths)
-        return frozenset(path for path in standing if not wants(path[path.rfind("/") + 1 :]))
+        return frozenset(path for path in standing if not wants(os.path.basename(path)))
 
     def _count_passed_over(self, tree: TreeScan) -> None:
         folders, models = tree.passed_over()

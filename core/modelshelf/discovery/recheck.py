@@ -74,10 +74,11 @@ def _probe_again(
     if seen.rejected is not None:
         rejected = seen.rejected
         return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
+    reached = depth if seen.complete else first.depth  # else the next scan of this depth looks again
     if depth is not Depth.FULL:
-        return seen.findings, {first.path: attrs.evolve(first, depth=depth)}
+        return seen.findings, {first.path: attrs.evolve(first, depth=reached)}
     findings = list(seen.findings)
-    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256), depth=depth)]
+    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256), depth=reached)]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
             read = examiner.hashed(_restat(_artifact(other)))

@@ -51,7 +51,8 @@ def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
     if one is None:
         return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
     reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes")]
-    reasons += _name_rules(name, examiner, known=records.location(path) is not None)
+    seen = records.location(path)
+    reasons += _name_rules(name, examiner, known=seen is not None and not seen.missing)
     artifact = _artifact_with(path, examiner)
     if isinstance(artifact, Problem):
         return [*reasons, _reason("grouping", "rejected", artifact.message)]

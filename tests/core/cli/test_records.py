@@ -31,6 +31,12 @@ def test_show_tells_each_value_with_where_it_was_read(stocked):
     assert str(stocked.models / "tiny/tiny.gguf") in outcome.out
 
 
+def test_show_tells_how_deep_the_last_look_went(stocked):
+    assert fact(stocked.run("show", "tiny"), "checked_at").endswith("at depth header")
+    stocked.run("check", "--depth", "full", "tiny").done()
+    assert fact(stocked.run("show", "tiny"), "checked_at").endswith("at depth full")
+
+
 def test_show_tells_findings_with_their_severity(project):
     project.truncated("broken")
     project.run("scan", project.models)
@@ -200,6 +206,24 @@ def test_why_tells_the_rules_of_a_model_and_of_a_file_that_is_none(stocked):
     assert "registered as tiny" in admitted.out
     refused = stocked.run("why", "--json", stocked.models / "notes.txt").done().json
     assert "skipped" in {one["verdict"] for one in refused}
+
+
+def test_why_tells_whether_a_foreign_ending_is_looked_into(project):
+    def ending(path):
+        told = project.run("why", "--json", path).json
+        return next((one["verdict"], one["message"]) for one in told if one["rule"] == "ending")
+
+    model = project.gguf()
+    odd = model.rename(model.with_name("notes.txt"))
+    assert ending(odd) == (
+        "skipped",
+        ".txt: no model file ends so; opened at depth full, or where it is named",
+    )
+    project.run("scan", odd).done()
+    assert ending(odd)[0] == "noted"
+    unknown = model.with_name("data.dat")
+    unknown.write_bytes(b"hello")
+    assert "neither its ending .dat nor its content is known" in project.run("why", unknown).out
 
 
 def test_why_needs_no_earlier_scan(project):

@@ -16,12 +16,16 @@ from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 class DeepFormat(ToyFormat):
     """A toy that is flawed to those who look deeper than quick; notes how deep it was asked to look."""
 
+    fails = False
+
     def __init__(self) -> None:
         super().__init__()
         self.depths: list[Depth] = []
 
     def modelshelf_probe_health(self, depth: Depth) -> Iterator[Finding]:
         self.depths.append(depth)
+        if self.fails:
+            raise RuntimeError
         if depth is not Depth.QUICK:
             yield Finding(code="flaw", severity=Severity.ERROR, message="is flawed")
 
@@ -103,6 +107,18 @@ def test_a_check_spares_a_scan_of_its_depth(shelf: Shelf) -> None:
     shelf.registry.check(depth="full")
     shelf.scan(depth="full")
     assert shelf.toy.depths == []
+
+
+def test_a_check_that_a_plugin_failed_in_spares_no_scan(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_toy(shelf.folder / "a.toy")
+    shelf.scan()
+    with monkeypatch.context() as patch:
+        patch.setattr(DeepFormat, "fails", True)
+        shelf.registry.check(depth="full")
+    shelf.scan(depth="full")
+    assert shelf.toy.depths == [Depth.FULL]
 
 
 def test_a_forced_shallow_scan_is_remembered_for_what_it_was(shelf: Shelf) -> None:

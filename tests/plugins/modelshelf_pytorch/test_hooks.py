@@ -225,10 +225,11 @@ def test_importing_the_plugin_and_reading_with_it_imports_no_torch_and_no_numpy(
 def test_telling_the_tensors_imports_nothing_that_findings_need(tmp_path):
     (tmp_path / "a.pt").write_bytes(saved({"a": torch.ones(2)}))
     code = (
-        "import sys; from pathlib import Path; import modelshelf_pytorch as plugin\n"
-        "from tests.support import reader_of\n"
-        "reader = reader_of(Path(sys.argv[1]))\n"
-        "sys.modules.pop('modelshelf.model.health', None)  # of the test's own support\n"
+        "import os, sys; import modelshelf_pytorch as plugin\n"
+        "from modelshelf.model import Artifact, ArtifactFile; from modelshelf.reader import ArtifactReader\n"
+        "folder, name = os.path.split(sys.argv[1]); told = os.stat(sys.argv[1])\n"
+        "one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)\n"
+        "reader = ArtifactReader(Artifact(folder=folder, primary=name, files=(one,)))\n"
         "assert plugin.modelshelf_extract_metadata(reader.artifact, 'pytorch', reader).parameters == 2\n"
         "findings = {'modelshelf.model.health', 'modelshelf_pytorch.artifact', 'modelshelf_pytorch.health'}\n"
         "assert not findings & set(sys.modules)\n"
