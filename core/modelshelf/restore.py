@@ -133,7 +133,7 @@ class _Restoring:
                 id=one.id,
                 version=one.version,
                 path=one.path or "",
-                metadata=ModelMetadata.told(Origin.USER, **metadata),
+                metadata=ModelMetadata.partial(Origin.USER, **metadata),
             )
             _, events = changes.register(self._records, config)
         except InvalidValueError as error:

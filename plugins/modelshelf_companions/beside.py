@@ -62,10 +62,10 @@ def _tell_template(names: set[str], beside: Beside) -> None:
     """Say that there is a chat template in a file of its own, or that there is none in any of its places."""
     file = next((name for name in _TEMPLATES if name in names), None)
     if file is not None:
-        beside.partials.append(ModelMetadata.told(Origin.CONFIG, file, chat_template=True))
+        beside.partials.append(ModelMetadata.partial(Origin.CONFIG, file, chat_template=True))
     elif "tokenizer_config.json" in names and not beside.findings:
         beside.partials.append(
-            ModelMetadata.told(Origin.CONFIG, "tokenizer_config.json", chat_template=False)
+            ModelMetadata.partial(Origin.CONFIG, "tokenizer_config.json", chat_template=False)
         )
 
 
@@ -148,7 +148,7 @@ def _told_by_name(name: str, **values: Any) -> Iterator[ModelMetadata]:
     """What a name says; most names say nothing."""
     told = {key: value for key, value in values.items() if value is not None}
     if told:
-        yield ModelMetadata.told(Origin.FILENAME, name, **told)
+        yield ModelMetadata.partial(Origin.FILENAME, name, **told)
 
 
 def _folder_name(artifact: Artifact, file: str) -> str | None:

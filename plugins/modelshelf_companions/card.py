@@ -78,7 +78,7 @@ def _check_events(events: Any) -> None:
 def from_card(told: dict[str, Any], name: str) -> ModelMetadata:
     """What a card's front matter tells; values of another type than the Hub's are left out."""
     library = _word(told.get("library_name"))
-    return ModelMetadata.told(
+    return ModelMetadata.partial(
         Origin.CARD,
         name,
         license=_license(told),

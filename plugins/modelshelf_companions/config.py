@@ -59,7 +59,7 @@ def from_config(members: Members, file: str) -> ModelMetadata:
         (told for part in parts if (told := text(part.get("torch_dtype")) or text(part.get("dtype")))), None
     )
     details = {"torch_dtype": dtype, "transformers_version": text(members.get("transformers_version"))}
-    return ModelMetadata.told(
+    return ModelMetadata.partial(
         Origin.CONFIG,
         file,
         architecture=text(members.get("model_type")) or classes[0],
@@ -72,7 +72,7 @@ def from_config(members: Members, file: str) -> ModelMetadata:
 def from_tokenizer_config(members: Members, file: str) -> ModelMetadata:
     """Read ``tokenizer_config.json``; of a chat template only whether there is one."""
     template = members.get("chat_template")
-    return ModelMetadata.told(
+    return ModelMetadata.partial(
         Origin.CONFIG,
         file,
         tokenizer=text(members.get("tokenizer_class")),
@@ -84,7 +84,7 @@ def from_adapter_config(members: Members, file: str) -> ModelMetadata:
     """Read PEFT's ``adapter_config.json``."""
     kind = text(members.get("peft_type"))
     details = {"adapter": kind.lower() if kind else None, "adapter_rank": count(members.get("r"))}
-    return ModelMetadata.told(
+    return ModelMetadata.partial(
         Origin.CONFIG,
         file,
         base_model=texts(members.get("base_model_name_or_path")),
@@ -94,12 +94,12 @@ def from_adapter_config(members: Members, file: str) -> ModelMetadata:
 
 def from_pipeline(members: Members, file: str) -> ModelMetadata:
     """Read diffusers' ``model_index.json``."""
-    return ModelMetadata.told(Origin.CONFIG, file, architecture=text(members.get("_class_name")))
+    return ModelMetadata.partial(Origin.CONFIG, file, architecture=text(members.get("_class_name")))
 
 
 def nothing(_: Members, file: str) -> ModelMetadata:
     """Tell nothing of a file that is only checked to be sound."""
-    return ModelMetadata.told(Origin.CONFIG, file)
+    return ModelMetadata.partial(Origin.CONFIG, file)
 
 
 READERS: dict[str, Callable[[Members, str], ModelMetadata]] = {

@@ -41,10 +41,10 @@ def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  
     if first is not None:
         details["container"] = first.kind
     if not tensors:
-        return ModelMetadata.told(Origin.HEADER, detail, format=format, details=details)
+        return ModelMetadata.partial(Origin.HEADER, detail, format=format, details=details)
     elements = elements_of(tensors)
     parameters = sum(elements.values())
-    told = ModelMetadata.told(
+    told = ModelMetadata.partial(
         Origin.HEADER,
         detail,
         format=format,

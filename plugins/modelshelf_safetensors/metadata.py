@@ -73,7 +73,7 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
     named, keys = _named(facts)
-    told = ModelMetadata.told(
+    told = ModelMetadata.partial(
         Origin.HEADER,
         "tensors",
         format=FORMAT,

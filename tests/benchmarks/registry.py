@@ -62,7 +62,7 @@ def model(number: int) -> ModelConfig:
     return ModelConfig(
         id=name,
         path=f"{folder}/{file.name}",
-        metadata=ModelMetadata.told(
+        metadata=ModelMetadata.partial(
             Origin.HEADER,
             "general.name",
             architecture="mamba" if rare else architecture,

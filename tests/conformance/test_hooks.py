@@ -90,7 +90,7 @@ def test_hook_extract_metadata_tells_values_with_their_origin(registry_with, not
             if format != "note":
                 return None
             words = json.loads(reader.file().read(0, reader.file().size))["words"]
-            return ModelMetadata.told(Origin.HEADER, "words", vocab_size=words)
+            return ModelMetadata.partial(Origin.HEADER, "words", vocab_size=words)
 
     registry = registry_with(Reader())
     registry.discover_models()

@@ -40,7 +40,7 @@ def model(name: str, version: int = 1, **told: object) -> ModelConfig:
     return ModelConfig(
         id=name,
         version=ModelVersion.parse(f"{version}.0.0"),
-        metadata=ModelMetadata.told(Origin.HEADER, "test", **told),
+        metadata=ModelMetadata.partial(Origin.HEADER, "test", **told),
     )
 
 

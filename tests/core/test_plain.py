@@ -13,7 +13,7 @@ from tests.core.records import CONFIGS
 RECORD = ModelConfig(
     id="org/model",
     path="/m/odd\udcff.gguf",
-    metadata=ModelMetadata.told(
+    metadata=ModelMetadata.partial(
         Origin.HEADER,
         "general.*",
         architecture="llama",

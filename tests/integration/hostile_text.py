@@ -164,7 +164,7 @@ def modelshelf_detect_format(candidate):
 
 def modelshelf_extract_metadata(format):
     if format == EVIL:
-        yield ModelMetadata.told(Origin.HEADER, EVIL, architecture=EVIL, license=EVIL, details={{EVIL: EVIL}})
+        yield ModelMetadata.partial(Origin.HEADER, EVIL, architecture=EVIL, license=EVIL, details={{EVIL: EVIL}})
     raise RuntimeError(EVIL)
 
 

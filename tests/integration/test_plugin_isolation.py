@@ -34,7 +34,7 @@ def modelshelf_serializers():
 
 NONSENSE = {
     "finding": "probe_health(): return Finding(code=7, severity=Severity.INFO, message=['odd'])",
-    "metadata": "extract_metadata(): return ModelMetadata.told(Origin.HEADER, '', context_length='many')",
+    "metadata": "extract_metadata(): return ModelMetadata.partial(Origin.HEADER, '', context_length='many')",
     "details": "extract_metadata(): return ModelMetadata(details={'it': object()})",
     "odd-details": "extract_metadata(): return ModelMetadata(details={'it': 1 << 70, 'that': '\\ud800'})",
 }

@@ -209,7 +209,7 @@ def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMeta
     details = {name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES}
     if artifact.facts:
         facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
-        yield ModelMetadata.told(Origin.SOURCE, artifact.source, **facts)
+        yield ModelMetadata.partial(Origin.SOURCE, artifact.source, **facts)
     yield ModelMetadata(
         format=told_format,
         source=artifact.source,

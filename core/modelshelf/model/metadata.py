@@ -64,7 +64,7 @@ def _frozen_counts(counts: Mapping[str, int] | None) -> dict[str, int] | None:
 class ModelMetadata:
     """What is known of a model. Unknown is None, never a guess.
 
-    Plugins give partial ones, built by `told`; the core merges them by the rank of each value's origin.
+    Plugins give partial ones, built by `partial`; the core merges them by the rank of each value's origin.
 
     Attributes:
         architecture: The family as the header or config names it: ``llama``, ``qwen2``, ``bert``.
@@ -129,11 +129,11 @@ class ModelMetadata:
         return None if self.parameters is None else format_parameters(self.parameters)
 
     @classmethod
-    def told(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
+    def partial(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
         """Build a partial metadata whose every value that is not None carries one provenance.
 
         Example:
-            ``ModelMetadata.told(Origin.CONFIG, "config.json", architecture="llama", context_length=8192)``
+            ``ModelMetadata.partial(Origin.CONFIG, "config.json", architecture="llama", context_length=8192)``
 
         Raises:
             InvalidValueError: A value has no field here.
@@ -149,6 +149,19 @@ class ModelMetadata:
             return cls(**values)
         except TypeError as error:
             raise InvalidValueError(f"metadata has no such field: {error}") from None
+
+    @classmethod
+    def told(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
+        """Build a partial metadata, by the name that `partial` had before; which goes with release 0.3.
+
+        Raises:
+            InvalidValueError: A value has no field here.
+        """
+        import warnings
+
+        message = "ModelMetadata.told is now ModelMetadata.partial; the old name goes with release 0.3"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return cls.partial(origin, detail, **values)
 
     def known(self) -> tuple[str, ...]:
         """Names of the fields that hold a value, `details` and `provenance` aside."""

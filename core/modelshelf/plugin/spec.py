@@ -82,7 +82,7 @@ def modelshelf_extract_metadata(
             if format != "npy":
                 return None
             header = reader.once("npy", lambda: parse(reader.file()))
-            return ModelMetadata.told(Origin.HEADER, "header", parameters=header.elements)
+            return ModelMetadata.partial(Origin.HEADER, "header", parameters=header.elements)
     """
 
 

@@ -60,7 +60,7 @@ def plain_records() -> list[ModelConfig]:
             id=f"lab/model-{number}",
             path=f"/models/model-{number}/model.gguf",
             version=ModelVersion(major=number),
-            metadata=ModelMetadata.told(
+            metadata=ModelMetadata.partial(
                 Origin.HEADER, "header", format="gguf", parameters=10**9 * number, tags=("tiny", "test")
             ),
             health_status=HealthStatus.HEALTHY,
@@ -77,7 +77,7 @@ def hostile_records() -> list[ModelConfig]:
 
 
 def _hostile_record(text: str) -> ModelConfig:
-    metadata = ModelMetadata.told(
+    metadata = ModelMetadata.partial(
         Origin.HEADER,
         text,
         architecture=text,

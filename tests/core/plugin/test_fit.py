@@ -15,7 +15,7 @@ from modelshelf.serializer import SerializerType
 
 
 def told(**values: object) -> ModelMetadata:
-    return ModelMetadata.told(Origin.HEADER, "key", **values)
+    return ModelMetadata.partial(Origin.HEADER, "key", **values)
 
 
 class Word(str):

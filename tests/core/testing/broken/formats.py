@@ -42,7 +42,7 @@ class Tally:
         return self.findings(reader) if format == "tally" else None
 
     def told(self, reader):
-        return ModelMetadata.told(Origin.HEADER, "header", parameters=self.count(reader))
+        return ModelMetadata.partial(Origin.HEADER, "header", parameters=self.count(reader))
 
     def findings(self, reader):
         file = reader.file()
@@ -190,7 +190,7 @@ class TestIsNotDeterministic(FormatSuite):
 
         def told(self, reader):
             type(self).asked += 1
-            return ModelMetadata.told(Origin.HEADER, "asked", parameters=self.asked)
+            return ModelMetadata.partial(Origin.HEADER, "asked", parameters=self.asked)
 
     caught_by = "test_the_same_bytes_give_the_same_answer"
 
@@ -254,6 +254,6 @@ class TestPrints(FormatSuite):
 class TestTellsWhatNoStoreKeeps(FormatSuite):
     class Plugin(Tally):
         def told(self, reader):
-            return ModelMetadata.told(Origin.HEADER, "header", details={"made": object()})
+            return ModelMetadata.partial(Origin.HEADER, "header", details={"made": object()})
 
     caught_by = "test_a_scan_records_it_and_a_second_scan_reads_nothing"

@@ -53,7 +53,7 @@ def modelshelf_extract_metadata(
         "outputs": list(model.outputs),
         "external_data": sorted(beside),
     }
-    return ModelMetadata.told(
+    return ModelMetadata.partial(
         Origin.HEADER,
         "ModelProto",
         parameters=model.parameters,
