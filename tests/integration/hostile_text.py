@@ -164,7 +164,8 @@ def modelshelf_detect_format(candidate):
 
 def modelshelf_extract_metadata(format):
     if format == EVIL:
-        yield ModelMetadata.partial(Origin.HEADER, EVIL, architecture=EVIL, license=EVIL, details={{EVIL: EVIL}})
+        values = dict(architecture=EVIL, license=EVIL, details={{EVIL: EVIL}})
+        yield ModelMetadata.partial(Origin.HEADER, EVIL, **values)
     raise RuntimeError(EVIL)
 
 

@@ -128,7 +128,7 @@ class FormatSuite:
     def test_metadata_tells_where_each_value_comes_from(
         self, format_case: FormatCase, plugins: PluginSet
     ) -> None:
-        """`ModelMetadata.partial` gives every value its origin; what a person sets is not a plugin's to tell."""
+        """Every value has its origin, as `ModelMetadata.partial` gives it, and none is a person's."""
         for one in _on_disk(format_case, plugins).metadata:
             untold = set(one.known()) - one.provenance.keys()
             assert not untold, f"values without an origin: {sorted(untold)}"
