@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model import *
     from modelshelf.plugin import hookimpl
     from modelshelf.reader import ArtifactReader, Budget, FileReader
-    from modelshelf.registry import ModelRegistry
+    from modelshelf.registry.registry import ModelRegistry
     from modelshelf.serializer import SerializerType
     from modelshelf.source import Folder, Listing, Place, Source, SourceType, Walk
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
@@ -98,7 +98,7 @@ _HOMES = {
     "ArtifactReader": "reader",
     "Budget": "reader",
     "FileReader": "reader",
-    "ModelRegistry": "registry",
+    "ModelRegistry": "registry.registry",
     "SerializerType": "serializer",
     "Folder": "source",
     "Listing": "source",

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.plain import openai_entry, plain
+from modelshelf.records.json import openai_entry, plain
 
 if TYPE_CHECKING:
     from modelshelf.model.config import ModelConfig

@@ -17,9 +17,9 @@ from modelshelf import (
     Origin,
     Query,
 )
-from modelshelf.plain import openai_listing
-from modelshelf.records import Records
-from modelshelf.serde import unseal
+from modelshelf.records.codec import unseal
+from modelshelf.records.json import openai_listing
+from modelshelf.records.write import Records
 from tests.benchmarks.measure import Comparison, Skipped, Workshop, side_by_side
 
 _BATCH = 5000

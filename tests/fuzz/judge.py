@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from modelshelf.discovery.examine import Examiner
 from modelshelf.model import Artifact, ArtifactFile, Role
 from modelshelf.model.health import status_of
 from modelshelf.plugin.call import PluginSet
 from modelshelf.reader import Budget, FileReader
+from modelshelf.scan.examiner import Examiner
 from modelshelf.source import Listing, Place, Walk
 from tests.fuzz.formats import Case
 

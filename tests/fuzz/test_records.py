@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.discovery.census import Census, Row
 from modelshelf.errors import StoreError
-from modelshelf.sealed import seal_value, unseal_value
+from modelshelf.records.sealed import seal_value, unseal_value
+from modelshelf.scan.folder_cache import Census, Row
 from tests.fuzz.mutate import changed
 
 KEY = b"c\0/models"

@@ -43,10 +43,10 @@ FORMATS = {
 NEVER = FORMATS | {
     "modelshelf_serializers",
     "modelshelf_sources",
-    "modelshelf.discovery",
+    "modelshelf.scan",
     "modelshelf.reader",
-    "modelshelf.changes",
-    "modelshelf.registry",
+    "modelshelf.registry.edits",
+    "modelshelf.registry.registry",
     "numpy",
     "torch",
     "gguf",
@@ -66,7 +66,7 @@ NEVER = FORMATS | {
 }
 """What no quick command needs: plugins, what only a scan or a change needs, and what is slow to import."""
 
-LISTING = {"lmdb", "modelshelf.lookup", "modelshelf.model", "modelshelf_lmdb", "msgpack"}
+LISTING = {"lmdb", "modelshelf.registry.lookup", "modelshelf.model", "modelshelf_lmdb", "msgpack"}
 """What only a command that opens the registry needs."""
 
 WHOLE = {
@@ -79,7 +79,7 @@ WHOLE = {
     "modelshelf.model.version",
     "modelshelf.plugin.call",
     "modelshelf.plugin.load",
-    "modelshelf.records",
+    "modelshelf.records.write",
     "modelshelf.store",
     "pathlib",
     "platformdirs",
@@ -88,19 +88,19 @@ WHOLE = {
 """What reads a record whole, asks a plugin, or logs: a plain listing and completion need none of it."""
 
 SCANNING = {
-    "modelshelf.changes",
-    "modelshelf.discovery.admit",
-    "modelshelf.discovery.examination",
-    "modelshelf.discovery.fanout",
-    "modelshelf.discovery.intake",
-    "modelshelf.events",
+    "modelshelf.registry.edits",
+    "modelshelf.scan.commit",
+    "modelshelf.scan.examine",
+    "modelshelf.scan.worker_pool",
+    "modelshelf.scan.intake",
+    "modelshelf.registry.events",
     "modelshelf.logs",
     "modelshelf.model.config",
     "modelshelf.model.failure",
     "modelshelf.model.health",
     "modelshelf.model.metadata",
     "modelshelf.reader",
-    "modelshelf.serde",
+    "modelshelf.records.codec",
     "modelshelf.serializer",
     "modelshelf_sources.hub_listing",
     "modelshelf_sources.llama_flat",
@@ -120,12 +120,12 @@ SCANNING = {
 """What a scan needs for what is new or changed, or for another tool's store that it lists."""
 
 LISTING_FOLDERS = {
-    "modelshelf.discovery.group",
-    "modelshelf.discovery.sieve",
-    "modelshelf.discovery.tree",
+    "modelshelf.scan.group",
+    "modelshelf.scan.sieve",
+    "modelshelf.scan.walk",
     "modelshelf.model.artifact",
     "modelshelf.model.version",
-    "modelshelf.seen",
+    "modelshelf.records.seen",
 }
 """What it needs for a folder that it lists, be it unchanged: small trees leave no census."""
 
@@ -221,8 +221,8 @@ def test_a_listing_imports_what_opens_and_shows_the_records(start: Any) -> None:
     run = start("ls")
     assert not run.modules & (NEVER | WHOLE)
     assert run.packages <= {"click", "lmdb", "msgpack"}
-    assert len(run.own) <= 33, sorted(run.own)
-    assert "modelshelf.serde" not in run.modules  # a listing decodes summaries alone
+    assert len(run.own) <= 35, sorted(run.own)
+    assert "modelshelf.records.codec" not in run.modules  # a listing decodes summaries alone
 
 
 def test_a_condition_costs_a_listing_the_class_that_checks_it_and_no_more(start: Any) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf import DiscoveryStats, ModelRegistry
-from modelshelf.discovery.watch import Watch
 from modelshelf.errors import ConfigurationError
+from modelshelf.scan.watch import Watch
 from tests.vendor_models import VENDORED
 
 PATIENCE = 30  # seconds; a busy machine may take some of them

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelshelf.config import Settings
-    from modelshelf.lookup import ModelLookup
     from modelshelf.model import ModelConfig
-    from modelshelf.registry import ModelRegistry
+    from modelshelf.registry.lookup import ModelLookup
+    from modelshelf.registry.registry import ModelRegistry
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class App:
     def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
         self.begin_logging()
         from modelshelf.config import MODELS_FOLDER
-        from modelshelf.registry import ModelRegistry
+        from modelshelf.registry.registry import ModelRegistry
 
         settings = self.settings
         return ModelRegistry(
@@ -120,8 +120,8 @@ class App:
         )
 
     def _open_to_look(self, *, readonly: bool) -> ModelLookup:
-        from modelshelf.lookup import ModelLookup
-        from modelshelf.opening import open_builtin, open_guarded
+        from modelshelf.registry.lookup import ModelLookup
+        from modelshelf.registry.open_store import open_builtin, open_guarded
 
         settings = self.settings
         store = open_builtin(settings.store, settings.disable_plugins, readonly=readonly)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
+    from modelshelf.maintenance.repair import LostRecord, Salvaged
     from modelshelf.model import DiscoveryStats, Finding
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.registry import ModelRegistry
-    from modelshelf.salvage import LostRecord, Salvaged
+    from modelshelf.registry.registry import ModelRegistry
     from modelshelf.source import Place
 
 _MOST_NAMED = 20
@@ -39,9 +39,9 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
     knew are scanned for the rest, and the damaged file is kept beside it. Every other program that uses
     the store has to be ended before. Exit code 1: something is wrong, or was lost.
     """
-    from modelshelf.diagnosis import diagnose_plugins, is_repairable
+    from modelshelf.maintenance.doctor import diagnose_plugins, is_repairable
+    from modelshelf.maintenance.repair import survey
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.salvage import survey
 
     plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
     of_store = _look_at_store(app)
@@ -63,10 +63,10 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
 
 
 def _look_at_store(app: App) -> list[Finding]:
-    from modelshelf.diagnosis import diagnose_store
     from modelshelf.errors import DamagedStoreError, StoreError
+    from modelshelf.maintenance.doctor import diagnose_store
     from modelshelf.model import Finding, Severity
-    from modelshelf.opening import open_store
+    from modelshelf.registry.open_store import open_store
 
     location, blocked = app.settings.store, app.settings.disable_plugins
     if _has_nothing(location):
@@ -92,7 +92,7 @@ def _has_nothing(location: str) -> bool:
 
 def _repair(app: App, plugins: PluginSet) -> dict[str, Any]:
     from modelshelf.cli.progress import progress
-    from modelshelf.salvage import repair, still_lost
+    from modelshelf.maintenance.repair import repair, still_lost
 
     salvaged = repair(app.settings.store, plugins)
     with app.registry() as registry:

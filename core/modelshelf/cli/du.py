@@ -11,7 +11,7 @@ from modelshelf.cli.options import json_option
 if TYPE_CHECKING:
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.usage import Share
+    from modelshelf.records.space import Share
 
 _TITLES = {"source": "By store", "family": "By family", "quantization": "By quantization"}
 _MOST_ROWS = 20
@@ -29,7 +29,7 @@ def command(app: App, /, *, by: str | None, as_json: bool) -> None:
     """
     from attrs import asdict
 
-    from modelshelf.usage import shares
+    from modelshelf.records.space import shares
 
     with app.registry(readonly=True) as registry:
         models = list(registry.every_version())

@@ -11,7 +11,7 @@ from modelshelf.cli.options import json_option
 if TYPE_CHECKING:
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.usage import Duplicate
+    from modelshelf.records.space import Duplicate
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(app: App, /, *, as_json: bool) -> None:
     """
     from attrs import asdict
 
-    from modelshelf.usage import duplicates
+    from modelshelf.records.space import duplicates
 
     with app.registry(readonly=True) as registry:
         found = duplicates(registry.every_version())

@@ -13,7 +13,7 @@ from modelshelf.cli.options import json_option
 if TYPE_CHECKING:
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.restore import Restored
+    from modelshelf.registry.settings_import import Restored
 
 _MOST_NAMED = 20
 _HEADINGS = {
@@ -52,7 +52,7 @@ def command(app: App, /, *, file: str, replace: bool, dry_run: bool, as_json: bo
 
 def _read(file: str) -> bytes:
     """The file's bytes, one more than a document may have at most."""
-    from modelshelf.portable import LARGEST_DOCUMENT
+    from modelshelf.registry.settings_export import LARGEST_DOCUMENT
 
     if file == "-":
         return sys.stdin.buffer.read(LARGEST_DOCUMENT + 1)

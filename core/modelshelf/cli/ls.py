@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modelshelf.cli.app import App
-    from modelshelf.lookup import ModelLookup
     from modelshelf.model import Query
+    from modelshelf.registry.lookup import ModelLookup
 
 
 _SORT = "id"

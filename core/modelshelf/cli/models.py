@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelshelf.cli.screen import Screen
-    from modelshelf.lookup import ModelLookup
     from modelshelf.model import Finding, ModelConfig
-    from modelshelf.sealed import Summary
+    from modelshelf.records.sealed import Summary
+    from modelshelf.registry.lookup import ModelLookup
 
 _HEALTH_STYLES = {
     "unknown": "dim",

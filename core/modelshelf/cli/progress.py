@@ -12,7 +12,7 @@ from modelshelf.display import neutral, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from modelshelf.discovery.tally import ScanProgress
+    from modelshelf.scan.counters import ScanProgress
 
 _BETWEEN = 0.1  # seconds between two looks at the bar
 _PATH_CELLS = 48

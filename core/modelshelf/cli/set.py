@@ -82,9 +82,9 @@ def settable() -> Mapping[str, Callable[[str], Any]]:
     """What reads the text of each key that can be set: settings first, then fields of the metadata."""
     from typing import get_type_hints
 
-    from modelshelf.changes import CONFIG_FIELDS
     from modelshelf.model import ModelConfig, ModelMetadata
     from modelshelf.model.metadata import FIELD_NAMES
+    from modelshelf.registry.edits import CONFIG_FIELDS
 
     types = {**get_type_hints(ModelMetadata), **get_type_hints(ModelConfig)}
     return {name: _READERS[types[name]] for name in (*CONFIG_FIELDS, *FIELD_NAMES) if types[name] in _READERS}

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
-    from modelshelf.lookup import ModelLookup
     from modelshelf.model import Location, ModelConfig, ModelVersion
+    from modelshelf.registry.lookup import ModelLookup
 
 
 @click.command()

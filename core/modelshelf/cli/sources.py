@@ -157,7 +157,7 @@ def _try_out(app: App, table: dict[str, Any]) -> None:
     Raises:
         ConfigurationError: There is no such source, or it cannot use them.
     """
-    from modelshelf.discovery.places import make_sources
+    from modelshelf.scan.places import make_sources
 
     with app.registry(readonly=True) as registry:
         made = make_sources(registry.plugins, [table])

@@ -55,7 +55,7 @@ def command(app: App, /, *, paths: tuple[str, ...], settle: float, as_json: bool
     model whose files are removed is marked missing, and offline where its whole volume went.
     """
     from modelshelf.cli.scan import chosen_places, counters
-    from modelshelf.discovery.watch import Watch
+    from modelshelf.scan.watch import Watch
 
     with app.registry(plugins=[_Teller(app, as_json=as_json)]) as registry:
         places = registry.with_nested(chosen_places(app, registry, paths))

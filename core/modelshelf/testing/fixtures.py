@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modelshelf.registry import ModelRegistry
+    from modelshelf.registry.registry import ModelRegistry
     from modelshelf.testing.commandline import CommandLine
     from modelshelf.testing.samples import ModelFiles
 
@@ -36,7 +36,7 @@ def modelshelf_registry(
     modelshelf_files: ModelFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ModelRegistry]:
     """An empty registry over the folder of `modelshelf_files`, with the installed plugins."""
-    from modelshelf.registry import ModelRegistry
+    from modelshelf.registry.registry import ModelRegistry
 
     with ModelRegistry(modelshelf_files.folder, tmp_path_factory.mktemp("modelshelf-store")) as registry:
         yield registry

@@ -244,7 +244,7 @@ class FormatSuite:
         self, format_case: FormatCase, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """What was told goes into the store and comes back the same; unchanged files are not opened."""
-        from modelshelf.registry import ModelRegistry
+        from modelshelf.registry.registry import ModelRegistry
 
         store = tmp_path_factory.mktemp("store")
         place = os.fspath(format_case.index or format_case.weights[0])

@@ -279,7 +279,7 @@ class SerializerSuite:
         self, serializer_case: SerializerCase, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """The registry finds it and hands it its records."""
-        from modelshelf.registry import ModelRegistry
+        from modelshelf.registry.registry import ModelRegistry
 
         folder = tmp_path_factory.mktemp("registry")
         with ModelRegistry(folder, folder / "store", plugins=[serializer_case.plugin]) as registry:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from attrs import field, frozen
 
-from modelshelf.discovery.group import group
-from modelshelf.discovery.index import read_index
-from modelshelf.discovery.names import FormatTable
-from modelshelf.discovery.walk import Walker
 from modelshelf.errors import ConfigurationError, ReadError, SourceError
 from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
 from modelshelf.plugin.call import PluginSet
 from modelshelf.reader import Budget
+from modelshelf.scan.file_names import FormatTable
+from modelshelf.scan.group import group
+from modelshelf.scan.index import read_index
+from modelshelf.scan.walker import Walker
 from modelshelf.source import Folder, Listing, Place
 from modelshelf.testing.audit import deeds
 from modelshelf.testing.looks import plugin_set
@@ -225,7 +225,7 @@ class SourceSuite:
         self, source_case: SourceCase, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """Configured by a ``[[sources]]`` table, as a person does."""
-        from modelshelf.registry import ModelRegistry
+        from modelshelf.registry.registry import ModelRegistry
 
         store = tmp_path_factory.mktemp("store")
         table = {"name": source_case.name, "defaults": not source_case.settings, **source_case.settings}

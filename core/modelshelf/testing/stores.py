@@ -297,7 +297,7 @@ class StoreSuite:
         self, store_case: StoreCase, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """Asked for by its URL, as a person does."""
-        from modelshelf.registry import ModelRegistry
+        from modelshelf.registry.registry import ModelRegistry
 
         prefix = f"{store_case.scheme}://"
         url = store_case.location if store_case.location.startswith(prefix) else prefix + store_case.location

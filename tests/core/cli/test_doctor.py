@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf import ModelRegistry
-from modelshelf.records import Records
+from modelshelf.records.write import Records
 
 MODELS = 12
 

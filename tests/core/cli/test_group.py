@@ -24,7 +24,7 @@ HEAVY = {
     "msgpack",
     "yaml",
     "platformdirs",
-    "modelshelf.registry",
+    "modelshelf.registry.registry",
 }
 
 

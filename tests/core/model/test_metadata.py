@@ -9,7 +9,7 @@ from hypothesis import given
 from modelshelf import InvalidValueError, ModelMetadata, Origin
 from modelshelf.model import Provenance, merge_metadata
 from modelshelf.model.metadata import FIELD_NAMES
-from tests.core.records import METADATA
+from tests.core.record_strategies import METADATA
 
 
 def test_parameters_bring_their_written_count() -> None:

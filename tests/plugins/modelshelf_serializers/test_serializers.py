@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import modelshelf_serializers
 from modelshelf.model import Finding, ModelConfig, ModelMetadata, Severity
-from modelshelf.plain import openai_listing, plain
+from modelshelf.records.json import openai_listing, plain
 from modelshelf_serializers.table import COLUMNS
-from tests.core.records import CONFIGS
+from tests.core.record_strategies import CONFIGS
 
 BY_NAME = {one.name: one for one in modelshelf_serializers.modelshelf_serializers()}
 LISTS = st.lists(CONFIGS, max_size=3)

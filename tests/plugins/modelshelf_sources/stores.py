@@ -15,11 +15,11 @@ import gguf
 import numpy as np
 import safetensors.numpy
 
-from modelshelf.discovery.group import group
-from modelshelf.discovery.index import read_index
-from modelshelf.discovery.names import FormatTable
-from modelshelf.discovery.walk import Walker
 from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
+from modelshelf.scan.file_names import FormatTable
+from modelshelf.scan.group import group
+from modelshelf.scan.index import read_index
+from modelshelf.scan.walker import Walker
 from modelshelf.source import Folder, Place, Source
 from modelshelf_gguf import modelshelf_formats as gguf_formats
 from modelshelf_pytorch import modelshelf_formats as pytorch_formats

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.discovery.walk import Walker
+from modelshelf.scan.walker import Walker
 from modelshelf.source import Folder, Listing, Place
 from modelshelf_sources.download_notes import read_note
 from modelshelf_sources.folders import FolderSource

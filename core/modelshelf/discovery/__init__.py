@@ -1,1 +1,0 @@
-"""From folders to records: `walk`, `group`, `examine` with `arbitrate`, `admit`, and `pipeline` over all."""

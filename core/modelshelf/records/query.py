@@ -1,0 +1,144 @@
+"""Conditions and choices over records: which ones a query means, which one suits a task. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from modelshelf.model import ModelVersion, Query
+    from modelshelf.records.sealed import Summary
+
+SIMPLE, COMPLEX = "simple", "complex"
+_FOLDED_TO = "[fiklst]"
+TASKS = (SIMPLE, COMPLEX)
+
+
+def matches(query: Query, one: Summary) -> bool:
+    """Whether a record meets every condition of a query, by its summary."""
+    return all(condition(one) for condition in conditions(query))
+
+
+def conditions(query: Query) -> list[Callable[[Summary], bool]]:
+    """The conditions that a query asks for, each as a test of a summary."""
+    found: list[Callable[[Summary], bool]] = []
+    for name in ("format", "architecture", "quantization", "source", "license"):
+        wanted = getattr(query, name)
+        if wanted is not None:
+            found.append(_equals(name, wanted))
+    if query.text is not None:
+        text = query.text
+        found.append(
+            lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path))
+        )
+    if query.health is not None:
+        health = query.health.value
+        found.append(lambda one: one.health_status == health)
+    if query.tag is not None:
+        tag = query.tag
+        found.append(lambda one: tag in {word.casefold() for word in one.tags or ()})
+    if query.enabled is not None:
+        found.append(lambda one: one.enabled is query.enabled)
+    if query.missing is not None:
+        found.append(lambda one: one.missing is query.missing)
+    for name, wanted, sign in (
+        ("parameters", query.min_parameters, 1),
+        ("parameters", query.max_parameters, -1),
+        ("context_length", query.min_context, 1),
+    ):
+        if wanted is not None:
+            found.append(_reaches(name, wanted, sign))
+    return found
+
+
+def needle(query: Query) -> bytes:
+    """What the packed summary of each record that meets a query holds, its ASCII letters made small.
+
+    Empty where nothing is sure. Text is compared case-folded, and some letters outside of ASCII fold to the
+    letters that are left out here: a long s to an s, a ligature to several.
+    """
+    wanted = [
+        getattr(query, name)
+        for name in ("format", "architecture", "quantization", "source", "license", "tag")
+    ]
+    if query.health is not None:
+        wanted.append(query.health.value)
+    pieces = [piece for text in wanted if text and text.isascii() for piece in re.split(_FOLDED_TO, text)]
+    return max(pieces, key=len, default="").encode()
+
+
+def _equals(name: str, wanted: str) -> Callable[[Summary], bool]:
+    return lambda one: (getattr(one, name) or "").casefold() == wanted
+
+
+def _reaches(name: str, wanted: int, sign: int) -> Callable[[Summary], bool]:
+    def reaches(one: Summary) -> bool:
+        value = getattr(one, name)
+        return value is not None and sign * value >= sign * wanted
+
+    return reaches
+
+
+def _by_version(one: Summary) -> ModelVersion:
+    from modelshelf.model.version import ModelVersion
+
+    return ModelVersion.parse(one.version)
+
+
+@cache
+def _health_order() -> dict[str, int]:
+    from modelshelf.model.status import HealthStatus
+
+    return {status.value: place for place, status in enumerate(HealthStatus)}
+
+
+_SORT: dict[str, Callable[[Summary], Any]] = {
+    "id": lambda one: one.id.casefold(),
+    "version": _by_version,
+    "size": lambda one: one.size_bytes,
+    "parameters": lambda one: one.parameters,
+    "context": lambda one: one.context_length,
+    "format": lambda one: one.format,
+    "quantization": lambda one: one.quantization,
+    "health": lambda one: _health_order().get(one.health_status, 0),
+    "used": lambda one: one.last_used,
+    "added": lambda one: one.added_at,
+}
+
+
+def by_id(found: Iterable[Summary]) -> list[Summary]:
+    """Summaries by id, without regard to case; the order of a query that names none."""
+    return sorted(found, key=lambda one: (one.id.casefold(), one.id))
+
+
+def arranged(query: Query, found: Iterable[Summary]) -> list[Summary]:
+    """Summaries in the query's order, what is unknown last, and no more than its limit."""
+    key, ordered = _SORT[query.sort], by_id(found)
+    if query.sort == "id" and not query.descending:
+        return ordered[: query.limit]
+    known = [one for one in ordered if key(one) is not None]
+    unknown = [one for one in ordered if key(one) is None]
+    known.sort(key=key, reverse=query.descending)
+    return [*known, *unknown][: query.limit]
+
+
+def parameters_of(one: Summary) -> int | None:
+    """Exact parameters, else those that the name or card tells; None where nothing does."""
+    if one.parameters is not None:
+        return one.parameters
+    from modelshelf.model.quantity import parse_parameters
+
+    return parse_parameters(one.parameter_count) if one.parameter_count else None
+
+
+def best(task: str, usable: Iterable[Summary]) -> Summary | None:
+    """The largest model for a complex task, the smallest for a simple one, of those whose size is known."""
+    sized = [(size, one.id, one) for one in usable if (size := parameters_of(one)) is not None and size > 0]
+    if not sized:
+        return None
+    if task == COMPLEX:
+        return max(sized, key=lambda entry: entry[0])[2]
+    return min(sized, key=lambda entry: entry[:2])[2]

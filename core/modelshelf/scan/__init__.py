@@ -1,0 +1,1 @@
+"""From folders to records: places, walk, group, changed, examine, commit."""

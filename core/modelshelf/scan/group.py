@@ -1,0 +1,195 @@
+"""Files of one folder become artifacts: shards together, companions beside them, ids proposed. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+from attrs import field, frozen
+
+from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
+from modelshelf.model.converters import as_tuple
+from modelshelf.scan.file_names import FormatTable, is_auxiliary, is_companion, suffix_of, unfinished_reason
+
+if TYPE_CHECKING:
+    from modelshelf.source import Folder
+
+# `-00001-of-00003` by convention; other widths and `_` exist in the wild.
+_NUMBERED = re.compile(
+    r"(?P<stem>.+)[-_](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>\.[^.]+)", re.DOTALL
+)
+_QUANTIZATION = re.compile(
+    r"(?i)(?<![a-z0-9])((?:i?q[1-8]|tq[12])_(?:[a-z0-9]+)(?:_[a-z0-9]+)?|bf16|f16|f32|fp16|fp32|fp8|int8|int4|mxfp4|nvfp4)"
+    r"(?![a-z0-9])"
+)
+_GENERIC_STEMS = frozenset(
+    {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"}
+)
+_MOST_SHARDS = 100_000
+
+_ShardSet = tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]
+"""Name of the file to load, the shards present, their index, the names of those that are missing."""
+
+IndexReader = Callable[[str, ArtifactFile], "Sequence[str] | Problem"]
+"""Gives the shard names that an index in a folder declares, or why it cannot."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Grouped:
+    """What one folder's files make.
+
+    Attributes:
+        artifacts: Artifacts, in the order of their primary names, each with a proposed id.
+        unfinished: Unfinished downloads.
+        problems: Files that could not be grouped, and why.
+    """
+
+    artifacts: tuple[Artifact, ...] = field(default=(), converter=as_tuple)
+    unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=as_tuple)
+    problems: tuple[Problem, ...] = field(default=(), converter=as_tuple)
+
+
+def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source: str = "local") -> Grouped:
+    """Group the files of one folder."""
+    unfinished, problems = [], []
+    companions: list[ArtifactFile] = []
+    weights: dict[str, ArtifactFile] = {}
+    indexes: list[ArtifactFile] = []
+    for one in folder.files:
+        reason = unfinished_reason(one.name)
+        if reason:
+            path = _join(folder.path, one.name)
+            unfinished.append(UnfinishedDownload(path=path, size=one.size, reason=reason))
+        elif is_companion(one.name):
+            companions.append(attrs.evolve(one, role=Role.COMPANION))
+        elif formats.is_index(one.name):
+            indexes.append(attrs.evolve(one, role=Role.INDEX))
+        else:
+            weights[one.name] = one
+    auxiliary = [one for name, one in weights.items() if is_auxiliary(name)]
+    if len(auxiliary) < len(weights):  # a projector or optimizer state alone is what its folder holds
+        companions += [attrs.evolve(weights.pop(one.name), role=Role.COMPANION) for one in auxiliary]
+    companions.sort(key=lambda one: one.name)
+
+    sets: list[_ShardSet] = []
+    for index in indexes:
+        declared = read_index(folder.path, index)
+        if isinstance(declared, Problem):
+            problems.append(declared)
+            continue
+        present = [weights.pop(name) for name in declared if name in weights]
+        if present:
+            held = {one.name for one in present}
+            sets.append((index.name, present, index, tuple(name for name in declared if name not in held)))
+        else:
+            path = _join(folder.path, index.name)
+            message = f"{path}: none of the {len(declared)} shards that it names is in the folder"
+            problems.append(Problem(code="index-without-shards", path=path, message=message))
+    sets += _numbered_sets(weights)
+    sets += [(name, [one], None, ()) for name, one in weights.items()]
+    sets.sort(key=lambda one: one[0])
+    ids = _ids(folder, [shards[0].name for _, shards, _, _ in sets], formats)
+    artifacts = [
+        Artifact(
+            folder=folder.path,
+            primary=primary,
+            files=(*shards, *((index,) if index else ()), *companions),
+            source=source,
+            model_id=model_id,
+            facts=dict(folder.facts),
+            missing=missing,
+            named_directly=folder.named is not None,
+        )
+        for (primary, shards, index, missing), model_id in zip(sets, ids, strict=True)
+    ]
+    made = Grouped(artifacts=artifacts, unfinished=unfinished, problems=problems)
+    return made if folder.named is None else _only(made, folder.path, folder.named)
+
+
+def _only(made: Grouped, folder: str, name: str) -> Grouped:
+    """What concerns one file alone: the model that it belongs to."""
+    path = _join(folder, name)
+    return Grouped(
+        artifacts=[one for one in made.artifacts if name in {held.name for held in one.files}],
+        unfinished=[one for one in made.unfinished if one.path == path],
+        problems=[one for one in made.problems if one.path == path],
+    )
+
+
+def _numbered_sets(
+    weights: dict[str, ArtifactFile],
+) -> list[_ShardSet]:
+    """Take the files that number themselves `N of M` out of `weights`, one set per stem, count and ending."""
+    sets: defaultdict[tuple[str, str, str], dict[int, ArtifactFile]] = defaultdict(dict)
+    for name, one in weights.items():
+        match = _NUMBERED.fullmatch(name)
+        if match is None or not 1 <= int(match["number"]) <= int(match["total"]) <= _MOST_SHARDS:
+            continue
+        key = (match["stem"], match["total"], match["suffix"])
+        if int(match["number"]) in sets[key]:
+            continue
+        sets[key][int(match["number"])] = one
+    grouped: list[_ShardSet] = []
+    for key, shards in sets.items():
+        for one in shards.values():
+            del weights[one.name]
+        ordered = [shards[number] for number in sorted(shards)]
+        missing = tuple(
+            _numbered_name(ordered[0].name, number)
+            for number in range(1, int(key[1]) + 1)
+            if number not in shards
+        )
+        grouped.append((ordered[0].name, ordered, None, missing))
+    return grouped
+
+
+def _numbered_name(like: str, number: int) -> str:
+    match = _NUMBERED.fullmatch(like)
+    assert match is not None  # noqa: S101 - `like` was grouped by this very pattern
+    start, end = match.span("number")
+    return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
+
+
+def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list[str]:
+    """The id of each artifact, which its first weight file tells."""
+    base = folder.model_id or os.path.basename(os.path.normpath(folder.path)).strip() or "models"
+    # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
+    claimed = [name for name in first_weights if formats.claims(name)]
+    if len(claimed) == 1:
+        return [base if name == claimed[0] else f"{base}:{name}" for name in first_weights]
+    variants = dict(zip(claimed, _variants(claimed), strict=True))
+    return [f"{base}:{variants.get(name, name)}" for name in first_weights]
+
+
+def _variants(names: list[str]) -> list[str]:
+    """What tells apart several models of one folder: quantization, format, stem, or the whole name."""
+    stems = [_stem(name) for name in names]
+    quantizations = [[match[1].upper() for match in _QUANTIZATION.finditer(stem)] for stem in stems]
+    bare = {_QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
+    told = [found[-1] if found else "" for found in quantizations]
+    if len(bare) == 1 and all(told) and len(set(told)) == len(told) and len(told) > 1:
+        return told
+    if len(names) > 1 and _GENERIC_STEMS.issuperset(stems):  # one model in several formats
+        endings = [suffix_of(name).lstrip(".") for name in names]
+        if len(set(endings)) == len(endings):
+            return endings
+    counted: defaultdict[str, int] = defaultdict(int)
+    for stem in stems:
+        counted[stem.casefold()] += 1
+    return [name if counted[stem.casefold()] > 1 else stem for name, stem in zip(names, stems, strict=True)]
+
+
+def _stem(name: str) -> str:
+    match = _NUMBERED.fullmatch(name)
+    if match:
+        return match["stem"]
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix else name
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"

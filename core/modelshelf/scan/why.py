@@ -1,0 +1,161 @@
+"""Why a path is, or is not, in the registry: every rule and every plugin's verdict on it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from modelshelf.model import Artifact, Depth, Problem
+from modelshelf.model.health import status_of
+from modelshelf.scan.arbitrate import winner
+from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
+from modelshelf.scan.group import group
+from modelshelf.scan.index import read_index
+from modelshelf.scan.walk import described
+from modelshelf.scan.walker import Walker
+from modelshelf.source import Folder
+
+if TYPE_CHECKING:
+    from modelshelf.records.write import RecordReader
+    from modelshelf.scan.examiner import Examiner
+
+
+@frozen(kw_only=True)
+class Reason:
+    """One rule's word on a path.
+
+    Attributes:
+        rule: The rule, or the plugin.
+        verdict: ``admitted``, ``skipped``, ``noted`` or ``rejected``.
+        message: Why. May quote hostile text.
+    """
+
+    rule: str
+    verdict: str
+    message: str
+
+
+def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
+    """Apply every rule to a path, in the order in which a scan would, and tell each one's verdict."""
+    try:
+        told = os.stat(path)
+    except OSError as error:
+        return [_reason("file", "rejected", f"{error.strerror or error}"), *_registered(path, records)]
+    if stat.S_ISDIR(told.st_mode):
+        return [*_link_rule(path), *_why_folder(path, examiner, records)]
+    name = os.path.basename(path)
+    one = described(name, told)
+    if one is None:
+        return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
+    reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes")]
+    seen = records.location(path)
+    reasons += _name_rules(name, examiner, known=seen is not None and not seen.missing)
+    artifact = _artifact_with(path, examiner)
+    if isinstance(artifact, Problem):
+        return [*reasons, _reason("grouping", "rejected", artifact.message)]
+    if artifact is None or name not in {held.name for held in artifact.files}:
+        return reasons
+    role = next(held.role for held in artifact.files if held.name == name)
+    reasons.append(_reason("grouping", "noted", f"{role} of the model that is loaded by {artifact.path}"))
+    return [*reasons, *_examined(artifact, examiner), *_registered(artifact.path, records)]
+
+
+def _link_rule(path: str) -> list[Reason]:
+    if not os.path.islink(path):
+        return []
+    message = (
+        f"links to {os.path.realpath(path)}; a scan of a folder above follows a link to a folder that it "
+        "would not come to otherwise, and only below itself"
+    )
+    return [_reason("link", "skipped", message)]
+
+
+def _name_rules(name: str, examiner: Examiner, *, known: bool) -> list[Reason]:  # noqa: PLR0911 - one return a rule
+    unfinished = unfinished_reason(name)
+    if unfinished:
+        return [_reason("unfinished download", "skipped", f"{unfinished}; it is listed, not admitted")]
+    if is_companion(name):
+        return [_reason("companion", "noted", "tells about the model beside it")]
+    if examiner.formats.is_index(name):
+        return [_reason("index", "noted", "names the shards of a model")]
+    claimed = sorted(examiner.formats.suffix_formats(suffix_of(name)))
+    if is_auxiliary(name):
+        return [_reason("companion", "noted", "is a by-product of the model beside it, where there is one")]
+    if claimed:
+        return [_reason("ending", "noted", f"{suffix_of(name)} is claimed by {', '.join(claimed)}")]
+    if examiner.formats.wants(name):
+        return [_reason("ending", "noted", "no format claims it; its first bytes decide")]
+    told = f"{suffix_of(name) or 'no ending'}: no model file ends so"
+    if known:
+        return [_reason("ending", "noted", f"{told}; but a model was found in it, so scans look into it")]
+    return [_reason("ending", "skipped", f"{told}; opened at depth full, or where it is named")]
+
+
+def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
+    folder, name = os.path.split(path)
+    walker = Walker(lambda entry: examiner.formats.wants(entry) or entry == name)
+    for listed in walker(folder or "."):
+        if isinstance(listed, Folder):
+            grouped = group(listed, examiner.formats, read_index)
+            for artifact in grouped.artifacts:
+                if name in {one.name for one in artifact.files}:
+                    return artifact
+            return next(iter(grouped.problems), None)
+    return None
+
+
+def _examined(artifact: Artifact, examiner: Examiner) -> list[Reason]:
+    seen = examiner.examine(artifact, Depth.HEADER)
+    reasons = [
+        _reason(
+            vote.plugin,
+            "noted",
+            f"votes {vote.detection.format} ({vote.detection.confidence:g}): {vote.detection.evidence}",
+        )
+        for vote in seen.votes
+    ]
+    chosen = winner(seen.votes, examiner.formats.suffix_formats(suffix_of(artifact.weights[0].name)))
+    if chosen is not None:
+        reasons.append(_reason("arbitration", "noted", f"{chosen.detection.format} wins, by {chosen.plugin}"))
+    reasons += [_reason(one.plugin, "noted", f"failed in {one.hook}: {one.reason}") for one in seen.failures]
+    if seen.rejected is not None:
+        return [*reasons, _reason(seen.rejected.code, "rejected", seen.rejected.message)]
+    reasons += [_reason(one.code, "noted", f"{one.severity}: {one.message}") for one in seen.findings]
+    return [*reasons, _reason("health", "admitted", f"a {seen.format} model, {status_of(seen.findings)}")]
+
+
+def _registered(path: str, records: RecordReader) -> list[Reason]:
+    seen = records.location(path)
+    if seen is None or seen.model_id is None:
+        return [_reason("registry", "noted", "is not registered; a scan of its folder would change that")]
+    state = "missing since the last scan" if seen.missing else "present"
+    return [_reason("registry", "admitted", f"registered as {seen.model_id} {seen.version}, {state}")]
+
+
+def _why_folder(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
+    for listed in Walker(examiner.formats.wants)(path):
+        if isinstance(listed, Problem):
+            return [_reason(listed.code, "rejected", listed.message)]
+        if isinstance(listed, Folder):
+            grouped = group(listed, examiner.formats, read_index)
+            held = [
+                _reason("grouping", "noted", f"{one.model_id} is loaded by {one.path}")
+                for one in grouped.artifacts
+            ]
+            left = [_reason(one.code, "rejected", one.message) for one in grouped.problems]
+            open_ = [
+                _reason("unfinished download", "skipped", f"{one.path}: {one.reason}")
+                for one in grouped.unfinished
+            ]
+            known = [reason for one in grouped.artifacts for reason in _registered(one.path, records)]
+            return [*held, *left, *open_, *known] or [
+                _reason("grouping", "noted", "holds no file that a plugin wants")
+            ]
+    return [_reason("grouping", "noted", "holds no file that a plugin wants")]
+
+
+def _reason(rule: str, verdict: str, message: str) -> Reason:
+    return Reason(rule=rule, verdict=verdict, message=message)

@@ -1,0 +1,171 @@
+"""Summaries decoded in bulk are those decoded one by one, and what a query picks out misses nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, Query
+from modelshelf.errors import DamagedStoreError
+from modelshelf.model import Origin
+from modelshelf.records.codec import seal
+from modelshelf.records.query import matches, needle
+from modelshelf.records.read import ListingReader, current_version, summaries
+from modelshelf.records.sealed import unseal_summary
+from modelshelf.records.tables import record_key
+
+FORMATS = (
+    "gguf",
+    "GGUF",
+    "PyTorch",
+    "PYTORCH",
+    "\ufb01sk",
+    "fisk",
+    "FI\u017f\u212a",
+    "Straße",
+    "strasse",
+    None,
+)
+
+
+def sealed(config: ModelConfig) -> tuple[bytes, bytes]:
+    key = record_key(config.id, config.version)
+    return key, seal(key, config)
+
+
+def model(name: str, version: int = 1, **told: object) -> ModelConfig:
+    return ModelConfig(
+        id=name,
+        version=ModelVersion.parse(f"{version}.0.0"),
+        metadata=ModelMetadata.partial(Origin.HEADER, "test", **told),
+    )
+
+
+def shelf(count: int = 700) -> list[tuple[bytes, bytes]]:
+    """Records of models with one to three versions, so that models lie across the ends of batches."""
+    made = [
+        sealed(model(f"model-{number:04d}", version, quantization="IQ2_XXS" if number % 40 == 0 else "F16"))
+        for number in range(count)
+        for version in range(1, 2 + number % 3)
+    ]
+    return sorted(made)
+
+
+def test_all_at_once_are_those_one_by_one():
+    records = shelf()
+    assert list(summaries(records)) == [unseal_summary(*record) for record in records]
+
+
+def test_a_needle_gives_every_version_of_the_models_that_hold_it():
+    records = shelf()
+    wanted = {one.id for one in summaries(records) if one.quantization == "IQ2_XXS"}
+    found = list(summaries(records, needle=b"q2_xx"))
+    assert found == [one for one in summaries(records) if one.id in wanted]
+
+
+@pytest.mark.parametrize("part", [b"", b"q2_xx"])
+def test_a_damaged_record_is_told_of_whatever_is_looked_for_and_the_others_are_given(part):
+    records = shelf()
+    key, value = records[301]  # one of three versions
+    records[301] = (key, value[:-1] + bytes([value[-1] ^ 1]))
+    told: list[DamagedStoreError] = []
+    found = {one.id for one in summaries(records, told.append, part)}
+    assert len(told) == 1
+    assert {one.id for one in summaries(shelf(), needle=part)} <= found
+    with pytest.raises(DamagedStoreError):
+        list(summaries(records, needle=part))
+
+
+def test_no_letter_outside_of_ascii_folds_to_one_that_a_needle_holds():
+    folded = {chr(code).casefold() for code in range(0x80, sys.maxunicode + 1)}
+    letters = {letter for text in folded if text.isascii() for letter in text}
+    assert letters
+    for letter in letters:
+        assert needle(Query(format=letter)) == b""
+
+
+@settings(deadline=None)
+@given(
+    held=st.lists(st.sampled_from(FORMATS) | st.text(max_size=4), min_size=1, max_size=12),
+    wanted=st.sampled_from(FORMATS[:-1]) | st.text(min_size=1, max_size=4),
+)
+def test_what_a_query_picks_out_holds_all_that_meets_it(held, wanted):
+    records = sorted(sealed(model(f"m{number}", format=text)) for number, text in enumerate(held))
+    query = Query(format=wanted)
+    everything = [one for one in summaries(records) if matches(query, one)]
+    picked = [one for one in summaries(records, needle=needle(query)) if matches(query, one)]
+    assert picked == everything
+
+
+def test_a_query_of_a_state_that_was_just_read_finds_what_the_next_one_does(tmp_path):
+    with ModelRegistry(tmp_path / "models", tmp_path / "store") as registry:
+        for number in range(30):
+            registry.register(model(f"model-{number}", format="gguf" if number % 3 else "PyTorch"))
+        registry.register(model("model-1", 2, format="pytorch"))
+        for query in (Query(format="gguf"), Query(format="pytorch"), Query(health="unknown", format="gguf")):
+            registry.update("model-2", display_name=query.format)  # a new state
+            first, second, third = (registry.find(query) for _ in range(3))
+            assert first == second == third
+            assert first
+        assert "model-1" not in {one.id for one in registry.find(Query(format="gguf"))}
+
+
+NUMBERS = st.integers(0, 12) | st.sampled_from([10**18, 10**25])
+VERSIONS = st.builds(
+    ModelVersion,
+    major=NUMBERS,
+    minor=NUMBERS,
+    patch=NUMBERS,
+    prerelease=st.none() | st.none() | st.sampled_from(["rc.1", "alpha", "10"]),
+    build=st.none() | st.none() | st.sampled_from(["a", "b"]),
+)
+
+
+@given(
+    versions=st.lists(
+        st.tuples(VERSIONS, st.booleans()), min_size=1, max_size=6, unique_by=lambda one: one[0]
+    )
+)
+def test_the_current_version_is_the_newest_that_is_there_by_semver(versions):
+    held = [
+        unseal_summary(*sealed(model("m")))._replace(version=str(version), missing=missing)
+        for version, missing in versions
+    ]
+    newest = max(versions, key=lambda one: (not one[1], one[0]))
+    assert current_version(held, None).version == str(newest[0])
+    assert current_version(held, str(versions[0][0])).version == str(versions[0][0])
+
+
+class ScannedState:
+    """A state that keeps which prefixes it was asked for."""
+
+    def __init__(self, records):
+        self.records = records
+        self.scanned = []
+
+    def scan(self, prefix=b""):
+        self.scanned.append(prefix)
+        yield from (one for one in self.records if one[0].startswith(prefix))
+
+
+@given(
+    ids=st.lists(
+        st.text("ab/é\udc80", min_size=1, max_size=4)
+        | st.builds(str.__mul__, st.text("aé", min_size=1, max_size=3), st.integers(80, 160)),
+        min_size=1,
+        max_size=10,
+        unique=True,
+    ),
+    end=st.integers(0, 400),
+)
+def test_ids_that_begin_so_are_those_of_all_and_no_others_are_scanned(ids, end):
+    records = sorted(sealed(model(name, version)) for name in ids for version in (1, 2))
+    for beginning in {name[:end] for name in ids}:
+        state = ScannedState(records)
+        wanted = sorted({one.id for one in summaries(records) if one.id.startswith(beginning)})
+        assert ListingReader(state).ids(beginning) == wanted
+        told = beginning.encode("utf-8", "surrogatepass")
+        assert state.scanned == [b"m\0" + told[:266]]

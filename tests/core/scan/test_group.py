@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.model import ArtifactFile, FormatType, Problem, Role
+from modelshelf.scan.file_names import FormatTable, suffix_of, unfinished_reason
+from modelshelf.scan.group import Grouped, group
+from modelshelf.source import Folder
+
+FORMATS = FormatTable.of(
+    [
+        FormatType(name="gguf", suffixes=(".gguf",)),
+        FormatType(
+            name="safetensors", suffixes=(".safetensors",), index_suffixes=(".safetensors.index.json",)
+        ),
+        FormatType(name="pytorch", suffixes=(".bin", ".pt", ".pth"), index_suffixes=(".bin.index.json",)),
+    ]
+)
+
+
+def grouped(
+    *names: str,
+    path: str = "/models/Llama-3.2-1B",
+    index: dict[str, list[str]] | None = None,
+    **folder: object,
+) -> Grouped:
+    files = tuple(ArtifactFile(name=name, size=10, mtime_ns=1) for name in sorted(names))
+    return group(
+        Folder(path=path, files=files, **folder),  # type: ignore[arg-type]
+        FORMATS,
+        lambda _, one: (index or {}).get(one.name, Problem(code="broken-index", message="broken")),
+    )
+
+
+def ids(result: Grouped) -> list[str | None]:
+    return [one.model_id for one in result.artifacts]
+
+
+def test_a_folder_with_one_model_gives_it_its_name_and_its_companions() -> None:
+    result = grouped("model.safetensors", "config.json", "README.md", "tokenizer.json")
+    assert ids(result) == ["Llama-3.2-1B"]
+    (artifact,) = result.artifacts
+    assert [one.name for one in artifact.weights] == ["model.safetensors"]
+    assert {one.name for one in artifact.companions} == {"config.json", "README.md", "tokenizer.json"}
+
+
+def test_several_quantizations_of_one_model_are_told_apart_by_them() -> None:
+    result = grouped("L-3-Q4_K_M.gguf", "L-3-Q8_0.gguf", "L-3-IQ2_XXS.gguf", path="/m/L-3-GGUF")
+    assert sorted(map(str, ids(result))) == ["L-3-GGUF:IQ2_XXS", "L-3-GGUF:Q4_K_M", "L-3-GGUF:Q8_0"]
+
+
+def test_several_models_are_told_apart_by_their_stems() -> None:
+    assert ids(grouped("a.gguf", "b.safetensors", path="/m/loras")) == ["loras:a", "loras:b"]
+
+
+def test_one_model_in_two_formats_is_told_apart_by_them() -> None:
+    assert ids(grouped("model.safetensors", "pytorch_model.bin")) == [
+        "Llama-3.2-1B:safetensors",
+        "Llama-3.2-1B:bin",
+    ]
+
+
+def test_two_names_that_differ_in_their_ending_only_have_different_ids() -> None:
+    assert len(set(ids(grouped("a.gguf", "a.safetensors")))) == 2
+
+
+def test_a_file_of_unknown_ending_does_not_rename_its_neighbour() -> None:
+    assert "Llama-3.2-1B" in ids(grouped("model.safetensors", "blob"))
+
+
+def test_numbered_shards_are_one_artifact_and_the_missing_one_is_named() -> None:
+    (artifact,) = grouped("m-00001-of-00003.gguf", "m-00003-of-00003.gguf").artifacts
+    assert artifact.primary == "m-00001-of-00003.gguf"
+    assert [one.name for one in artifact.weights] == ["m-00001-of-00003.gguf", "m-00003-of-00003.gguf"]
+    assert artifact.missing == ("m-00002-of-00003.gguf",)
+
+
+def test_the_index_decides_which_files_are_shards_not_their_names() -> None:
+    index = {
+        "model.safetensors.index.json": [
+            "shard_00.safetensors",
+            "shard_01.safetensors",
+            "shard_02.safetensors",
+        ]
+    }
+    result = grouped(
+        "shard_00.safetensors",
+        "shard_01.safetensors",
+        "model.safetensors.index.json",
+        "other.safetensors",
+        index=index,
+    )
+    sharded = next(one for one in result.artifacts if one.index)
+    assert [one.name for one in sharded.weights] == ["shard_00.safetensors", "shard_01.safetensors"]
+    assert sharded.missing == ("shard_02.safetensors",)
+    assert sharded.primary == "model.safetensors.index.json"
+    assert len(result.artifacts) == 2
+
+
+def test_a_broken_index_is_a_problem_and_its_shards_are_still_found() -> None:
+    result = grouped("model-00001-of-00001.safetensors", "model.safetensors.index.json")
+    assert [one.code for one in result.problems] == ["broken-index"]
+    assert len(result.artifacts) == 1
+
+
+def test_an_index_without_any_of_its_shards_is_a_problem() -> None:
+    result = grouped(
+        "model.safetensors.index.json", index={"model.safetensors.index.json": ["a.safetensors"]}
+    )
+    assert [one.code for one in result.problems] == ["index-without-shards"]
+
+
+def test_unfinished_downloads_are_listed_not_admitted() -> None:
+    result = grouped(
+        "m.gguf", "n.gguf.part", "sha256-aa-partial", "sha256-aa-partial-3", "o.safetensors.incomplete"
+    )
+    assert ids(result) == ["Llama-3.2-1B"]
+    assert sorted(one.path.rsplit("/", 1)[1] for one in result.unfinished) == [
+        "n.gguf.part",
+        "o.safetensors.incomplete",
+        "sha256-aa-partial",
+        "sha256-aa-partial-3",
+    ]
+
+
+def test_a_projector_beside_a_model_belongs_to_it_and_alone_it_is_a_model() -> None:
+    (artifact,) = grouped("model-Q4_K_M.gguf", "mmproj-model-f16.gguf").artifacts
+    assert [one.name for one in artifact.companions] == ["mmproj-model-f16.gguf"]
+    assert len(grouped("mmproj-model-f16.gguf").artifacts) == 1
+
+
+def test_optimizer_state_beside_a_checkpoint_belongs_to_it() -> None:
+    (artifact,) = grouped(
+        "pytorch_model.bin", "optimizer.pt", "training_args.bin", "rng_state_0.pth"
+    ).artifacts
+    assert {one.role for one in artifact.companions} == {Role.COMPANION}
+    assert len(artifact.companions) == 3
+
+
+def test_the_sources_id_stands_before_the_folders_name() -> None:
+    assert ids(grouped("a.gguf", path="/x/0123abcd", model_id="org/name")) == ["org/name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("a.GGUF", ".gguf"), ("a", ""), (".hidden", ""), ("a.tar.gz", ".gz"), ("x.", ".")]
+)
+def test_the_ending_of_a_name(name: str, suffix: str) -> None:
+    assert suffix_of(name) == suffix
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.part",
+        "a.PARTIAL",
+        "a.crdownload",
+        "a.!qb",
+        "a.downloadInProgress",
+        "a-partial",
+        "a-partial-12",
+        "a.aria2",
+    ],
+)
+def test_names_of_unfinished_downloads(name: str) -> None:
+    assert unfinished_reason(name)
+
+
+@pytest.mark.parametrize("name", ["partial.gguf", "a-partial.gguf", "a.parts", "download"])
+def test_names_that_only_look_unfinished(name: str) -> None:
+    assert unfinished_reason(name) is None

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelshelf.model import Artifact, Depth, Detection, PluginFailure, Problem
+from modelshelf.scan.arbitrate import Vote
+from modelshelf.scan.examine import Examination
+from modelshelf.scan.wire import (
+    pack_artifacts,
+    pack_examinations,
+    unpack_artifacts,
+    unpack_examinations,
+)
+from tests.core.record_strategies import DETAILS, FILES, FINDINGS, METADATA, PATHS, TEXT
+
+ARTIFACTS = st.builds(
+    Artifact,
+    folder=PATHS,
+    primary=PATHS,
+    files=st.lists(FILES, max_size=2).map(tuple),
+    source=TEXT,
+    model_id=st.none() | TEXT,
+    aliases=st.lists(TEXT, max_size=2).map(tuple),
+    facts=DETAILS,
+    missing=st.lists(PATHS, max_size=2).map(tuple),
+    named_directly=st.booleans(),
+)
+VOTES = st.builds(
+    Vote,
+    plugin=TEXT,
+    detection=st.builds(Detection, format=TEXT, confidence=st.floats(0, 1), evidence=TEXT),
+)
+FAILURES = st.builds(
+    PluginFailure,
+    plugin=TEXT,
+    version=st.none() | TEXT,
+    hook=TEXT,
+    reason=TEXT,
+    path=st.none() | PATHS,
+)
+PROBLEMS = st.builds(Problem, code=TEXT, message=TEXT, path=st.none() | PATHS, plugin=st.none() | TEXT)
+EXAMINATIONS = st.builds(
+    Examination,
+    format=st.none() | TEXT,
+    votes=st.lists(VOTES, max_size=2),
+    metadata=METADATA,
+    findings=st.lists(FINDINGS, max_size=2),
+    content_digest=st.binary(max_size=16),
+    depth=st.sampled_from(Depth),
+    sha256=st.dictionaries(PATHS, TEXT, max_size=2),
+    bytes_read=st.integers(0, 2**64),
+    failures=st.lists(FAILURES, max_size=2),
+    rejected=st.none() | PROBLEMS,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    artifacts=st.lists(ARTIFACTS, max_size=2),
+    depth=st.sampled_from(Depth),
+    blocked=st.frozensets(TEXT, max_size=2),
+)
+def test_artifacts_come_to_another_process_as_they_were(artifacts, depth, blocked):
+    back = unpack_artifacts(pack_artifacts(artifacts, depth, blocked, 60.0))
+    assert repr(back) == repr((artifacts, depth, frozenset(sorted(blocked)), 60.0))  # NaN equals NaN
+
+
+@settings(deadline=None, max_examples=60)
+@given(examinations=st.lists(EXAMINATIONS, max_size=2))
+def test_examinations_come_back_as_they_were(examinations):
+    back = unpack_examinations(pack_examinations(examinations))
+    for mine, theirs in zip(examinations, back, strict=True):
+        assert set(mine.metadata.provenance.items()) == set(theirs.metadata.provenance.items())
+        bare = [
+            attrs.evolve(one, metadata=attrs.evolve(one.metadata, provenance={})) for one in (mine, theirs)
+        ]
+        assert repr(bare[0]) == repr(bare[1])
+
+
+def test_no_field_is_forgotten_on_the_way():
+    told = {name for strategy in (ARTIFACTS, EXAMINATIONS) for name in strategy.wrapped_strategy.kwargs}
+    assert told == {one.name for kind in (Artifact, Examination) for one in attrs.fields(kind)}
