@@ -17,7 +17,7 @@ from modelshelf import (
     Origin,
     Query,
 )
-from modelshelf.records.codec import unseal
+from modelshelf.records.codec import decode_record
 from modelshelf.records.json import openai_listing
 from modelshelf.records.write import Records
 from tests.benchmarks.measure import Comparison, Skipped, Workshop, side_by_side
@@ -198,7 +198,9 @@ def _finding(workshop: Workshop, folder: Path, many: int) -> Iterator[Comparison
 
 
 def _decode_all(registry: ModelRegistry) -> None:
-    registry.store.view(lambda state: sum(1 for key, value in state.scan(b"m\0") if unseal(key, value)))
+    registry.store.view(
+        lambda state: sum(1 for key, value in state.scan(b"m\0") if decode_record(key, value))
+    )
 
 
 def _decoded_first(folder: Path) -> None:

@@ -104,7 +104,7 @@ def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, 
     from modelshelf.records.write import RecordReader
 
     return registry.store.view(
-        lambda state: sorted({one for root in roots for one in RecordReader(state).not_well_below(root)})
+        lambda state: sorted({one for root in roots for one in RecordReader(state).unhealthy_below(root)})
     )
 
 

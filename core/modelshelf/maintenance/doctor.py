@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import DamagedStoreError, StoreError
 from modelshelf.model import Finding, Severity
 from modelshelf.plugin.report import PluginState
-from modelshelf.records.codec import unseal
-from modelshelf.records.sealed import open_up, printable, unseal_value
+from modelshelf.records.codec import decode_record
+from modelshelf.records.sealed import decode_frame, decode_value, printable
 from modelshelf.records.tables import pin_part, record_key
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Tables:
             yield _error("record-unreadable", str(error))
 
     def _take_record(self, key: bytes, value: bytes) -> Iterator[Finding]:
-        config = unseal(key, value)
+        config = decode_record(key, value)
         version = str(config.version)
         self._versions.setdefault(config.id, set()).add(version)
         if key != record_key(config.id, config.version):
@@ -147,25 +147,25 @@ class _Tables:
             self._aliased[config.id] = config
 
     def _take_place(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        _, model_id, version, *_, path = unseal_value(key, value)
+        _, model_id, version, *_, path = decode_value(key, value)
         self._places[os.fsdecode(path)] = (model_id, version)
         return ()
 
     def _take_digest(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        model_id, version = unseal_value(key, value)
+        model_id, version = decode_value(key, value)
         self._digests[key[2:]] = (model_id, version)
         return ()
 
     def _take_alias(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        self._aliases[key[2:]] = unseal_value(key, value)
+        self._aliases[key[2:]] = decode_value(key, value)
         return ()
 
     def _take_pin(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        self._pins[key[2:]] = unseal_value(key, value)
+        self._pins[key[2:]] = decode_value(key, value)
         return ()
 
     def _take_setting(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        content = unseal_value(key, value)
+        content = decode_value(key, value)
         if key == b"s\0default":
             self._default = content
         return ()
@@ -228,7 +228,7 @@ class _Tables:
 
 
 def _take_other(key: bytes, value: bytes) -> Iterable[Finding]:
-    open_up(key, value)
+    decode_frame(key, value)
     return ()
 
 

@@ -15,8 +15,8 @@ from attrs import frozen
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.model import ModelVersion
-from modelshelf.records.codec import unseal
-from modelshelf.records.sealed import unpack, unseal_value
+from modelshelf.records.codec import decode_record
+from modelshelf.records.sealed import decode_value, unpack
 from modelshelf.records.tables import pin_part, record_key
 from modelshelf.records.write import RecordReader, Records
 from modelshelf.registry.open_store import DEFAULT_SCHEME
@@ -192,7 +192,7 @@ class _Gathered:
 
     def _take_value(self, key: bytes, value: bytes, standing: Standing) -> None:
         try:
-            content = unseal_value(key, value)
+            content = decode_value(key, value)
         except DamagedStoreError:
             if standing is Standing.CURRENT:
                 self._damaged.add(key)
@@ -202,7 +202,7 @@ class _Gathered:
 
     def _take_place(self, key: bytes, value: bytes) -> None:
         try:
-            _, model_id, version, *_, path = unseal_value(key, value)
+            _, model_id, version, *_, path = decode_value(key, value)
         except (DamagedStoreError, ValueError, TypeError):
             return
         self._places.setdefault((model_id, version), set()).add(os.fsdecode(path))
@@ -258,13 +258,13 @@ def _put_all(records: Records, configs: Iterable[ModelConfig]) -> None:
 def _whole(key: bytes, value: bytes) -> ModelConfig | None:
     """The record, where it is whole under its key, or under the key that it names itself."""
     try:
-        return unseal(key, value)
+        return decode_record(key, value)
     except DamagedStoreError:
         pass
     end = _SUMMARY + int.from_bytes(value[_SUMMARY - 4 : _SUMMARY], "little")
     try:
         model_id, version = unpack(value[_SUMMARY:end])[:2]
-        return unseal(record_key(model_id, ModelVersion.parse(version)), value)
+        return decode_record(record_key(model_id, ModelVersion.parse(version)), value)
     except (DamagedStoreError, ValueError, TypeError, AttributeError):
         return None
 

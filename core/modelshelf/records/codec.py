@@ -24,7 +24,7 @@ from modelshelf.model.health import Finding, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
 from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
-from modelshelf.records.sealed import Summary, close_up, pack, printable, unseal_content
+from modelshelf.records.sealed import Summary, decode_content, encode_frame, pack, printable
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -245,23 +245,23 @@ def _only(known: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name in known}
 
 
-def seal(key: bytes, config: ModelConfig) -> bytes:
+def encode_record(key: bytes, config: ModelConfig) -> bytes:
     """A record as it is stored.
 
     Raises:
         StoreError: It holds a value that cannot be stored, such as an object among its details.
     """
-    return close_up(key, pack(_config_out(config)), pack(summary_of(config)))
+    return encode_frame(key, pack(_config_out(config)), pack(summary_of(config)))
 
 
-def unseal(key: bytes, value: bytes) -> ModelConfig:
-    """What `seal` sealed, brought up to the present schema.
+def decode_record(key: bytes, value: bytes) -> ModelConfig:
+    """What `encode_record` encoded, brought up to the present schema.
 
     Raises:
         DamagedStoreError: The checksum does not match, or the content is no record; the error names the key.
         StoreError: A newer release wrote it.
     """
-    content = unseal_content(key, value)
+    content = decode_content(key, value)
     try:
         return _config_back(content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 from modelshelf.errors import DamagedStoreError
 from modelshelf.records.sealed import (
     Summary,
+    decode_summary,
+    decode_value,
     fits,
-    misplaced,
+    misplaced_error,
     packed_summaries,
     unpack,
-    unseal_summary,
-    unseal_value,
 )
 from modelshelf.records.tables import DEFAULT, PATH_PREFIX, id_key
 
@@ -74,7 +74,7 @@ class ListingReader:
         if value is None:
             self._ensure_absent(key)
             return None
-        return unseal_value(key, value)
+        return decode_value(key, value)
 
     def _near(self, start: bytes, stop: bytes) -> list[Record]:
         """The records at the edges of a range, where a store tells them; see `store.Surrounded`."""
@@ -89,7 +89,7 @@ class ListingReader:
         """
         for near, value in self._near(key, key + b"\0"):
             if fits(key, value):
-                raise misplaced(near, key)
+                raise misplaced_error(near, key)
 
     def ids(self, beginning: str) -> list[str]:
         """The ids that begin so, sorted; only the pages that can hold them are read."""
@@ -103,7 +103,7 @@ class ListingReader:
 
     def pins(self) -> dict[bytes, str]:
         """Every pin: the id's key part, see `pin_part`, to the version."""
-        return {key[2:]: unseal_value(key, value) for key, value in self._state.scan(b"p\0")}
+        return {key[2:]: decode_value(key, value) for key, value in self._state.scan(b"p\0")}
 
     def default(self) -> str | None:
         """The default model's id."""
@@ -190,7 +190,7 @@ def _holding(batch: list[Record], packed: list[bytes], needle: bytes) -> list[by
 def _one_by_one(batch: list[Record], on_damage: OnDamage | None) -> Iterator[Summary]:
     for key, value in batch:
         try:
-            summary = unseal_summary(key, value)
+            summary = decode_summary(key, value)
         except DamagedStoreError as error:
             if on_damage is None:
                 raise

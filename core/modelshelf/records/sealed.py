@@ -97,13 +97,13 @@ def unpack(data: bytes | memoryview) -> Any:
     )
 
 
-def close_up(key: bytes, content: bytes, summary: bytes = b"") -> bytes:
+def encode_frame(key: bytes, content: bytes, summary: bytes = b"") -> bytes:
     """Packed parts as a stored value."""
     rest = struct.pack("<I", len(summary)) + summary + content
     return struct.pack("<BI", SCHEMA, zlib.crc32(rest, zlib.crc32(_SCHEMA_BYTE, zlib.crc32(key)))) + rest
 
 
-def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
+def decode_frame(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
     """Schema version, packed summary and packed content of a stored value.
 
     Raises:
@@ -125,7 +125,7 @@ def open_up(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
 
 
 def packed_summaries(records: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
-    """The packed summary of each record, its seal checked as `open_up` does.
+    """The packed summary of each record, its seal checked as `decode_frame` does.
 
     None where one is damaged or of another release, so that each has to be looked at by itself.
     """
@@ -146,7 +146,7 @@ def _damaged(key: bytes, what: str) -> DamagedStoreError:
     )
 
 
-def misplaced(key: bytes, wanted: bytes) -> DamagedStoreError:
+def misplaced_error(key: bytes, wanted: bytes) -> DamagedStoreError:
     """The error for a record under a damaged key; `wanted` is the right one, or how that begins."""
     return _damaged(key, f"is that of {printable(wanted).strip()}")
 
@@ -154,13 +154,13 @@ def misplaced(key: bytes, wanted: bytes) -> DamagedStoreError:
 def fits(key: bytes, value: bytes) -> bool:
     """Whether a stored value was sealed under that key."""
     try:
-        open_up(key, value)
+        decode_frame(key, value)
     except StoreError:
         return False
     return True
 
 
-def told_by(value: bytes) -> str | None:
+def id_inside(value: bytes) -> str | None:
     """The id that a record names itself, whatever its key and its seal say; None where it names none."""
     start = _HEADER.size
     try:
@@ -175,28 +175,28 @@ def printable(key: bytes) -> str:
     return key.replace(b"\0", b" ").decode("utf-8", "backslashreplace")
 
 
-def seal_value(key: bytes, content: Any) -> bytes:
+def encode_value(key: bytes, content: Any) -> bytes:
     """A plain value as it is stored."""
-    return close_up(key, pack(content))
+    return encode_frame(key, pack(content))
 
 
-def unseal_value(key: bytes, value: bytes) -> Any:
-    """What `seal_value` sealed.
+def decode_value(key: bytes, value: bytes) -> Any:
+    """What `encode_value` sealed.
 
     Raises:
         DamagedStoreError: The checksum does not match.
     """
-    return _decoded(key, open_up(key, value)[2])
+    return _decoded(key, decode_frame(key, value)[2])
 
 
-def unseal_summary(key: bytes, value: bytes) -> Summary:
+def decode_summary(key: bytes, value: bytes) -> Summary:
     """The listing fields of a record; those that a later minor release adds at the end are left out.
 
     Raises:
         DamagedStoreError: The checksum does not match, or it holds no summary.
         StoreError: A newer release wrote it.
     """
-    schema, packed, _ = open_up(key, value)
+    schema, packed, _ = decode_frame(key, value)
     summary = _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[0]
     try:
         return Summary(*summary[: len(Summary._fields)])
@@ -204,19 +204,19 @@ def unseal_summary(key: bytes, value: bytes) -> Summary:
         raise _damaged(key, "holds no summary") from None
 
 
-def unseal_content(key: bytes, value: bytes) -> Any:
+def decode_content(key: bytes, value: bytes) -> Any:
     """A record's content as plain data of the present schema.
 
     Raises:
         DamagedStoreError: The checksum does not match, or it cannot be decoded; the error names the key.
         StoreError: A newer release wrote it.
     """
-    schema, _, packed = open_up(key, value)
+    schema, _, packed = decode_frame(key, value)
     return _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[1]
 
 
 def _upgraded(key: bytes, value: bytes) -> tuple[list[Any], dict[str, Any]]:
-    schema, packed_summary, packed = open_up(key, value)
+    schema, packed_summary, packed = decode_frame(key, value)
     summary, content = _decoded(key, packed_summary), _decoded(key, packed)
     for older in range(schema, SCHEMA):
         summary, content = UPGRADES[older](summary, content)

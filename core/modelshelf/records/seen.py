@@ -11,7 +11,7 @@ from modelshelf.model.version import ModelVersion
 
 
 @frozen(kw_only=True)
-class Seen:
+class PathEntry:
     """What an earlier scan made of a path.
 
     Attributes:

@@ -34,7 +34,7 @@ _LONGEST_VERSION = 150
 PATH_PREFIX = _LONGEST_PART - 34  # bytes that the keys of all paths below a long one begin with, however long
 DEFAULT = b"s\0default"
 FAILURES = b"s\0failures"
-CENSUSES = b"s\0censuses"
+CACHED_ROOTS = b"s\0censuses"
 MOUNTS = b"s\0mounts"
 
 
@@ -65,7 +65,7 @@ def record_key(model_id: str, version: ModelVersion | str) -> bytes:
     return id_key(b"m", model_id) + b"\0" + key_part(str(version).encode(), _LONGEST_VERSION)
 
 
-def touched_prefix(root: bytes) -> bytes:
+def changed_prefix(root: bytes) -> bytes:
     """What the keys of all touched paths below a censused root begin with."""
     import hashlib
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any, cast
 from modelshelf.records.read import ListingReader, current_version
 from modelshelf.records.sealed import (
     Summary,
-    misplaced,
-    seal_value,
-    told_by,
-    unseal_summary,
-    unseal_value,
+    decode_summary,
+    decode_value,
+    encode_value,
+    id_inside,
+    misplaced_error,
 )
 from modelshelf.records.tables import (
-    CENSUSES,
+    CACHED_ROOTS,
     DEFAULT,
     FAILURES,
     MOUNTS,
     PATH_PREFIX,
+    changed_prefix,
     id_key,
     key_part,
     path_bytes,
     path_key,
     record_key,
-    touched_prefix,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from modelshelf.model import ArtifactFile, Location, ModelConfig, PluginFailure
     from modelshelf.model.version import ModelVersion
-    from modelshelf.records.seen import Seen
+    from modelshelf.records.seen import PathEntry
     from modelshelf.store import Transaction
 
 
@@ -47,14 +47,14 @@ class RecordReader(ListingReader):
 
     def model(self, model_id: str, version: ModelVersion | str) -> ModelConfig | None:
         """The record of that id and version."""
-        from modelshelf.records.codec import unseal
+        from modelshelf.records.codec import decode_record
 
         key = record_key(model_id, version)
         value = self._state.get(key)
         if value is None:
             self._ensure_absent(key)
             return None
-        return unseal(key, value)
+        return decode_record(key, value)
 
     def versions(self, model_id: str) -> list[ModelVersion]:
         """Versions of a model, newest first; empty for an unknown id."""
@@ -71,10 +71,10 @@ class RecordReader(ListingReader):
 
     def _of_model(self, model_id: str) -> list[Summary]:
         prefix = id_key(b"m", model_id) + b"\0"
-        found = [unseal_summary(key, value) for key, value in self._state.scan(prefix)]
+        found = [decode_summary(key, value) for key, value in self._state.scan(prefix)]
         for near, value in self._near(prefix, prefix[:-1] + b"\1"):
-            if told_by(value) == model_id:
-                raise misplaced(near, prefix)
+            if id_inside(value) == model_id:
+                raise misplaced_error(near, prefix)
         return found
 
     def pinned(self, model_id: str) -> str | None:
@@ -106,52 +106,52 @@ class RecordReader(ListingReader):
         value = self._value(b"c\0" + digest)
         return None if value is None else (value[0], _version(value[1]))
 
-    def location(self, path: str) -> Seen | None:
+    def location(self, path: str) -> PathEntry | None:
         """What is known of a path that a record lies at."""
-        from modelshelf.records.seen import Seen
+        from modelshelf.records.seen import PathEntry
 
         value = self._value(path_key(b"l", path))
-        return None if value is None else Seen.of_model(value)
+        return None if value is None else PathEntry.of_model(value)
 
-    def rejection(self, path: str) -> Seen | None:
+    def rejection(self, path: str) -> PathEntry | None:
         """What is known of a path that was looked into and holds no model."""
-        from modelshelf.records.seen import Seen
+        from modelshelf.records.seen import PathEntry
 
         value = self._value(path_key(b"x", path))
-        return None if value is None else Seen.of_rejected(value)
+        return None if value is None else PathEntry.of_rejected(value)
 
-    def stands(self, path: str) -> bool:
+    def is_present(self, path: str) -> bool:
         """Whether a record lies at a path, was read whole, and was there at the last scan."""
         value = self._value(path_key(b"l", path))
         return value is not None and _stands(value)
 
-    def standing_below(self, root: str) -> Iterator[str]:
-        """Every path at or below a root of which `stands` is true."""
+    def present_paths_below(self, root: str) -> Iterator[str]:
+        """Every path at or below a root of which `is_present` is true."""
         return (path for path, value in self._paths(b"l", root) if _stands(value))
 
-    def index(self, path: str) -> tuple[int, int, int, list[str]] | None:
+    def shard_index(self, path: str) -> tuple[int, int, int, list[str]] | None:
         """Size, mtime_ns, inode and shard names of a known index."""
         value = self._value(path_key(b"i", path))
         return None if value is None else _index(value)
 
-    def census(self, root: str) -> Any:
+    def folder_cache(self, root: str) -> Any:
         """What the last scan remembered of the tree below a root, or None."""
         return self._value(path_key(b"w", root))
 
-    def touched(self, root: str) -> list[str]:
+    def changed_paths(self, root: str) -> list[str]:
         """Paths below a root whose location or rejection changed since its census."""
-        prefix = touched_prefix(path_bytes(root))
-        return [os.fsdecode(unseal_value(key, value)) for key, value in self._state.scan(prefix)]
+        prefix = changed_prefix(path_bytes(root))
+        return [os.fsdecode(decode_value(key, value)) for key, value in self._state.scan(prefix)]
 
-    def _censuses(self) -> list[bytes]:
-        return self._value(CENSUSES) or []
+    def _cached_roots(self) -> list[bytes]:
+        return self._value(CACHED_ROOTS) or []
 
-    def seen_below(self, root: str) -> dict[str, Seen]:
+    def path_entries_below(self, root: str) -> dict[str, PathEntry]:
         """What earlier scans made of every path at or below a root."""
-        from modelshelf.records.seen import Seen
+        from modelshelf.records.seen import PathEntry
 
-        found: dict[str, Seen] = {}
-        for table, make in ((b"x", Seen.of_rejected), (b"l", Seen.of_model)):
+        found: dict[str, PathEntry] = {}
+        for table, make in ((b"x", PathEntry.of_rejected), (b"l", PathEntry.of_model)):
             for path, value in self._paths(table, root):
                 found[path] = make(value)
         return found
@@ -162,7 +162,7 @@ class RecordReader(ListingReader):
             if not missing:
                 yield model_id, version
 
-    def not_well_below(self, root: str) -> Iterator[tuple[str, str, str]]:
+    def unhealthy_below(self, root: str) -> Iterator[tuple[str, str, str]]:
         """Id, version and status of every unhealthy or degraded model at or below a root."""
         for _, (model_id, version, status, *_) in self._paths(b"u", root):
             yield model_id, version, status
@@ -171,9 +171,9 @@ class RecordReader(ListingReader):
         """The listing fields of the record of that id and version."""
         key = record_key(model_id, _version(version))
         value = self._state.get(key)
-        return None if value is None else unseal_summary(key, value)
+        return None if value is None else decode_summary(key, value)
 
-    def indexes_below(self, root: str) -> dict[str, tuple[int, int, int, list[str]]]:
+    def shard_indexes_below(self, root: str) -> dict[str, tuple[int, int, int, list[str]]]:
         """Size, mtime_ns, inode and shard names of every known index at or below a root."""
         return {path: _index(value) for path, value in self._paths(b"i", root)}
 
@@ -181,7 +181,7 @@ class RecordReader(ListingReader):
         start = path_bytes(root.rstrip("/"))
         prefix = table + b"\0" + start[:PATH_PREFIX]
         for key, value in self._state.scan(prefix):
-            content = unseal_value(key, value)
+            content = decode_value(key, value)
             path = content[-1]
             if path == start or path.startswith(start + b"/"):
                 yield os.fsdecode(path), content
@@ -200,32 +200,32 @@ class Records(RecordReader):
         return []
 
     def _put(self, key: bytes, content: Any) -> None:
-        self._changing.put(key, seal_value(key, content))
+        self._changing.put(key, encode_value(key, content))
 
     def _put_path(self, table: bytes, path: str, content: list[Any]) -> None:
         """Write what is known of a path, where that is news, and tell the censuses that cover it."""
         key = path_key(table, path)
-        value = seal_value(key, content)
+        value = encode_value(key, content)
         if self._state.get(key) != value:
             self._changing.put(key, value)
-            self.touch(path)
+            self.mark_changed(path)
 
-    def touch(self, path: str) -> None:
+    def mark_changed(self, path: str) -> None:
         """Tell the censuses that cover a path that they know nothing of it."""
         if self._roots is None:
-            self._roots = self._censuses()
+            self._roots = self._cached_roots()
         if self._roots:
             told = path_bytes(path)
             for root in self._roots:
                 if told.startswith(root.rstrip(b"/") + b"/"):
-                    self._put(touched_prefix(root) + key_part(told), told)
+                    self._put(changed_prefix(root) + key_part(told), told)
 
     def put(self, config: ModelConfig) -> None:
         """Write a record, with its entries in the tables of locations, content and aliases."""
-        from modelshelf.records.codec import seal
+        from modelshelf.records.codec import encode_record
 
         key = record_key(config.id, config.version)
-        self._changing.put(key, seal(key, config))
+        self._changing.put(key, encode_record(key, config))
         for place in config.locations:
             if place.missing and self._is_anothers(place.path, config):
                 continue  # other bytes lie there by now, and the path is their record's
@@ -256,50 +256,50 @@ class Records(RecordReader):
         self._changing.delete(record_key(config.id, config.version))
         mine = (config.id, config.version)
         for place in config.locations:
-            self.forget_location(place.path, config.id, config.version)
+            self.delete_location(place.path, config.id, config.version)
         if config.content_digest and self.by_content(config.content_digest) == mine:
             self._changing.delete(b"c\0" + config.content_digest)
         if not self.versions(config.id):
             self._changing.delete(id_key(b"p", config.id))
-            self.forget_aliases(config.id, config.aliases)
+            self.delete_aliases(config.id, config.aliases)
 
-    def forget_aliases(self, model_id: str, aliases: tuple[str, ...]) -> None:
+    def delete_aliases(self, model_id: str, aliases: tuple[str, ...]) -> None:
         """Remove aliases that point to this id."""
         for alias in aliases:
             if self.alias(alias) == model_id:
                 self._changing.delete(id_key(b"a", alias))
 
-    def forget_location(self, path: str, model_id: str, version: ModelVersion) -> None:
+    def delete_location(self, path: str, model_id: str, version: ModelVersion) -> None:
         """Remove what is known of a path, where it is that record's."""
         seen = self.location(path)
         if seen is not None and (seen.model_id, seen.version) == (model_id, version):
             self._changing.delete(path_key(b"l", path))
             self._changing.delete(path_key(b"u", path))
-            self.touch(path)
+            self.mark_changed(path)
 
     def reject(self, path: str, fingerprint: bytes, code: str, message: str) -> None:
         """Remember that a path holds no model, so that it is not opened again until it changes."""
         self._put_path(b"x", path, [fingerprint, code, _storable(message), path_bytes(path)])
 
-    def remember_census(self, root: str, content: Any) -> None:
-        """Remember a tree, in place of what was remembered of it before; `touched` tells what came after."""
+    def save_folder_cache(self, root: str, content: Any) -> None:
+        """Save the cache of a tree, in place of an earlier one; `changed_paths` gives what changed since."""
         told = path_bytes(root)
         self._put(path_key(b"w", root), content)
-        roots = [*(one for one in self._censuses() if one != told), told]
+        roots = [*(one for one in self._cached_roots() if one != told), told]
         for left_out in roots[:-_MOST_CENSUSES]:
             self._changing.delete(path_key(b"w", os.fsdecode(left_out)))
-            self.settle(os.fsdecode(left_out))
+            self.clear_changed(os.fsdecode(left_out))
         self._roots = roots[-_MOST_CENSUSES:]
-        self._put(CENSUSES, self._roots)
+        self._put(CACHED_ROOTS, self._roots)
 
-    def settle(self, root: str, kept: Collection[str] = ()) -> None:
+    def clear_changed(self, root: str, kept: Collection[str] = ()) -> None:
         """Forget which paths below a root were touched, but for those that are `kept`."""
-        prefix = touched_prefix(path_bytes(root))
+        prefix = changed_prefix(path_bytes(root))
         for key, value in list(self._state.scan(prefix)):
-            if os.fsdecode(unseal_value(key, value)) not in kept:
+            if os.fsdecode(decode_value(key, value)) not in kept:
                 self._changing.delete(key)
 
-    def remember_index(self, path: str, index: ArtifactFile, names: list[str]) -> None:
+    def save_shard_index(self, path: str, index: ArtifactFile, names: list[str]) -> None:
         """Remember which shards an index names."""
         held = [path_bytes(name) for name in names]
         self._put(path_key(b"i", path), [index.size, index.mtime_ns, index.inode, held, path_bytes(path)])
@@ -311,11 +311,11 @@ class Records(RecordReader):
         else:
             self._put(DEFAULT, model_id)
 
-    def remember_mounts(self, mounts: Iterable[str]) -> None:
+    def save_mounts(self, mounts: Iterable[str]) -> None:
         """Remember the mount points that models lie, or lay, on."""
         self._put(MOUNTS, sorted(path_bytes(one) for one in mounts))
 
-    def remember_failures(self, failures: list[PluginFailure]) -> None:
+    def save_failures(self, failures: list[PluginFailure]) -> None:
         """Remember what plugins failed at, in place of what was remembered before."""
         told = [[one.plugin, one.version, one.hook, one.reason, one.path] for one in failures]
         self._put(FAILURES, told[-_MOST_FAILURES:])

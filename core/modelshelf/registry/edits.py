@@ -80,7 +80,7 @@ def update(records: Records, model_id: str, version: ModelVersion | None, fields
         updated_at=int(time.time()),
     )
     if "aliases" in own:
-        records.forget_aliases(old.id, tuple(set(old.aliases) - set(own["aliases"])))
+        records.delete_aliases(old.id, tuple(set(old.aliases) - set(own["aliases"])))
     records.put(config)
     return config, [_event(EventKind.UPDATED, config, fields=sorted(fields))]
 

@@ -48,10 +48,10 @@ class TreeScan:
     def recall(self, state: Snapshot) -> None:
         """Read what the last scan left."""
         reader = RecordReader(state)
-        content = reader.census(self._root)
+        content = reader.folder_cache(self._root)
         if content is not None and content[0] == self._rules:
             self._census = Census.unpack(self._root, content[1])
-            self._touched = reader.touched(self._root)
+            self._touched = reader.changed_paths(self._root)
 
     @property
     def changed(self) -> int | None:
@@ -188,17 +188,19 @@ class TreeScan:
         if self._census is not None:
             believed = set(census.models(range(len(rows))))
             kept = {
-                path for path in records.touched(self._root) if records.stands(path) != (path in believed)
+                path
+                for path in records.changed_paths(self._root)
+                if records.is_present(path) != (path in believed)
             }
-        records.remember_census(self._root, [self._rules, census.pack()])
-        records.settle(self._root, kept)
+        records.save_folder_cache(self._root, [self._rules, census.pack()])
+        records.clear_changed(self._root, kept)
         for path in unseen:
-            records.touch(path)
+            records.mark_changed(path)
 
     def _fallen(self, records: RecordReader, rows: dict[str, Row]) -> list[str]:
         """Paths of models that were found in these folders, and whose records do not stand any more."""
         missed = dict.fromkeys(Census.of(rows).models(range(len(rows))))
-        for path in records.standing_below(self._root):
+        for path in records.present_paths_below(self._root):
             missed.pop(path, None)
         return list(missed)
 

@@ -246,7 +246,7 @@ def _join(records: Records, twin: ModelConfig, new: _Arrival) -> Admission:
     gone = [one for one in others if one not in away and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in away and one not in gone]
     for one in gone:
-        records.forget_location(one.path, twin.id, twin.version)
+        records.delete_location(one.path, twin.id, twin.version)
     places = (*kept, place, *away)
     config = attrs.evolve(twin, path=places[0].path, locations=places, missing_since=None)
     if not kept:

@@ -59,7 +59,7 @@ class Intake:
         def work(state: Transaction) -> list[tuple[Artifact, Examination, Admission | None]]:
             records = Records(state)
             if volumes is not None:
-                records.remember_mounts({*volumes.known, *records.mounts()})
+                records.save_mounts({*volumes.known, *records.mounts()})
             outcome: list[tuple[Artifact, Examination, Admission | None]] = []
             for artifact, seen in examined:
                 if seen.rejected is None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from modelshelf.model import ArtifactFile
-    from modelshelf.records.seen import Seen
+    from modelshelf.records.seen import PathEntry
     from modelshelf.store import Store
 
 
@@ -25,13 +25,13 @@ class Known:
 
     def __init__(self, store: Store, root: str, *, at_once: bool) -> None:
         self._store = store
-        self._seen: dict[str, Seen] | None = None
+        self._seen: dict[str, PathEntry] | None = None
         self._indexes: dict[str, tuple[int, int, int, list[str]]] | None = None
         if at_once:
-            self._seen = store.view(lambda state: RecordReader(state).seen_below(root))
-            self._indexes = store.view(lambda state: RecordReader(state).indexes_below(root))
+            self._seen = store.view(lambda state: RecordReader(state).path_entries_below(root))
+            self._indexes = store.view(lambda state: RecordReader(state).shard_indexes_below(root))
 
-    def seen(self, path: str) -> Seen | None:
+    def seen(self, path: str) -> PathEntry | None:
         """What an earlier scan made of a path."""
         if self._seen is not None:
             return self._seen.get(path)
@@ -44,7 +44,7 @@ class Known:
         if self._indexes is not None:
             known = self._indexes.get(path)
         else:
-            known = self._store.view(lambda state: RecordReader(state).index(path))
+            known = self._store.view(lambda state: RecordReader(state).shard_index(path))
         if known is None or known[:3] != (index.size, index.mtime_ns, index.inode):
             return None
         return known[3]

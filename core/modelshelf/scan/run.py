@@ -242,7 +242,7 @@ class Scan:
         held = [*self._tally.failures, *([] if self._force else known)]
         kept = list({(one.plugin, one.hook, one.reason): one for one in held}.values())
         if {str(one) for one in kept} != {str(one) for one in known}:
-            self._store.update(lambda state: Records(state).remember_failures(kept))
+            self._store.update(lambda state: Records(state).save_failures(kept))
 
     def _tell(self, path: str, *, finished: bool = False) -> None:
         if self._progress is not None:

@@ -74,7 +74,7 @@ class Sieve:
     def _write_indexes(self, state: Transaction) -> None:
         records = Records(state)
         for path, index, names in self._new_indexes:
-            records.remember_index(path, index, names)
+            records.save_shard_index(path, index, names)
 
     def _is_known(self, artifact: Artifact) -> bool:
         seen = None if self._force else self._remembered.known.seen(artifact.path)

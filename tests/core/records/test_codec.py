@@ -20,17 +20,17 @@ from modelshelf.model import (
     Problem,
 )
 from modelshelf.records import sealed
-from modelshelf.records.codec import converter, seal, summary_of, unseal
+from modelshelf.records.codec import converter, decode_record, encode_record, summary_of
 from modelshelf.records.sealed import (
-    close_up,
-    open_up,
+    decode_frame,
+    decode_summary,
+    decode_value,
+    encode_frame,
+    encode_value,
     pack,
-    seal_value,
     unpack,
-    unseal_summary,
-    unseal_value,
 )
-from modelshelf.records.seen import Seen
+from modelshelf.records.seen import PathEntry
 from tests.core.record_strategies import CONFIGS, DETAILS, FILES, PATHS, SCALARS, TEXT
 
 KEY = b"m\0org/model\x001.0.0"
@@ -44,15 +44,15 @@ def same(one: object, other: object) -> bool:
 @settings(deadline=None, max_examples=200)
 @given(config=CONFIGS, key=st.binary(max_size=30))
 def test_a_record_comes_back_as_it_was(config, key):
-    value = seal(key, config)
-    back = unseal(key, value)
+    value = encode_record(key, config)
+    back = decode_record(key, value)
     for field in attrs.fields(ModelConfig):
         if field.name != "metadata":
             assert getattr(back, field.name) == getattr(config, field.name), field.name
     for field in attrs.fields(ModelMetadata):
         mine, theirs = getattr(config.metadata, field.name), getattr(back.metadata, field.name)
         assert mine == theirs or same(mine, theirs), field.name
-    assert same(unseal_summary(key, value), summary_of(config))
+    assert same(decode_summary(key, value), summary_of(config))
 
 
 @settings(deadline=None, max_examples=60)
@@ -68,7 +68,7 @@ def test_any_value_comes_through_the_converter_as_it_was(value):
     sent = pack(converter().unstructure(value))
     back = converter().structure(unpack(sent), type(value))
     if isinstance(value, ModelConfig):
-        assert seal(KEY, back) == seal(KEY, value)
+        assert encode_record(KEY, back) == encode_record(KEY, value)
     else:
         assert same(back, value)
 
@@ -82,7 +82,7 @@ def test_any_value_comes_through_the_converter_as_it_was(value):
     )
 )
 def test_a_plain_value_comes_back_as_it_was(content):
-    assert same(unseal_value(KEY, seal_value(KEY, content)), content)
+    assert same(decode_value(KEY, encode_value(KEY, content)), content)
 
 
 RECORD = ModelConfig(
@@ -96,27 +96,27 @@ RECORD = ModelConfig(
 
 
 def test_every_flipped_bit_of_a_value_is_damage_that_names_the_key():
-    value = seal(KEY, RECORD)
+    value = encode_record(KEY, RECORD)
     for position in range(len(value) * 8):
         flipped = bytearray(value)
         flipped[position // 8] ^= 1 << position % 8
-        for read in (unseal, unseal_summary):
+        for read in (decode_record, decode_summary):
             with pytest.raises(DamagedStoreError, match=r"org/model 1\.0\.0"):
                 read(KEY, bytes(flipped))
 
 
 def test_a_value_under_another_key_and_a_short_value_are_damage():
-    value = seal(KEY, RECORD)
+    value = encode_record(KEY, RECORD)
     with pytest.raises(DamagedStoreError, match="checksum"):
-        unseal(KEY + b"1", value)
+        decode_record(KEY + b"1", value)
     for length in range(len(value)):
         with pytest.raises(DamagedStoreError):
-            unseal(KEY, value[:length])
+            decode_record(KEY, value[:length])
 
 
 @given(value=st.binary(max_size=60))
 def test_any_bytes_are_damage_and_nothing_worse(value):
-    for read in (unseal, unseal_summary, unseal_value):
+    for read in (decode_record, decode_summary, decode_value):
         with pytest.raises(DamagedStoreError):
             read(KEY, value)
 
@@ -124,24 +124,24 @@ def test_any_bytes_are_damage_and_nothing_worse(value):
 @pytest.mark.parametrize("content", [[], 5, {"id": 3}, {"id": ""}, {"version": [1]}, None])
 def test_content_that_is_no_record_is_damage(content):
     with pytest.raises(DamagedStoreError):
-        unseal(KEY, close_up(KEY, pack(content)))
+        decode_record(KEY, encode_frame(KEY, pack(content)))
     with pytest.raises(DamagedStoreError, match="summary"):
-        unseal_summary(KEY, close_up(KEY, pack(content), pack(3)))
+        decode_summary(KEY, encode_frame(KEY, pack(content), pack(3)))
 
 
 def test_a_record_of_a_newer_schema_says_to_upgrade(monkeypatch):
     monkeypatch.setattr(sealed, "SCHEMA", 9)
     monkeypatch.setattr(sealed, "_SCHEMA_BYTE", bytes([9]))
-    value = seal(KEY, RECORD)
+    value = encode_record(KEY, RECORD)
     monkeypatch.undo()
-    for read in (unseal, unseal_summary, unseal_value):
+    for read in (decode_record, decode_summary, decode_value):
         with pytest.raises(StoreError, match=r"newer modelshelf.*upgrade") as caught:
             read(KEY, value)
         assert not isinstance(caught.value, DamagedStoreError)
 
 
 def test_a_record_of_an_older_schema_is_brought_up_step_by_step(monkeypatch):
-    value = seal(KEY, RECORD)
+    value = encode_record(KEY, RECORD)
 
     def second(summary, content):
         return [*summary[:2], "renamed", *summary[3:]], {**content, "display_name": "renamed"}
@@ -151,29 +151,29 @@ def test_a_record_of_an_older_schema_is_brought_up_step_by_step(monkeypatch):
 
     monkeypatch.setattr(sealed, "SCHEMA", 3)
     monkeypatch.setattr(sealed, "UPGRADES", {1: second, 2: third})
-    assert unseal(KEY, value) == attrs.evolve(RECORD, display_name="renamed", aliases=("renamed",))
-    assert unseal_summary(KEY, value).display_name == "renamed"
+    assert decode_record(KEY, value) == attrs.evolve(RECORD, display_name="renamed", aliases=("renamed",))
+    assert decode_summary(KEY, value).display_name == "renamed"
 
 
 def test_a_place_of_before_depths_were_kept_was_looked_at_by_its_headers():
     deep = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], depth=Depth.FULL),))
-    _, summary, content = open_up(KEY, seal(KEY, deep))
+    _, summary, content = decode_frame(KEY, encode_record(KEY, deep))
     earlier = unpack(content)
     assert earlier["locations"][0].pop() == "full"
-    assert unseal(KEY, close_up(KEY, pack(earlier), summary)) == RECORD
-    assert Seen.of_model([b"f", "id", "1.0.0", False, b"/path"]).depth is Depth.HEADER
-    assert Seen.of_model([b"f", "id", "1.0.0", False, "full", b"/path"]).depth is Depth.FULL
+    assert decode_record(KEY, encode_frame(KEY, pack(earlier), summary)) == RECORD
+    assert PathEntry.of_model([b"f", "id", "1.0.0", False, b"/path"]).depth is Depth.HEADER
+    assert PathEntry.of_model([b"f", "id", "1.0.0", False, "full", b"/path"]).depth is Depth.FULL
 
 
 def test_fields_of_a_later_minor_release_are_left_out():
-    _, summary, content = open_up(KEY, seal(KEY, RECORD))
+    _, summary, content = decode_frame(KEY, encode_record(KEY, RECORD))
     later = unpack(content)
     later["future"] = 1
     later["metadata"]["future"] = {"a": 1}
     later["locations"][0].append("future")
-    value = close_up(KEY, pack(later), pack([*unpack(summary), "future"]))
-    assert unseal(KEY, value) == RECORD
-    assert unseal_summary(KEY, value) == summary_of(RECORD)
+    value = encode_frame(KEY, pack(later), pack([*unpack(summary), "future"]))
+    assert decode_record(KEY, value) == RECORD
+    assert decode_summary(KEY, value) == summary_of(RECORD)
 
 
 def test_a_value_that_cannot_be_stored_is_a_store_error():
@@ -183,12 +183,12 @@ def test_a_value_that_cannot_be_stored_is_a_store_error():
     for odd in (object(), deep):
         config = attrs.evolve(RECORD, metadata=ModelMetadata(details={"odd": odd}))
         with pytest.raises(StoreError, match="cannot be stored"):
-            seal(KEY, config)
+            encode_record(KEY, config)
 
 
 def test_versions_keep_every_part():
     version = ModelVersion.parse("1.2.3-rc.1+build.5")
-    assert unseal(KEY, seal(KEY, attrs.evolve(RECORD, version=version))).version == version
+    assert decode_record(KEY, encode_record(KEY, attrs.evolve(RECORD, version=version))).version == version
 
 
 def test_reading_summaries_needs_no_cattrs():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, Query
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model import Origin
-from modelshelf.records.codec import seal
+from modelshelf.records.codec import encode_record
 from modelshelf.records.query import matches, needle
 from modelshelf.records.read import ListingReader, current_version, summaries
-from modelshelf.records.sealed import unseal_summary
+from modelshelf.records.sealed import decode_summary
 from modelshelf.records.tables import record_key
 
 FORMATS = (
@@ -33,7 +33,7 @@ FORMATS = (
 
 def sealed(config: ModelConfig) -> tuple[bytes, bytes]:
     key = record_key(config.id, config.version)
-    return key, seal(key, config)
+    return key, encode_record(key, config)
 
 
 def model(name: str, version: int = 1, **told: object) -> ModelConfig:
@@ -56,7 +56,7 @@ def shelf(count: int = 700) -> list[tuple[bytes, bytes]]:
 
 def test_all_at_once_are_those_one_by_one():
     records = shelf()
-    assert list(summaries(records)) == [unseal_summary(*record) for record in records]
+    assert list(summaries(records)) == [decode_summary(*record) for record in records]
 
 
 def test_a_needle_gives_every_version_of_the_models_that_hold_it():
@@ -131,7 +131,7 @@ VERSIONS = st.builds(
 )
 def test_the_current_version_is_the_newest_that_is_there_by_semver(versions):
     held = [
-        unseal_summary(*sealed(model("m")))._replace(version=str(version), missing=missing)
+        decode_summary(*sealed(model("m")))._replace(version=str(version), missing=missing)
         for version, missing in versions
     ]
     newest = max(versions, key=lambda one: (not one[1], one[0]))
