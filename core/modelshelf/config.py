@@ -80,14 +80,14 @@ def load(
     file = _settings_path(config, environ)
     in_file = _read(file, must_exist=bool(config or environ.get("MODELSHELF_CONFIG")))
     in_environment = _from_environment(environ)
-    told = {**in_file, **in_environment}
+    values = {**in_file, **in_environment}
     none: frozenset[str] = frozenset()
     return Settings(
-        store=store or told.get("store") or _default_store(),
-        paths=told.get("paths") or _default_paths(),
-        sources=told.get("sources", ()),
+        store=store or values.get("store") or _default_store(),
+        paths=values.get("paths") or _default_paths(),
+        sources=values.get("sources", ()),
         disable_plugins=in_file.get("disable_plugins", none) | in_environment.get("disable_plugins", none),
-        workers=workers if workers is not None else told.get("workers"),
+        workers=workers if workers is not None else values.get("workers"),
         file=file if in_file else None,
     )
 
@@ -105,8 +105,8 @@ def settings_file(named: str | None = None, environ: Mapping[str, str] = os.envi
 
 
 def _settings_path(named: str | None, environ: Mapping[str, str]) -> str:
-    told = named or environ.get("MODELSHELF_CONFIG")
-    return _joined("", os.path.expanduser(told)) if told else _joined(_user_folder("config"), FILE_NAME)
+    chosen = named or environ.get("MODELSHELF_CONFIG")
+    return _joined("", os.path.expanduser(chosen)) if chosen else _joined(_user_folder("config"), FILE_NAME)
 
 
 def _user_folder(kind: str) -> str:
@@ -116,9 +116,9 @@ def _user_folder(kind: str) -> str:
     all of the settings to read (https://specifications.freedesktop.org/basedir-spec/latest/).
     """
     variable, below_home = _USER_FOLDERS[kind]
-    told, home = os.environ.get(variable), os.environ.get("HOME", "")
-    if sys.platform == "linux" and "ANDROID_DATA" not in os.environ and os.path.isabs(told or home):
-        return os.path.join(told or os.path.expanduser(below_home), _PROGRAM)
+    base, home = os.environ.get(variable), os.environ.get("HOME", "")
+    if sys.platform == "linux" and "ANDROID_DATA" not in os.environ and os.path.isabs(base or home):
+        return os.path.join(base or os.path.expanduser(below_home), _PROGRAM)
     import platformdirs
 
     dirs = platformdirs.PlatformDirs(_PROGRAM, appauthor=False)

@@ -41,7 +41,7 @@ def add_source(file: Path, table: Mapping[str, Any]) -> None:
 
 
 def remove_sources(file: Path, matches: Callable[[Mapping[str, Any]], bool]) -> int:
-    """Remove the ``[[sources]]`` tables that match, and tell how many those were.
+    """Remove the ``[[sources]]`` tables that match, and return their number.
 
     Raises:
         ConfigurationError: The file cannot be read or written, or is no TOML.

@@ -167,10 +167,10 @@ def lay_out(
         width: Cells of the screen, or None for a table as wide as it has to be.
         colour: Whether styles are applied.
     """
-    # By columns from here on: what holds for all of a column is asked once, and not of every cell.
+    # By columns from here on: what is so for all of a column is asked once, and not of every cell.
     below_titles = list(zip(*rows, strict=True)) or [()] * len(columns)
-    held = [(Cell(one.title, "bold"), *under) for one, under in zip(columns, below_titles, strict=True)]
-    texts = [_neutral_all(_texts(of_column)) for of_column in held]
+    cells_of = [(Cell(one.title, "bold"), *under) for one, under in zip(columns, below_titles, strict=True)]
+    texts = [_neutral_all(_texts(of_column)) for of_column in cells_of]
     widths = {
         number: max(map(_measure(texts[number]), texts[number]))
         for number, column in enumerate(columns)
@@ -184,7 +184,7 @@ def lay_out(
         texts[-1] = [lines[0] for lines in broken]
         below = [lines[1:] for lines in broken]
     written = [
-        _aligned(columns[number], texts[number], held[number] if colour else (), widths[number])
+        _aligned(columns[number], texts[number], cells_of[number] if colour else (), widths[number])
         for number in widths
     ]
     indent = " " * (sum(widths.values()) - list(widths.values())[-1] + len(_GAP) * (len(widths) - 1))
@@ -202,7 +202,7 @@ def _texts(of_column: Sequence[str | Cell]) -> list[str]:
 def _is_plain(texts: Iterable[str]) -> bool:
     """Whether all of it is printable ASCII: neutral as it is, and as many cells wide as it is long.
 
-    Nearly every column is, and a table of many rows is told so in one look instead of one for each cell.
+    Nearly every column is, and one look at a table of many rows finds out instead of one for each cell.
     """
     joined = "".join(texts)
     return joined.isascii() and joined.isprintable()

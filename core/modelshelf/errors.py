@@ -18,7 +18,7 @@
     │   └── UnreadableFileError                  permission, FIFO, device, vanished
     ├── StoreError
     │   ├── StoreUnavailableError                cannot be opened or locked
-    │   ├── StoreFullError                       the disk is full; what was committed stands
+    │   ├── StoreFullError                       the disk is full; what was committed is kept
     │   └── DamagedStoreError                    bytes that do not match their checksum
     ├── PluginError
     │   ├── PluginLoadError                      import, signature or name of a hook
@@ -87,7 +87,7 @@ class InvalidVersionError(InvalidValueError):
 
 
 class InvalidModelError(InvalidValueError):
-    """A field of a model that holds an impossible value.
+    """A field of a model with an impossible value.
 
     Attributes:
         model_id: The model's id.
@@ -101,7 +101,7 @@ class InvalidModelError(InvalidValueError):
 
 
 class RegistryError(ModelshelfError):
-    """A call that does not fit what the registry holds."""
+    """A call that does not fit what is registered."""
 
 
 class UnknownModelError(RegistryError, KeyError):
@@ -195,7 +195,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """There is no room for the write; everything acknowledged before it stands."""
+    """There is no room for the write; everything acknowledged before it is kept."""
 
 
 class DamagedStoreError(StoreError):

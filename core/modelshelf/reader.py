@@ -74,7 +74,7 @@ class FileReader(ABC):
 
     Attributes:
         name: The name relative to the artifact's folder.
-        size: Bytes, as the open file told.
+        size: Bytes, by the stat data of the open file.
     """
 
     def __init__(self, name: str, budget: Budget) -> None:
@@ -121,11 +121,11 @@ class FileReader(ABC):
         return [self.read(offset, length) for offset, length in spans]
 
     def holds(self, offset: int, expected: bytes) -> bool | None:  # noqa: ARG002 - nothing is at hand here
-        """Whether `expected` stands at `offset`, where that can be told without fetching a byte.
+        """Whether `expected` lies at `offset`, where that can be found out without fetching a byte.
 
         Returns:
-            None where bytes would have to be fetched, from a disk or over a network: then `read` tells. A
-            reader that does not know what is at hand gives None for every place.
+            None where bytes would have to be fetched, from a disk or over a network: then `read` and
+            compare. A reader that does not know what is at hand gives None for every place.
 
         Raises:
             BudgetExceededError: The artifact's budget is spent.
@@ -160,7 +160,7 @@ class LocalFile(FileReader):
 
     Raises:
         UnreadableFileError: It is no regular file, or the system refuses to open it.
-        FileChangedError: Its size or time is not what the directory told of `expected`.
+        FileChangedError: Its size or time is not that of `expected`.
     """
 
     def __init__(self, path: str, name: str, budget: Budget, expected: ArtifactFile | None = None) -> None:
@@ -169,21 +169,21 @@ class LocalFile(FileReader):
         self._descriptor = -1
         try:
             self._descriptor = os.open(path, _OPEN_FLAGS)
-            told = os.fstat(self._descriptor)
+            status = os.fstat(self._descriptor)
         except (OSError, ValueError) as error:
             self.close()
             raise UnreadableFileError(f"{name}: cannot be opened: {_reason(error)}", file=name) from error
         budget.opened += 1
-        if not stat.S_ISREG(told.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             self.close()
             raise UnreadableFileError(f"{name}: is not a regular file", file=name, code="not-a-regular-file")
-        if expected is not None and not _is_same(told, expected):
+        if expected is not None and not _is_same(status, expected):
             self.close()
             raise FileChangedError(
                 f"{name}: the file is still changing; scan again when it is whole", file=name
             )
-        self.size = told.st_size
-        self._identity = _identity(told)
+        self.size = status.st_size
+        self._identity = _identity(status)
         self._compared = bytearray()
         self._asks_cache = _NO_WAIT != 0
         self._scattered = False
@@ -217,7 +217,7 @@ class LocalFile(FileReader):
         total = sum(lengths)
         within = min(offsets) >= 0 <= min(lengths) and max(map(add, offsets, lengths)) <= self.size
         if not within or total > min(self.size, self._budget.limit - self._budget.spent):
-            return super().read_each(spans)  # which tells the range that is at fault
+            return super().read_each(spans)  # which names the range that is at fault
         try:
             data = list(map(os.pread, repeat(self._descriptor), lengths, offsets))
         except OSError:
@@ -228,7 +228,7 @@ class LocalFile(FileReader):
         return data
 
     def holds(self, offset: int, expected: bytes) -> bool | None:
-        """Whether `expected` stands at `offset`, as the page cache tells it.
+        """Whether `expected` lies at `offset`, by the page cache alone.
 
         Asking makes Linux fetch what is not there, and no more than that, until the next `read`: several
         places that are asked for one after another and then read with `read_each` are fetched side by side.
@@ -250,14 +250,14 @@ class LocalFile(FileReader):
                 # Else places that are neighbours by chance would make the system read far ahead of them.
                 os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)
                 self._scattered = True
-            held = os.preadv(self._descriptor, (self._compared,), offset, _NO_WAIT)
+            length_read = os.preadv(self._descriptor, (self._compared,), offset, _NO_WAIT)
         except BlockingIOError:
             return None
         except OSError:  # a file system that knows no such question, or a fault that the reading names
             self._asks_cache = False
             return self.read(offset, length) == expected
-        self._budget.spend(held, self.name, offset)
-        return self._compared == expected if held == length else None
+        self._budget.spend(length_read, self.name, offset)
+        return self._compared == expected if length_read == length else None
 
     def changed(self) -> bool:
         """Whether another file lies at the path by now, or none, or this one with another size or time."""
@@ -273,13 +273,13 @@ class LocalFile(FileReader):
             self._descriptor = -1
 
 
-def _identity(told: os.stat_result) -> tuple[int, int, int, int]:
-    return (told.st_size, told.st_mtime_ns, told.st_ino, told.st_dev)
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return (status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
-def _is_same(told: os.stat_result, expected: ArtifactFile) -> bool:
-    inode = expected.inode or told.st_ino  # a listing without inodes
-    return (told.st_size, told.st_mtime_ns, told.st_ino) == (expected.size, expected.mtime_ns, inode)
+def _is_same(status: os.stat_result, expected: ArtifactFile) -> bool:
+    inode = expected.inode or status.st_ino  # a listing without inodes
+    return (status.st_size, status.st_mtime_ns, status.st_ino) == (expected.size, expected.mtime_ns, inode)
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -324,7 +324,7 @@ class ArtifactReader:
 
         Raises:
             UnreadableFileError: The artifact has no such file, or the system refuses to open it.
-            FileChangedError: The file is not as the directory told.
+            FileChangedError: The file is not as it was listed.
         """
         if name is None:
             name = self.artifact.weights[0].name if self.artifact.weights else self.artifact.primary

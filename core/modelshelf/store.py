@@ -6,7 +6,7 @@ promises about them:
 - `update` is atomic, isolated from every other writer in any process, and durable when it returns.
 - `view` sees one committed state from its first read to its last, whatever others commit meanwhile.
 - `revision` changes with every commit of any process, and costs next to nothing to ask. It may tell of a
-  commit a moment before views see it, never after: what is remembered of a view goes by the view's own.
+  commit a moment before views see it, never after: what is cached of a view goes by the view's own.
 - Keys are 1 to 511 bytes and come back in bytewise order. Values are up to 2**31 - 1 bytes.
 - A call in a forked child works on that child's own handle and leaves the parent's alone; a fork from
   within `view` or `update` leaves the child without the store.
@@ -50,7 +50,7 @@ class Snapshot(Protocol):
 class Surrounded(Protocol):
     """What a snapshot offers too where its engine does not check the keys that it reads.
 
-    A key with a flipped bit is missed where it belongs, and stands next to that place: whoever misses a
+    A key with a flipped bit is missed where it belongs, and lies next to that place: whoever misses a
     record can look at the neighbours' checksums.
     """
 
@@ -117,14 +117,14 @@ class Store(Protocol):
 
 
 class Standing(Enum):
-    """What is known of a record that was found in a damaged store."""
+    """How sure it is that a record of a damaged store is current."""
 
     CURRENT = "current"
-    """It stands in the newest committed state."""
+    """It is part of the newest committed state."""
     POSSIBLE = "possible"
-    """It may stand there, or be older, or have been deleted since."""
+    """It may be part of it, or be older, or have been deleted since."""
     FORMER = "former"
-    """It does not stand there: it is older, or was deleted."""
+    """It is no part of it: it is older, or was deleted."""
 
 
 @frozen(kw_only=True)

@@ -91,7 +91,7 @@ class App:
         Raises:
             ModelshelfError: It cannot be opened.
         """
-        with _opened(partial(self._open, plugins), readonly=readonly) as registry, _damage_told(registry):
+        with _opened(partial(self._open, plugins), readonly=readonly) as registry, _damage_reported(registry):
             yield registry
 
     @contextmanager
@@ -101,7 +101,7 @@ class App:
         Raises:
             ModelshelfError: They cannot be opened.
         """
-        with _opened(self._open_to_look, readonly=True) as lookup, _damage_told(lookup):
+        with _opened(self._open_to_look, readonly=True) as lookup, _damage_reported(lookup):
             yield lookup
 
     def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
@@ -153,14 +153,14 @@ class App:
 
 
 @contextmanager
-def _damage_told(lookup: ModelLookup) -> Iterator[None]:
+def _damage_reported(lookup: ModelLookup) -> Iterator[None]:
     """Name each record that a listing had to leave out, and end the command with exit code 1 then."""
-    told: dict[str, None] = {}
-    lookup.on_damage = lambda error: told.setdefault(str(error))
+    damaged: dict[str, None] = {}
+    lookup.on_damage = lambda error: damaged.setdefault(str(error))
     yield
-    for message in told:
+    for message in damaged:
         complain(f"error: {message}")
-    if told:
+    if damaged:
         raise click.exceptions.Exit(1)
 
 

@@ -12,7 +12,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bar(value: int, largest: int, total: int) -> Cell:
-    """A bar whose length tells `value` beside the `largest` one, and its percentage of the `total`.
+    """A bar whose length shows `value` beside the `largest` one, and its percentage of the `total`.
 
     Where the output's encoding has no blocks, the bar is drawn with ``#``.
     """

@@ -64,5 +64,5 @@ def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
                 screen.item(f"{one.severity}: {finding(one)}")
     counts = Counter(str(report.status) for report in reports.values())
     screen.line()
-    told = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none is recorded"
-    screen.line(f"{len(reports)} models checked: {told}.")
+    counted = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none is recorded"
+    screen.line(f"{len(reports)} models checked: {counted}.")

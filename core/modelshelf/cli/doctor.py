@@ -55,8 +55,8 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
     findings = [*of_store, *diagnose_plugins(plugins)]
     sound = not any(one.severity.value != "info" for one in findings)
     if as_json:
-        told = [_plain_finding(one) for one in findings]
-        app.write_json({"store": app.settings.store, "sound": sound, "findings": told, **report})
+        shown = [_plain_finding(one) for one in findings]
+        app.write_json({"store": app.settings.store, "sound": sound, "findings": shown, **report})
     else:
         _show(app.screen, app.settings.store, findings, report)
     return int(not sound or bool(report.get("repaired", {}).get("lost")))
@@ -155,27 +155,27 @@ def _show(screen: Screen, store: str, findings: Sequence[Finding], report: dict[
         screen.line(f"{store}: nothing is wrong with the store or the plugins.")
 
 
-def _would(told: dict[str, Any]) -> Iterator[str]:
+def _would(report: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"`modelshelf doctor --repair` would save {_records(told['salvaged'])}{_of_older(told)}, scan "
-        f"{', '.join(told['folders'][:_MOST_NAMED]) or 'the configured paths'} for the rest, and keep the "
+        f"`modelshelf doctor --repair` would save {_records(report['salvaged'])}{_of_older(report)}, scan "
+        f"{', '.join(report['folders'][:_MOST_NAMED]) or 'the configured paths'} for the rest, and keep the "
         "damaged file."
     )
-    if told["lost"]:
+    if report["lost"]:
         yield "It would have to read anew, from their files:"
-        yield from _named(told["lost"])
+        yield from _named(report["lost"])
 
 
-def _repaired(told: dict[str, Any]) -> Iterator[str]:
+def _repaired(report: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"Repaired: {_records(told['salvaged'])} saved{_of_older(told)}, {told['rebuilt']} rebuilt from "
-        f"their files, {len(told['lost'])} lost. The damaged store is kept as {told['kept']}"
+        f"Repaired: {_records(report['salvaged'])} saved{_of_older(report)}, {report['rebuilt']} rebuilt "
+        f"from their files, {len(report['lost'])} lost. The damaged store is kept as {report['kept']}"
     )
-    yield from _named(told["lost"])
+    yield from _named(report["lost"])
 
 
-def _of_older(told: dict[str, Any]) -> str:
-    older = told["older"]
+def _of_older(report: dict[str, Any]) -> str:
+    older = report["older"]
     if not older:
         return ""
     more = ", …" if len(older) > _MOST_NAMED else ""

@@ -33,13 +33,13 @@ def command(app: App, /, *, by: str | None, as_json: bool) -> None:
 
     with app.registry(readonly=True) as registry:
         models = list(registry.every_version())
-    told = {one: shares(models, one) for one in ([by] if by else _TITLES)}
+    tables = {one: shares(models, one) for one in ([by] if by else _TITLES)}
     if as_json:
-        app.write_json({name: [asdict(one) for one in found] for name, found in told.items()})
+        app.write_json({name: [asdict(one) for one in found] for name, found in tables.items()})
         return
-    for grouping, found in told.items():
+    for grouping, found in tables.items():
         _show(app.screen, _TITLES[grouping], found)
-    if not any(told.values()):
+    if not any(tables.values()):
         app.screen.line("No file of a recorded model is there; `modelshelf scan` finds some.")
 
 

@@ -68,7 +68,7 @@ def _show(screen: Screen, found: list[Duplicate]) -> None:
     for one in found:
         screen.heading(one.id)
         screen.items(
-            [(Cell(_told(copy.own, copy.bytes)), f"{copy.path} ({copy.source})") for copy in one.copies],
+            [(Cell(_size_of(copy.own, copy.bytes)), f"{copy.path} ({copy.source})") for copy in one.copies],
             right=True,
         )
     screen.line()
@@ -80,7 +80,7 @@ def _show(screen: Screen, found: list[Duplicate]) -> None:
         )
 
 
-def _told(own: int, size: int) -> str:
+def _size_of(own: int, size: int) -> str:
     from modelshelf.model.quantity import format_bytes
 
     return format_bytes(size) if own else "linked"

@@ -54,7 +54,7 @@ class Extension:
 def load_extensions(app: App) -> dict[str, Extension]:
     """Commands by name; of two plugins that name one alike, the first by distribution keeps it.
 
-    A plugin that fails adds nothing: `modelshelf plugins` tells why. So does a configuration that cannot
+    A plugin that fails adds nothing: `modelshelf plugins` says why. So does a configuration that cannot
     be used: help is shown all the same.
     """
     app.begin_logging()

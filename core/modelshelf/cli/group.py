@@ -20,7 +20,7 @@ PROGRAM = "modelshelf"
 SUMMARIES = {
     "scan": "Find models and record what each is and whether it is sound.",
     "ls": "List the recorded models.",
-    "show": "Tell everything that is known of a model, and where it was read.",
+    "show": "Show everything that is known of a model, and where it was read.",
     "check": "Look at models again and record their health.",
     "why": "Tell why a file or folder is a model, or is not.",
     "default": "Show or set the default model.",
@@ -92,12 +92,12 @@ def _others_have_plugins() -> bool:
 def _app(ctx: click.Context) -> App:
     """The run's `App`, made of the global options as far as they were read."""
     if ctx.obj is None:
-        known: dict[str, Any] = ctx.params
+        parameters: dict[str, Any] = ctx.params
         ctx.obj = App(
-            store=known.get("store"),
-            config=known.get("config"),
-            log_format=known.get("log_format") or "text",
-            verbosity=known.get("verbose") or 0,
+            store=parameters.get("store"),
+            config=parameters.get("config"),
+            log_format=parameters.get("log_format") or "text",
+            verbosity=parameters.get("verbose") or 0,
         )
     app: App = ctx.obj
     return app

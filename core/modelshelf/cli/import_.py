@@ -36,7 +36,7 @@ def command(app: App, /, *, file: str, replace: bool, dry_run: bool, as_json: bo
 
     Models are found again by their content, wherever their files lie now, else by their id. What was set
     otherwise here stays. `-` reads standard input. Exit code 1: something was not taken over; 2: FILE
-    holds no settings.
+    has no settings.
     """
     from attrs import asdict
 

@@ -87,7 +87,7 @@ def worst_finding(model: ModelConfig) -> str:
     if not model.findings:
         return "no finding is recorded"
     worst = model.findings[0]
-    # Beside the model's id the name of the file that it is loaded by tells nothing new.
+    # Beside the model's id the name of the file that it is loaded by is nothing new.
     message = (
         worst.message.removeprefix(f"{worst.file}: ")
         if model.path.endswith(f"/{worst.file}")

@@ -1,4 +1,4 @@
-"""From the arguments to the exit code: a command is run, and whatever it raises told in one line."""
+"""From the arguments to the exit code: runs a command and reports what it raises in one line."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _WRONG_USE = (ConfigurationError, InvalidValueError, SerializerError)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and tell its failure, if it fails, in one line; the exit code."""
+    """Run one command, report its failure in one line, and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _run([*arguments])
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - _tell tells each, defects included
-        code = _tell(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - _report names each, defects included
+        code = _report(error)
     return code
 
 
-def _tell(error: BaseException) -> int:
+def _report(error: BaseException) -> int:
     """Tell a failure in one line on standard error, and give its exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
@@ -43,9 +43,9 @@ def _tell(error: BaseException) -> int:
         return READER_GONE
     code, message = PROBLEM, f"error: {error}"
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        code, message = INTERRUPTED, "interrupted; what was recorded before stands"
+        code, message = INTERRUPTED, "interrupted; what was recorded before is kept"
     elif isinstance(error, click.ClickException):
-        _tell_usage(error)
+        _report_usage(error)
         code, message = error.exit_code, f"error: {error.format_message()}"
     elif isinstance(error, _WRONG_USE):
         code = WRONG_USE
@@ -62,12 +62,12 @@ def _tell(error: BaseException) -> int:
     return code
 
 
-def _tell_usage(error: click.ClickException) -> None:
+def _report_usage(error: click.ClickException) -> None:
     context = getattr(error, "ctx", None)
     if isinstance(context, click.Context):
         usage = " ".join(context.get_usage().split())  # click breaks a long one into lines
         complain(usage.removeprefix("Usage: "), label="usage")
-        complain(f"`{context.command_path} --help` tells more")
+        complain(f"`{context.command_path} --help` says more")
 
 
 def _run(arguments: list[str]) -> int:

@@ -67,9 +67,9 @@ def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> li
     named = [registry.place(one) for one in paths]
     if not named:
         named = [registry.place(one) for one in app.settings.paths]
-        held = {one.root for one in named}
-        standing = [one for one in registry.places() if one.present or registry.is_offline(one.root)]
-        named += [one for one in standing if one.root not in held]
+        roots = {one.root for one in named}
+        present = [one for one in registry.places() if one.present or registry.is_offline(one.root)]
+        named += [one for one in present if one.root not in roots]
     if not named:
         raise click.UsageError("no place is configured and no known tool keeps models here: name a PATH")
     return named
@@ -128,7 +128,7 @@ def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registr
         screen.line()
     screen.line(counters(stats))
     if not stats.models_found:
-        screen.line("No models there; `modelshelf why PATH` tells what was seen in a file or folder.")
+        screen.line("No models there; `modelshelf why PATH` says what was found in a file or folder.")
 
 
 def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], registry: ModelRegistry) -> None:
@@ -211,9 +211,9 @@ def counters(stats: DiscoveryStats) -> str:
         if count
     ]
     found = f"{_counted(stats.models_found, 'model')} in {_counted(stats.total_scanned, 'folder')}"
-    told = f"{found}: {', '.join(changes)}" if changes else found
+    summary = f"{found}: {', '.join(changes)}" if changes else found
     read = f"{format_bytes(stats.bytes_read)} read in {stats.seconds:.2f} s"
-    return "; ".join([told, *trouble, read]) + "."
+    return "; ".join([summary, *trouble, read]) + "."
 
 
 def _counted(count: int, word: str) -> str:

@@ -41,7 +41,7 @@ class Screen:
         self._write(styled(text, style) if self.colour else text)
 
     def heading(self, text: str) -> None:
-        """Write a heading, with an empty line between it and what stands above."""
+        """Write a heading, with an empty line between it and what is above."""
         if self._begun:
             self.line()
         self.line(text, "bold")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(app: App, *, model_id: str, version: str | None, as_json: bool) -> None:
-    """Tell everything that is known of the model ID, and where each value was read.
+    """Show everything that is known of the model ID, and where each value was read.
 
     Without a VERSION the current one is shown. Exit code 1: there is no such model.
     """
@@ -87,12 +87,12 @@ def _metadata(model: ModelConfig) -> Iterator[tuple[str, str, str]]:
     """Each known field with its value and provenance, then the facts that only this format has."""
     from modelshelf.model.metadata import detail_key
 
-    told = model.metadata
-    for name in told.known():
-        provenance = told.provenance.get(name)
-        yield name, _for_people(name, getattr(told, name)), str(provenance) if provenance else ""
-    for name, value in told.details.items():
-        yield name, _for_people(name, value), str(told.provenance.get(detail_key(name), "detail"))
+    metadata = model.metadata
+    for name in metadata.known():
+        provenance = metadata.provenance.get(name)
+        yield name, _for_people(name, getattr(metadata, name)), str(provenance) if provenance else ""
+    for name, value in metadata.details.items():
+        yield name, _for_people(name, value), str(metadata.provenance.get(detail_key(name), "detail"))
 
 
 def _settings(model: ModelConfig, *, is_default: bool) -> Iterator[tuple[str, str, str]]:

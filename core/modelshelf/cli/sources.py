@@ -97,7 +97,7 @@ def add(app: App, /, *, root: str, name: str, settings: tuple[str, ...]) -> None
     _try_out(app, table)
     file = _file(app)
     add_source(file, table)
-    app.screen.line(f"{path} is a place of the source {name} now; it stands in {file}.")
+    app.screen.line(f"{path} is a place of the source {name} now; it is in {file}.")
     if "://" not in path and not os.path.exists(path):
         app.screen.line("It is not there yet.", "yellow")
 
@@ -127,8 +127,8 @@ def _where(name: str, path: str) -> dict[str, Any]:
 
 
 def _roots(table: Mapping[str, Any], folder: Path) -> set[str]:
-    told: Iterable[Any] = [table.get("root"), *(table.get("paths") or ())]
-    texts = [str(one) for one in told if one]
+    places: Iterable[Any] = [table.get("root"), *(table.get("paths") or ())]
+    texts = [str(one) for one in places if one]
     return {
         one if "://" in one else os.path.abspath(os.path.join(folder, os.path.expanduser(one)))
         for one in texts

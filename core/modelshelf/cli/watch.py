@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Teller:
-    """An observer of changes that tells each in one line."""
+    """An observer of changes that prints each in one line."""
 
     def __init__(self, app: App, *, as_json: bool) -> None:
         self._app = app
@@ -32,8 +32,8 @@ class _Teller:
             self._app.write([json.dumps(record).encode() + b"\n"])
             return
         where = event.details.get("path") or ""
-        told = f"{time.strftime('%H:%M:%S')}  {event.kind.value:15}  {event.model_id} {event.version or ''}"
-        self._app.screen.line(f"{told}  {where}".rstrip())
+        line = f"{time.strftime('%H:%M:%S')}  {event.kind.value:15}  {event.model_id} {event.version or ''}"
+        self._app.screen.line(f"{line}  {where}".rstrip())
 
 
 @click.command()

@@ -26,7 +26,7 @@ class Role(Enum):
 
 @frozen(kw_only=True)
 class ArtifactFile:
-    """One file as the directory told of it.
+    """One file with the stat data that its directory lists.
 
     Attributes:
         name: The name relative to the artifact's folder, ``/`` between parts; undecodable bytes are
@@ -36,7 +36,7 @@ class ArtifactFile:
         inode: The inode, or 0 where there is none.
         role: What the file is to the artifact.
         etag: A remote store's own tag for the content, or None.
-        sha256: 64 hex digits of the whole content where the place's own names tell them (an Ollama blob, a
+        sha256: 64 hex digits of the whole content where the place's own names give them (an Ollama blob, a
             Hub LFS blob), or None. A claim: nothing was hashed.
     """
 
@@ -51,7 +51,7 @@ class ArtifactFile:
 
 @frozen(kw_only=True)
 class Fingerprint:
-    """What tells, without opening a file, that an artifact is the one seen before.
+    """A digest of stat data that recognises an unchanged artifact without opening a file.
 
     Attributes:
         digest: 16 bytes over name, role, size, mtime_ns, inode and etag of every file.
@@ -64,12 +64,12 @@ class Fingerprint:
         """The fingerprint of these files, in this order."""
         import hashlib  # only where a fingerprint is asked for: its library takes long to load
 
-        told = hashlib.blake2b(digest_size=16)
+        hasher = hashlib.blake2b(digest_size=16)
         for one in files:
             name = os.fsencode(one.name)
-            told.update(struct.pack("<IQqQ", len(name), one.size, one.mtime_ns, one.inode))
-            told.update(name + one.role.value.encode() + (one.etag or "").encode() + b"\0")
-        return cls(digest=told.digest())
+            hasher.update(struct.pack("<IQqQ", len(name), one.size, one.mtime_ns, one.inode))
+            hasher.update(name + one.role.value.encode() + (one.etag or "").encode() + b"\0")
+        return cls(digest=hasher.digest())
 
     def __str__(self) -> str:
         return self.digest.hex()
@@ -150,7 +150,7 @@ class Candidate:
         suffix: The primary weight file's ending, lower case with its dot; empty where it has none.
         size: Bytes of that file.
         head: Its first bytes, at most 512, already read: look here first.
-        reader: That file, for a format that its first bytes do not tell.
+        reader: That file, for a format that its first bytes do not identify.
     """
 
     artifact: Artifact

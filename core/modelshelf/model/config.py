@@ -47,9 +47,9 @@ class Location:
     @property
     def content_names(self) -> tuple[str, ...] | None:
         """The sha256 of every weight file, in shard order, or None where one is not known."""
-        told = [one.sha256 for one in self.files if one.role is Role.WEIGHTS]
-        known = tuple(one for one in told if one is not None)
-        return known if told and len(known) == len(told) else None
+        digests = [one.sha256 for one in self.files if one.role is Role.WEIGHTS]
+        known = tuple(one for one in digests if one is not None)
+        return known if digests and len(known) == len(digests) else None
 
 
 def _at_least(lowest: float, *, optional: bool = True) -> Any:
@@ -119,7 +119,7 @@ class ModelConfig:
         fingerprint: Digest of the first location's stat data, or empty.
         added_at: Unix time in seconds of its registration.
         updated_at: Unix time in seconds of its last change.
-        missing_since: Unix time in seconds since which no location holds it, or None.
+        missing_since: Unix time in seconds since which its files are at no location, or None.
         set_by_user: Names of the fields that a person set; a rescan leaves those alone.
     """
 
@@ -157,7 +157,7 @@ class ModelConfig:
 
     @property
     def missing(self) -> bool:
-        """Whether every place that once held it is without it."""
+        """Whether its files are gone from every location."""
         return self.missing_since is not None
 
     @property

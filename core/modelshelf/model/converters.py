@@ -1,4 +1,4 @@
-"""Converters of fields; typed loosely, since each field's own annotation says what it holds."""
+"""Converters of fields; typed loosely, since each field's own annotation gives its type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def as_dict(values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A copy that nobody else holds."""
+    """A copy that nobody else refers to."""
     return dict(values)
 
 

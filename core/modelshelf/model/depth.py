@@ -16,7 +16,7 @@ class Depth(Enum):
         return self.value
 
     def reaches(self, other: Depth) -> bool:
-        """Whether whoever looked this deep has seen what a look of the other depth sees."""
+        """Whether a probe of this depth covers everything that a probe of the other depth covers."""
         return _ORDER.index(self) >= _ORDER.index(other)
 
 

@@ -12,7 +12,7 @@ class FormatType:
     Attributes:
         name: The format's name in records: ``gguf``.
         suffixes: File name endings with their dot, lower case; matched without regard to case.
-        magic: Byte strings with their offset, that tell the format whatever the file's name is. They must
+        magic: Byte strings with their offset, that identify the format whatever the file's name is. They must
             lie within the first 512 bytes.
         index_suffixes: Endings of JSON files whose ``weight_map`` names the shards, such as
             ``.safetensors.index.json``.
@@ -32,7 +32,7 @@ class Detection:
         format: The format's name, as in its `FormatType`.
         confidence: 0 to 1. By custom: 1.0 the whole structure was verified, 0.9 magic bytes, 0.5 an
             ambiguous signature, 0.2 the suffix alone.
-        evidence: What was seen, for `modelshelf why`.
+        evidence: What the vote rests on, for `modelshelf why`.
     """
 
     format: str

@@ -183,7 +183,7 @@ FIELD_NAMES: tuple[str, ...] = tuple(
 
 
 _values_of = attrgetter(*FIELD_NAMES)
-_UNTOLD = Provenance(Origin.FILENAME)
+_NO_ORIGIN = Provenance(Origin.FILENAME)
 
 
 def known_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:
@@ -203,8 +203,9 @@ def detail_key(name: str) -> str:
 def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
     """Merge partial readings by rank: user > header > source > config > card > filename.
 
-    Of two readings with the same rank the earlier stands. A value without provenance ranks lowest.
-    An exact `parameters` always brings its own `parameter_count`. Details are joined; the first stands.
+    Of two values with the same rank the earlier one is kept. A value without provenance ranks lowest.
+    An exact `parameters` always brings its own `parameter_count`. Details are joined; of two with one name
+    the first is kept.
     """
     values: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
@@ -214,10 +215,10 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
         for name, value in zip(FIELD_NAMES, _values_of(partial), strict=True):
             if value is None:
                 continue
-            told = places.get(name, _UNTOLD)
-            if name not in values or told.origin > provenance[name].origin:
+            origin = places.get(name, _NO_ORIGIN)
+            if name not in values or origin.origin > provenance[name].origin:
                 values[name] = value
-                provenance[name] = told
+                provenance[name] = origin
         if partial.details:
             for name in partial.details.keys() - details.keys():
                 key = detail_key(name)

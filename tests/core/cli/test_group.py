@@ -266,7 +266,7 @@ def test_an_interrupt_is_one_line_and_exit_code_130(lab):
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
     assert (running.returncode, out) == (130, "")
-    assert err == "modelshelf: interrupted; what was recorded before stands\n"
+    assert err == "modelshelf: interrupted; what was recorded before is kept\n"
 
 
 @pytest.mark.parametrize("arguments", [("ls",), ("ls", "--json"), ("--help",)])
