@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import StoreError
-from modelshelf.records.sealed import seal_value, unseal_value
+from modelshelf.records.sealed import decode_value, encode_value
 from modelshelf.scan.folder_cache import Census, Row
 from tests.fuzz.mutate import changed
 
 KEY = b"c\0/models"
 FOLDERS = ["/models", "/models/a", "/models/a/b", "/models/odd\udcff"]
-SEALED = seal_value(KEY, Census.of({path: Row(None) for path in FOLDERS}).pack())
+ENCODED = encode_value(KEY, Census.of({path: Row(None) for path in FOLDERS}).pack())
 
 
 def test_a_census_comes_back_as_it_was():
-    census = Census.unpack("/models", unseal_value(KEY, SEALED))
+    census = Census.unpack("/models", decode_value(KEY, ENCODED))
     assert census is not None
     assert census.paths == FOLDERS
 
@@ -27,11 +27,11 @@ def test_a_census_comes_back_as_it_was():
 @given(st.integers(0, 2**64))
 @settings(deadline=None, max_examples=500)
 def test_a_changed_census_is_found_by_its_checksum(number):
-    damaged = changed(Random(number), SEALED)  # noqa: S311 - reproducible, not secret
-    if damaged == SEALED:
+    damaged = changed(Random(number), ENCODED)  # noqa: S311 - reproducible, not secret
+    if damaged == ENCODED:
         return
     with pytest.raises(StoreError):
-        unseal_value(KEY, damaged)
+        decode_value(KEY, damaged)
 
 
 @given(st.binary(min_size=1, max_size=12))
@@ -39,4 +39,4 @@ def test_a_changed_census_is_found_by_its_checksum(number):
 def test_a_value_under_another_key_is_found(key):
     if key != KEY:
         with pytest.raises(StoreError):
-            unseal_value(key, SEALED)
+            decode_value(key, ENCODED)
