@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf.records.sealed import seal_value, unseal_value
+from modelshelf.records.sealed import decode_value, encode_value
 from modelshelf_lmdb.store import LmdbStore
 
 PAGE = 4096
@@ -37,7 +37,7 @@ def make_sound(folder: Path, models: int = 900) -> None:
             for number in range(begin, begin + 150):
                 size = 9000 if number % 83 == 0 else 200 + number % 300
                 for key in (b"m\0model-%06d" % number, b"l\0/srv/%06d" % number):
-                    txn.put(key, seal_value(key, chance.randbytes(size if key[:1] == b"m" else 40)))
+                    txn.put(key, encode_value(key, chance.randbytes(size if key[:1] == b"m" else 40)))
 
         store.update(work)
     store.update(lambda txn: [txn.delete(b"m\0model-%06d" % number) for number in range(0, models, 7)])
@@ -81,10 +81,10 @@ def answers(store: LmdbStore) -> dict[bytes, object]:
         found = {}
         for prefix in (b"m\0", b"l\0"):
             for key, value in snapshot.scan(prefix):
-                found[key] = unseal_value(key, value)
+                found[key] = decode_value(key, value)
         for key in list(found):
             value = snapshot.get(key)
-            if value is None or unseal_value(key, value) != found[key]:
+            if value is None or decode_value(key, value) != found[key]:
                 raise DamagedStoreError("a scan and a look-up disagree")
         return found
 
@@ -99,10 +99,10 @@ def answers_by_key(store: LmdbStore, keys: Iterable[bytes]) -> dict[bytes, objec
         for key in keys:
             value = snapshot.get(key)
             if value is not None:
-                found[key] = unseal_value(key, value)
+                found[key] = decode_value(key, value)
             else:
                 for near, content in snapshot.around(key, key + b"\0"):
-                    unseal_value(near, content)
+                    decode_value(near, content)
         return found
 
     return store.view(read)
