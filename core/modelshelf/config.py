@@ -13,7 +13,8 @@ The file is ``modelshelf.toml`` in the user's configuration folder, or the one t
     root = "/srv/ollama"
     defaults = false                        # and do not look where Ollama keeps its models by default
 
-Relative paths in the file are relative to its folder.
+Relative paths in the file are relative to its folder. The values are checked by hand: importing cattrs takes
+as long as the rest of a short command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Text for a terminal: hostile characters made visible, columns aligned, nothing wider than the screen.
 
 Whatever comes from a file, a name or an error is hostile until it went through `neutral`; `lay_out`
-does that to every cell itself, so that no field can be forgotten.
+does that to every cell itself, so that no field can be forgotten. rich aligns tables too, but importing it
+takes as long as a whole `modelshelf ls`, so the tables of short commands are laid out here.
 """
 
 from __future__ import annotations

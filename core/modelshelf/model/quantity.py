@@ -1,4 +1,8 @@
-"""Numbers as people write them: parameters, bytes."""
+"""Numbers as people write them: parameters, bytes.
+
+Three digits and the units of model pages (``1.24B``), which no library for sizes writes: humanize's
+``metric`` has ``1.24 G``.
+"""
 
 from __future__ import annotations
 
