@@ -72,9 +72,9 @@ class TreeScan:
                     self._to_list.add(number)
         self._to_list = census.with_those_above(self._to_list)
 
-    def stood(self) -> list[str]:
-        """Paths at which models stood, in the folders that have to be looked into."""
-        return [] if self._census is None else [*self._census.models(self._to_list), *self._touched]
+    def stood(self) -> list[str] | None:
+        """Paths at which models stood, in the folders that have to be looked into; None without a census."""
+        return None if self._census is None else [*self._census.models(self._to_list), *self._touched]
 
     def folders(self, kept: Container[str] = ()) -> Iterator[Listed]:
         """Look into every folder that is new or changed, and into all those above it, in sorted order.
@@ -132,9 +132,11 @@ class TreeScan:
         """Paths of those models."""
         return [] if self._census is None else self._census.models(self._unchanged)
 
-    def in_doubt(self) -> list[str]:
-        """Paths at which models stood, and which are not among the unchanged."""
-        if self._census is None or len(self._unchanged) == len(self._census.paths):
+    def in_doubt(self) -> list[str] | None:
+        """Paths at which models stood, and which are not among the unchanged; None without a census."""
+        if self._census is None:
+            return None
+        if len(self._unchanged) == len(self._census.paths):
             return self._touched
         passed = set(self._unchanged)
         others = (number for number in range(len(self._census.paths)) if number not in passed)

@@ -56,6 +56,8 @@ class Known:
             found = self._store.view(
                 lambda state: [(path, RecordReader(state).location(path)) for path in asked]
             )
-        else:
+        elif paths is None:
             found = list(self._seen.items())
+        else:
+            found = [(path, self._seen.get(path)) for path in dict.fromkeys(paths)]
         return [path for path, seen in found if seen and seen.model_id is not None and not seen.missing]

@@ -215,7 +215,7 @@ class Scan:
             message = f"{root}: {error.strerror or error}; nothing there was changed"
             yield Problem(code="absent", path=root, message=message)
 
-    def _oddly_named(self, paths: list[str]) -> frozenset[str]:
+    def _oddly_named(self, paths: list[str] | None) -> frozenset[str]:
         """Models at these paths, or at all that are known, that nobody asks for by name.
 
         Somebody named the file once, or a scan at depth full found it.

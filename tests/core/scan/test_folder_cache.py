@@ -16,7 +16,7 @@ import pytest
 from modelshelf import ModelRegistry
 from modelshelf.model import Candidate, Detection, DiscoveryStats, FormatType
 from modelshelf.records.json import plain
-from modelshelf.scan import changed, folder_cache
+from modelshelf.scan import changed, folder_cache, run
 from modelshelf.scan.changed import TreeScan
 from modelshelf.scan.folder_cache import MODEL, PLAIN, Census, Row, is_settled, packed
 from modelshelf.scan.walk import Listed, Tree
@@ -275,6 +275,19 @@ def test_a_scan_of_an_unchanged_tree_looks_into_no_folder(
     write_toy(twins.tree / "f3" / "new.toy", parameters=99)
     assert registry.discover_models().models_added == 1
     assert looks == [str(twins.tree), str(twins.tree / "f3")]
+
+
+def test_many_changed_folders_leave_the_models_of_the_others_alone(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_FEW_FOLDERS", 2)
+    for one in range(12):
+        write_toy(twins.tree / f"f{one}" / "m.toy", parameters=one)
+    twins.scan()
+    for one in range(6):
+        write_toy(twins.tree / f"f{one}" / "m.toy", parameters=100 + one)
+    stats = twins.scan()
+    assert (stats.models_found, stats.models_unchanged, stats.models_missing) == (12, 6, 0)
 
 
 def test_a_root_that_goes_while_it_is_scanned_leaves_its_models_as_they_were(
