@@ -24,7 +24,7 @@ from modelshelf.model import (
 )
 from modelshelf.model.health import status_of
 from modelshelf.scan.examine import Examination
-from modelshelf.scan.hashing import with_hashes
+from modelshelf.scan.hashing import with_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> 
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
-        files=with_hashes(artifact.files, seen.sha256),
+        files=with_sha256(artifact.files, seen.sha256),
         fingerprint=artifact.fingerprint.digest if seen.complete else b"",
         depth=seen.depth,
     )

@@ -24,9 +24,8 @@ from modelshelf.model.health import worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
 from modelshelf.scan.arbitrate import Vote, winner
-from modelshelf.scan.content import content_digest
 from modelshelf.scan.file_names import suffix_of
-from modelshelf.scan.hashing import belied, hashed
+from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
 from modelshelf.scan.health import finding_of, shard_findings
 
 if TYPE_CHECKING:
@@ -108,11 +107,11 @@ def hash_alone(artifact: Artifact, opener: Opener | None) -> Examination:
     """Read every byte of the weights, for nothing but their sha256; see `look`."""
     with ArtifactReader(artifact, opener or open_local, _FULL_BUDGET) as reader:
         try:
-            sha256 = hashed(reader)
+            sha256 = sha256_of_weights(reader)
         except ReadError as error:
             return Examination(findings=(finding_of(error),), bytes_read=reader.bytes_read)
         return Examination(
-            sha256=sha256, findings=tuple(belied(artifact, sha256)), bytes_read=reader.bytes_read
+            sha256=sha256, findings=tuple(sha256_findings(artifact, sha256)), bytes_read=reader.bytes_read
         )
 
 
@@ -142,8 +141,8 @@ def _look(
     try:
         digest = content_digest(reader)
         if depth is Depth.FULL:
-            sha256 = hashed(reader)
-            findings += belied(artifact, sha256)
+            sha256 = sha256_of_weights(reader)
+            findings += sha256_findings(artifact, sha256)
     except ReadError as error:
         findings.append(finding_of(error))
     try:

@@ -24,7 +24,7 @@ from modelshelf.model.health import status_of, worst_first
 from modelshelf.records.write import Records
 from modelshelf.scan.commit import health_event
 from modelshelf.scan.examiner import Examiner
-from modelshelf.scan.hashing import differing, with_hashes
+from modelshelf.scan.hashing import copy_findings, with_sha256
 from modelshelf.scan.walk import described
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def _probe_again(
     if depth is not Depth.FULL:
         return seen.findings, {first.path: attrs.evolve(first, depth=reached)}
     findings = list(seen.findings)
-    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256), depth=reached)]
+    places = [attrs.evolve(first, files=with_sha256(first.files, seen.sha256), depth=reached)]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
             read = examiner.hashed(_restat(_artifact(other)))
             findings += read.findings
-            places.append(attrs.evolve(other, files=with_hashes(other.files, read.sha256), depth=depth))
-    findings += differing(tuple(places))
+            places.append(attrs.evolve(other, files=with_sha256(other.files, read.sha256), depth=depth))
+    findings += copy_findings(tuple(places))
     return worst_first(findings), {one.path: one for one in places}
 
 
