@@ -227,11 +227,10 @@ class ModelRegistry(ModelLookup):
 
     def why(self, path: str | os.PathLike[str]) -> list[Reason]:
         """Why a file is, or is not, in the registry: every rule and plugin's verdict, in order."""
-        from modelshelf.scan.examiner import Examiner
         from modelshelf.scan.why import why
 
-        examiner, absolute = Examiner(self.plugins), os.path.abspath(path)
-        return self.store.view(lambda state: why(absolute, examiner, RecordReader(state)))
+        plugins, absolute = self.plugins, os.path.abspath(path)
+        return self.store.view(lambda state: why(absolute, plugins, RecordReader(state)))
 
     def places(self) -> list[Place]:
         """Every place that the sources would look into on this machine, present or not."""

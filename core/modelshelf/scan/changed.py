@@ -7,6 +7,7 @@ files meet the registry one by one.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,25 @@ from modelshelf.scan.folder_cache import MODEL, PLAIN, Census, Row, is_settled, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator
 
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.scan.file_names import FormatTable
     from modelshelf.scan.walk import Listed
     from modelshelf.scan.walker import Walker
     from modelshelf.store import Snapshot, Store, Transaction
 
 WORTH_WRITING = 128
 """Folders and files that the next scan would be spared; for fewer nothing is written."""
+
+
+def rules_of(formats: FormatTable, plugins: PluginSet) -> bytes:
+    """Digest of all that decides which files matter: names, formats, and the plugins that vote."""
+    voters = [(one.plugin, one.version) for one in plugins.reports if one.hooks]
+    return hashlib.blake2b(repr((formats.rules, voters)).encode(), digest_size=16).digest()
+
+
+def bound(fingerprint: bytes, rules: bytes) -> bytes:
+    """A fingerprint that holds under these rules only: of what was rejected, it says nothing to others."""
+    return hashlib.blake2b(fingerprint + rules, digest_size=16).digest()
 
 
 class TreeScan:

@@ -10,6 +10,7 @@ import attrs
 from modelshelf.errors import InvalidModelError
 from modelshelf.model import Artifact, Depth, EventKind, ModelEvent, Problem
 from modelshelf.records.write import Records
+from modelshelf.scan.changed import bound
 from modelshelf.scan.commit import Admission, Change, admit, mark_missing
 from modelshelf.scan.counters import HARMLESS, plugin_problem
 from modelshelf.scan.volumes import is_on
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from modelshelf.scan.counters import Tally
     from modelshelf.scan.examine import Examination
-    from modelshelf.scan.examiner import Examiner
+    from modelshelf.scan.file_names import FormatTable
     from modelshelf.scan.remembered import Remembered
     from modelshelf.scan.worker_pool import Examined
     from modelshelf.store import Store, Transaction
@@ -30,7 +31,8 @@ class Intake:
 
     Args:
         store: Where the records are kept.
-        examiner: Whose plugins examined.
+        formats: The names that the formats claim.
+        rules: What a rejection holds under; see `rules_of`.
         remembered: What earlier scans left of the place that the scan is at.
         tally: Counts.
         emit: Told of every event, after its commit.
@@ -39,13 +41,15 @@ class Intake:
     def __init__(
         self,
         store: Store,
-        examiner: Examiner,
+        formats: FormatTable,
+        rules: bytes,
         remembered: Remembered,
         tally: Tally,
         emit: Callable[[Iterable[ModelEvent]], None],
     ) -> None:
         self._store = store
-        self._examiner = examiner
+        self._formats = formats
+        self._rules = rules
         self._remembered = remembered
         self._tally = tally
         self._emit = emit
@@ -83,9 +87,9 @@ class Intake:
     def _note_rejection(self, records: Records, artifact: Artifact, rejected: Problem) -> None:
         # Only what its bytes decide is remembered: a file that could not be read may be readable next time.
         # Nor is it where depth full alone would ask for the name: every text file of a tree is one.
-        wanted = self._examiner.formats.wants(artifact.primary)
+        wanted = self._formats.wants(artifact.primary)
         if wanted and rejected.code == "no-format" and records.location(artifact.path) is None:
-            digest = self._examiner.bound(artifact.fingerprint.digest)
+            digest = bound(artifact.fingerprint.digest, self._rules)
             records.reject(artifact.path, digest, rejected.code, rejected.message)
 
     def _count(self, artifact: Artifact, seen: Examination, admission: Admission | None) -> None:
@@ -96,7 +100,7 @@ class Intake:
         tally.failures += seen.failures
         if admission is None:
             # A file that no format claims by name was looked into by grace; leaving it out is no news.
-            named = artifact.named_directly or self._examiner.formats.claims(artifact.weights[0].name)
+            named = artifact.named_directly or self._formats.claims(artifact.weights[0].name)
             if seen.rejected is not None and (named or seen.rejected.code not in HARMLESS):
                 tally.problems.append(seen.rejected)
                 self._remembered.leave_open(artifact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.scan.examiner import Examiner
+from modelshelf.scan.file_names import FormatTable
 from modelshelf.scan.places import make_sources, place_of, with_nested
 from modelshelf.scan.run import Scan
 
@@ -34,9 +34,10 @@ def discover(  # noqa: PLR0913 - what the façade is given, and what it holds
 ) -> DiscoveryStats:
     """Scan paths; see `ModelRegistry.discover_models`."""
     before = len(plugins.failures)
-    examiner = Examiner(plugins, make_sources(plugins, tables))
-    named = [place_of(examiner.sources, one) for one in dict.fromkeys(paths)]
-    places = with_nested(examiner.sources, named)
+    formats = FormatTable.of(plugins.collect("modelshelf_formats"))
+    sources = make_sources(plugins, tables)
+    named = [place_of(sources, one) for one in dict.fromkeys(paths)]
+    places = with_nested(sources, named)
     failures = (*plugins.load_failures, *plugins.failures[before:])
-    scan = Scan(store, examiner, emit=emit, depth=depth, force=force, progress=progress)
+    scan = Scan(store, plugins, formats, sources, emit=emit, depth=depth, force=force, progress=progress)
     return scan.run(places, executor=executor, workers=workers, failures=failures)

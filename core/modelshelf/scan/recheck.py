@@ -23,7 +23,7 @@ from modelshelf.model import (
 from modelshelf.model.health import status_of, worst_first
 from modelshelf.records.write import Records
 from modelshelf.scan.commit import health_event
-from modelshelf.scan.examiner import Examiner
+from modelshelf.scan.examine import Examiner
 from modelshelf.scan.hashing import copy_findings, with_sha256
 from modelshelf.scan.walk import described
 
@@ -43,7 +43,7 @@ def check(
     emit: Callable[[Iterable[ModelEvent]], None],
 ) -> dict[str, HealthReport]:
     """Probe models again; see `ModelRegistry.check`."""
-    examiner = Examiner(plugins)
+    examiner = Examiner.of(plugins)
     reports = {}
     for model in models:
         findings, places = _probe_again(examiner, model, depth)
@@ -81,7 +81,7 @@ def _probe_again(
     places = [attrs.evolve(first, files=with_sha256(first.files, seen.sha256), depth=reached)]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
-            read = examiner.hashed(_restat(_artifact(other)))
+            read = examiner.hash_weights(_restat(_artifact(other)))
             findings += read.findings
             places.append(attrs.evolve(other, files=with_sha256(other.files, read.sha256), depth=depth))
     findings += copy_findings(tuple(places))

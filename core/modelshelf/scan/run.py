@@ -16,7 +16,7 @@ from modelshelf.errors import SourceError
 from modelshelf.model import Depth, Problem
 from modelshelf.records.tables import path_bytes
 from modelshelf.records.write import RecordReader, Records
-from modelshelf.scan.changed import TreeScan
+from modelshelf.scan.changed import TreeScan, bound, rules_of
 from modelshelf.scan.counters import ScanProgress, Tally, plugin_problem
 from modelshelf.scan.known import Known
 from modelshelf.scan.places import PLAIN_FOLDERS
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from modelshelf.model import DiscoveryStats, ModelEvent
     from modelshelf.model.failure import PluginFailure
-    from modelshelf.scan.examiner import Examiner
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.scan.file_names import FormatTable
     from modelshelf.scan.intake import Intake
     from modelshelf.scan.sieve import Sieve
     from modelshelf.source import Listing, Place, Source
@@ -44,7 +45,9 @@ class Scan:
 
     Args:
         store: Where the records are kept.
-        examiner: Looks into artifacts.
+        plugins: The plugins that examine artifacts.
+        formats: The names that their formats claim.
+        sources: The sources, each of which opens its own artifacts' files.
         depth: How deep a probe looks.
         force: Examine unchanged artifacts too.
         emit: Told of every event, after its commit.
@@ -54,7 +57,9 @@ class Scan:
     def __init__(
         self,
         store: Store,
-        examiner: Examiner,
+        plugins: PluginSet,
+        formats: FormatTable,
+        sources: Sequence[Source],
         *,
         emit: Callable[[Iterable[ModelEvent]], None],
         depth: Depth = Depth.HEADER,
@@ -62,7 +67,10 @@ class Scan:
         progress: Callable[[ScanProgress], None] | None = None,
     ) -> None:
         self._store = store
-        self._examiner = examiner
+        self._plugins = plugins
+        self._formats = formats
+        self._sources = sources
+        self._rules = rules_of(formats, plugins)
         self._emit = emit
         self._depth = depth
         self._force = force
@@ -70,10 +78,10 @@ class Scan:
         self._tally = Tally()
         self._visited: set[str] = set()
         self._several = False
-        self._walk = Walker(examiner.formats.wants)
+        self._walk = Walker(formats.wants)
         self._walk_plain = self._walk
         # A name does not tell what is in a file, and depth full has the time to look.
-        self._wants_plain = _wants_all if depth is Depth.FULL else examiner.formats.wants
+        self._wants_plain = _wants_all if depth is Depth.FULL else formats.wants
         self._left_out: frozenset[str] = frozenset()
         self._unlisted: list[str] = []
         self._remembered = Remembered(store)
@@ -133,10 +141,12 @@ class Scan:
         changed = sieve.changed(listings, source.name)
         first = next(changed, None)
         if first is not None:
+            from modelshelf.scan.examine import Examiner
             from modelshelf.scan.worker_pool import batched, fan_out, gathered
 
             batches = batched(chain([first], changed))
-            examined = fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers)
+            examiner = Examiner(self._plugins, self._formats, self._sources)
+            examined = fan_out(examiner, batches, self._depth, executor=executor, workers=workers)
             for some in gathered(examined):
                 self._intake.commit(some)
                 self._tell(some[-1][0].path)
@@ -146,7 +156,8 @@ class Scan:
         from modelshelf.scan.sieve import Sieve
 
         return Sieve(
-            self._examiner,
+            self._formats,
+            self._rules,
             self._remembered,
             self._tally,
             visited=self._visited,
@@ -159,7 +170,7 @@ class Scan:
     def _intake(self) -> Intake:
         from modelshelf.scan.intake import Intake
 
-        return Intake(self._store, self._examiner, self._remembered, self._tally, self._emit)
+        return Intake(self._store, self._formats, self._rules, self._remembered, self._tally, self._emit)
 
     def _is_offline(self, place: Place) -> bool:
         """Whether the place went with its volume; then what is known of it is marked so, and told."""
@@ -200,7 +211,7 @@ class Scan:
 
     def _changed_below(self, root: str) -> Iterator[Listing]:
         below = sorted(path_bytes(one) for one in self._left_out if _is_below(one, root))
-        rules = self._examiner.bound(b"\0".join(below))
+        rules = bound(b"\0".join(below), self._rules)
         tree = self._remembered.tree = TreeScan(self._walk_plain, root, rules)
         self._store.view(tree.recall)
         tree.compare(everything=self._force)
@@ -220,7 +231,7 @@ class Scan:
 
         Somebody named the file once, or a scan at depth full found it.
         """
-        wants = self._examiner.formats.wants
+        wants = self._formats.wants
         standing = self._remembered.known.standing(paths)
         return frozenset(path for path in standing if not wants(os.path.basename(path)))
 

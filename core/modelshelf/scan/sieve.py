@@ -9,6 +9,7 @@ import attrs
 
 from modelshelf.model import Artifact, ArtifactFile, Orphan, Problem, UnfinishedDownload
 from modelshelf.records.write import Records
+from modelshelf.scan.changed import bound
 from modelshelf.scan.group import Grouped, group
 from modelshelf.source import Folder, room_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from modelshelf.model import Depth
     from modelshelf.scan.counters import Tally
-    from modelshelf.scan.examiner import Examiner
+    from modelshelf.scan.file_names import FormatTable
     from modelshelf.scan.remembered import Remembered
     from modelshelf.source import Listing
     from modelshelf.store import Store, Transaction
@@ -27,7 +28,8 @@ class Sieve:
     """Lets through the artifacts of one place that are new or changed.
 
     Args:
-        examiner: Says what the formats want to see.
+        formats: The names that the formats claim.
+        rules: What a rejection holds under; see `rules_of`.
         remembered: What earlier scans left of the place.
         tally: Counts what is held back.
         visited: Paths of the artifacts that the scan came by, in other places too; grows.
@@ -38,7 +40,8 @@ class Sieve:
 
     def __init__(
         self,
-        examiner: Examiner,
+        formats: FormatTable,
+        rules: bytes,
         remembered: Remembered,
         tally: Tally,
         *,
@@ -47,7 +50,8 @@ class Sieve:
         depth: Depth,
         force: bool,
     ) -> None:
-        self._examiner = examiner
+        self._formats = formats
+        self._rules = rules
         self._remembered = remembered
         self._tally = tally
         self._visited = visited
@@ -87,9 +91,9 @@ class Sieve:
             self._tally.found += 1
             self._tally.unchanged += 1
         else:
-            if seen.fingerprint != self._examiner.bound(digest):
+            if seen.fingerprint != bound(digest, self._rules):
                 return False
-            if self._examiner.formats.claims(artifact.weights[0].name):
+            if self._formats.claims(artifact.weights[0].name):
                 self._remembered.leave_open(artifact)
                 self._tally.problems.append(
                     Problem(code=seen.code, path=artifact.path, message=seen.message or "")
@@ -103,7 +107,7 @@ class Sieve:
         for one in listings:
             if isinstance(one, Folder):
                 self._tally.folders += 1
-                grouped = group(one, self._examiner.formats, self._read_index, source)
+                grouped = group(one, self._formats, self._read_index, source)
                 self._tally.unfinished += map(_with_room, grouped.unfinished)
                 self._tally.problems += grouped.problems
                 self._note(one, grouped)

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.health import status_of
-from modelshelf.scan.arbitrate import winner
+from modelshelf.scan.examine import Examiner, arbitrate
 from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
 from modelshelf.scan.group import group
 from modelshelf.scan.index import read_index
@@ -19,8 +19,8 @@ from modelshelf.scan.walker import Walker
 from modelshelf.source import Folder
 
 if TYPE_CHECKING:
+    from modelshelf.plugin.call import PluginSet
     from modelshelf.records.write import RecordReader
-    from modelshelf.scan.examiner import Examiner
 
 
 @frozen(kw_only=True)
@@ -38,8 +38,9 @@ class Reason:
     message: str
 
 
-def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
-    """Apply every rule to a path, in the order in which a scan would, and tell each one's verdict."""
+def why(path: str, plugins: PluginSet, records: RecordReader) -> list[Reason]:
+    """Apply every rule to a path, in the order in which a scan would, and give each one's verdict."""
+    examiner = Examiner.of(plugins)
     try:
         told = os.stat(path)
     except OSError as error:
@@ -117,7 +118,7 @@ def _examined(artifact: Artifact, examiner: Examiner) -> list[Reason]:
         )
         for vote in seen.votes
     ]
-    chosen = winner(seen.votes, examiner.formats.suffix_formats(suffix_of(artifact.weights[0].name)))
+    chosen = arbitrate(seen.votes, examiner.formats.suffix_formats(suffix_of(artifact.weights[0].name)))
     if chosen is not None:
         reasons.append(_reason("arbitration", "noted", f"{chosen.detection.format} wins, by {chosen.plugin}"))
     reasons += [_reason(one.plugin, "noted", f"failed in {one.hook}: {one.reason}") for one in seen.failures]

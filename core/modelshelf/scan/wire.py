@@ -20,8 +20,7 @@ from modelshelf.records.codec import (
     metadata_out,
 )
 from modelshelf.records.sealed import pack, unpack
-from modelshelf.scan.arbitrate import Vote
-from modelshelf.scan.examine import Examination
+from modelshelf.scan.examine import Examination, Vote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

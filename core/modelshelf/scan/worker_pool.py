@@ -14,8 +14,7 @@ from modelshelf.model.failure import PluginFailure
 from modelshelf.plugin.limit import HookTimer
 from modelshelf.plugin.report import describe
 from modelshelf.plugin.spec import HOOK_SECONDS
-from modelshelf.scan.examine import Examination
-from modelshelf.scan.examiner import Examiner
+from modelshelf.scan.examine import Examination, Examiner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,7 +131,7 @@ def _worker(blocked: frozenset[str], hook_seconds: float) -> tuple[Examiner, Hoo
     from modelshelf.plugin.call import PluginSet
 
     timer = HookTimer(hook_seconds)
-    return Examiner(PluginSet.discover(blocked=blocked, timer=timer)), timer
+    return Examiner.of(PluginSet.discover(blocked=blocked, timer=timer)), timer
 
 
 def examine_batch(payload: bytes) -> bytes:
@@ -160,7 +159,7 @@ def fan_out(
     """
     if executor is not None:
         yield from examined_by(
-            executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2, blocked=examiner.blocked
+            executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2, blocked=examiner.plugins.blocked
         )
         return
     count = (os.cpu_count() or 1) if workers is None else workers
@@ -180,7 +179,9 @@ def fan_out(
     pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
-        yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.blocked)
+        yield from examined_by(
+            pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.plugins.blocked
+        )
         finished = True
     finally:
         pool.shutdown(cancel_futures=not finished)

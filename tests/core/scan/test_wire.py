@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Artifact, Depth, Detection, PluginFailure, Problem
-from modelshelf.scan.arbitrate import Vote
-from modelshelf.scan.examine import Examination
+from modelshelf.scan.examine import Examination, Vote
 from modelshelf.scan.wire import (
     pack_artifacts,
     pack_examinations,
