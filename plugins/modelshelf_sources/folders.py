@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from modelshelf.source import Folder
+from modelshelf.source import LOCAL, PlainFolders
 from modelshelf_sources.local_download import has_notes, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
-    from modelshelf.source import Listing, Place, Walk
+    from modelshelf.source import Folder, Place, Walk
 
 
 class FolderSource(LocalStore):
-    """Folders that a person or the settings name; the core's walker lists them.
+    """Folders that a person or the settings name; the core walks them.
 
-    What huggingface_hub noted of files that it downloaded into a folder is told with them.
+    What huggingface_hub noted of files that it downloaded into a folder is added to them.
     """
 
-    name = "local"
+    name = LOCAL
 
     def told_roots(self) -> Iterable[Root]:
         """None: plain folders are the settings' to name."""
@@ -34,21 +34,21 @@ class FolderSource(LocalStore):
         """Nothing, see `recognises`."""
         return False
 
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+    def list(self, place: Place, walk: Walk) -> PlainFolders:  # noqa: ARG002 - the core walks them
         """Everything below the place's root."""
         downloads: dict[str, bool] = {}  # folders, and whether huggingface_hub downloaded into them
-        for listed in walk(place.root):
-            if not isinstance(listed, Folder):
-                yield listed
-                continue
-            downloads[listed.path] = is_local_download(listed)
-            root = _download_around(listed.path, place.root, downloads)
-            if root is None or is_bookkeeping(listed.path, root):
-                yield listed
-            else:
-                from modelshelf_sources.download_notes import annotated
+        return PlainFolders(describe=lambda folder: _with_notes(folder, place.root, downloads))
 
-                yield annotated(listed, root)
+
+def _with_notes(folder: Folder, place: str, downloads: dict[str, bool]) -> Folder:
+    """The folder with what was noted of its files, where it lies in a download."""
+    downloads[folder.path] = is_local_download(folder)
+    root = _download_around(folder.path, place, downloads)
+    if root is None or is_bookkeeping(folder.path, root):
+        return folder
+    from modelshelf_sources.download_notes import annotated  # few folders are downloads
+
+    return annotated(folder, root)
 
 
 def _download_around(path: str, root: str, downloads: dict[str, bool]) -> str | None:

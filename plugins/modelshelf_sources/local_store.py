@@ -17,7 +17,7 @@ from modelshelf_sources.machine import Machine
 if TYPE_CHECKING:
     from modelshelf.model import Artifact, ArtifactFile
     from modelshelf.reader import Budget, FileReader
-    from modelshelf.source import Listing, Walk
+    from modelshelf.source import Listing, PlainFolders, Walk
 
 _KEYS = ("name", "paths", "root")
 
@@ -99,7 +99,7 @@ class LocalStore(ABC):
         """Whether a folder looks like the tool's, wherever it lies."""
 
     @abstractmethod
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
         """Everything in the place."""
 
 

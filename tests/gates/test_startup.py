@@ -91,8 +91,8 @@ SCANNING = {
     "modelshelf.registry.edits",
     "modelshelf.scan.commit",
     "modelshelf.scan.examine",
+    "modelshelf.scan.batches",
     "modelshelf.scan.worker_pool",
-    "modelshelf.scan.intake",
     "modelshelf.registry.events",
     "modelshelf.logs",
     "modelshelf.model.config",
@@ -121,7 +121,6 @@ SCANNING = {
 
 LISTING_FOLDERS = {
     "modelshelf.scan.group",
-    "modelshelf.scan.sieve",
     "modelshelf.scan.walk",
     "modelshelf.model.artifact",
     "modelshelf.model.version",

@@ -191,7 +191,7 @@ class ModelRegistry(ModelLookup):
             force: Examine unchanged files too.
             progress: Called now and then, in this thread.
         """
-        from modelshelf.scan.operations import discover
+        from modelshelf.scan.run import discover
         from modelshelf.source import Place
 
         if paths is None:

@@ -5,13 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Artifact, Depth, Detection, PluginFailure, Problem
-from modelshelf.scan.examine import Examination, Vote
-from modelshelf.scan.wire import (
-    pack_artifacts,
-    pack_examinations,
-    unpack_artifacts,
-    unpack_examinations,
+from modelshelf.scan.batches import (
+    WorkerSettings,
+    decode_answer,
+    decode_call,
+    encode_answer,
+    encode_call,
 )
+from modelshelf.scan.examine import Examination, Vote
 from tests.core.record_strategies import DETAILS, FILES, FINDINGS, METADATA, PATHS, TEXT
 
 ARTIFACTS = st.builds(
@@ -62,14 +63,16 @@ EXAMINATIONS = st.builds(
     blocked=st.frozensets(TEXT, max_size=2),
 )
 def test_artifacts_come_to_another_process_as_they_were(artifacts, depth, blocked):
-    back = unpack_artifacts(pack_artifacts(artifacts, depth, blocked, 60.0))
-    assert repr(back) == repr((artifacts, depth, frozenset(sorted(blocked)), 60.0))  # NaN equals NaN
+    settings = WorkerSettings(blocked=blocked, hook_seconds=1.5)
+    back, depth_back, settings_back = decode_call(encode_call(artifacts, depth, settings))
+    assert repr(back) == repr(artifacts)  # NaN equals NaN
+    assert (depth_back, settings_back) == (depth, settings)
 
 
 @settings(deadline=None, max_examples=60)
 @given(examinations=st.lists(EXAMINATIONS, max_size=2))
 def test_examinations_come_back_as_they_were(examinations):
-    back = unpack_examinations(pack_examinations(examinations))
+    back = decode_answer(encode_answer(examinations))
     for mine, theirs in zip(examinations, back, strict=True):
         assert set(mine.metadata.provenance.items()) == set(theirs.metadata.provenance.items())
         bare = [

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ import safetensors.numpy
 
 from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
 from modelshelf.scan.file_names import FormatTable
-from modelshelf.scan.group import group
-from modelshelf.scan.index import read_index
-from modelshelf.scan.walker import Walker
-from modelshelf.source import Folder, Place, Source
+from modelshelf.scan.group import group, read_index
+from modelshelf.scan.walk import walk
+from modelshelf.source import Folder, Listing, Place, PlainFolders, Source
 from modelshelf_gguf import modelshelf_formats as gguf_formats
 from modelshelf_pytorch import modelshelf_formats as pytorch_formats
 from modelshelf_safetensors import modelshelf_formats as safetensors_formats
@@ -223,8 +222,17 @@ def listed(source: Source, root: Path | str | None = None) -> Listed:
     )
 
 
+def _listed(source: Source, place: Place) -> Iterator[Listing]:
+    listed = source.list(place, partial(walk, wants=FORMATS.wants))
+    if not isinstance(listed, PlainFolders):
+        yield from listed
+        return
+    for one in walk(place.root, FORMATS.wants):
+        yield listed.describe(one) if isinstance(one, Folder) else one
+
+
 def _grouped(source: Source, place: Place) -> Iterator[object]:
-    for one in source.list(place, Walker(FORMATS.wants)):
+    for one in _listed(source, place):
         if not isinstance(one, Folder):
             yield one
             continue

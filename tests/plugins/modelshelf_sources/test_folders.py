@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelshelf.scan.walker import Walker
-from modelshelf.source import Folder, Listing, Place
+from modelshelf.scan.walk import walk
+from modelshelf.source import Folder, Place
 from modelshelf_sources.download_notes import read_note
 from modelshelf_sources.folders import FolderSource
 from modelshelf_sources.model_ids import model_id, relative, stem_of
@@ -74,14 +73,10 @@ def test_folders_that_a_walk_leaves_out_are_asked_for_their_notes(
     tmp_path: Path, source: FolderSource
 ) -> None:
     downloaded(tmp_path / "m", "unet/model.safetensors", WEIGHTS)
-    whole = Walker(FORMATS.wants)
-
-    def changed_only(root: str) -> Iterator[Listing]:
-        return (one for one in whole(root) if isinstance(one, Folder) and one.path.endswith("unet"))
-
-    place = Place(source="local", root=str(tmp_path))
-    (folder,) = [one for one in source.list(place, changed_only) if one.files]
-    assert folder.files[0].sha256 == sha256(WEIGHTS)
+    listed = source.list(Place(source="local", root=str(tmp_path)), lambda _: iter(()))
+    (folder,) = walk(str(tmp_path / "m" / "unet"), FORMATS.wants)
+    assert isinstance(folder, Folder)
+    assert listed.describe(folder).files[0].sha256 == sha256(WEIGHTS)
 
 
 def test_a_download_of_a_whole_repository_tells_what_it_lacks(tmp_path: Path, source: FolderSource) -> None:
