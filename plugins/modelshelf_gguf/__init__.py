@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from modelshelf_gguf.header import Header
 
 FORMAT = "gguf"
-MAGIC = b"GGUF"
+MAGIC = b"GGUF"  # as `layout.MAGIC`: loading that module for four bytes would slow every scan down
 SUFFIX = ".gguf"
 
 
@@ -66,18 +66,18 @@ def modelshelf_probe_health(
 
 
 def _full_findings(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
-    from modelshelf_gguf import health, loader
+    from modelshelf_gguf import health
     from modelshelf_gguf.parse import parse_headers
 
     walked = parse_headers(artifact, reader)
     findings = list(health.findings_of(artifact, walked, reader))
     yield from findings
     yield from health.likeness_findings(_headers(artifact, reader), walked)
-    yield from loader.findings_of(walked, reader, findings)
+    yield from health.loader_findings(walked, reader, findings)
 
 
 def _headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:
     from modelshelf_gguf.parse import parse_headers
-    from modelshelf_gguf.vocabulary import MEMO
+    from modelshelf_gguf.vocabulary_cache import MEMO
 
     return reader.once(FORMAT, lambda: parse_headers(artifact, reader, MEMO))

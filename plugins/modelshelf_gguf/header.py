@@ -8,10 +8,8 @@ from attrs import frozen
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Finding
-from modelshelf_gguf.tables import INTEGERS, ValueType, tensor_type_name
-
-DEFAULT_ALIGNMENT = 32
-"""Alignment of tensor data where `general.alignment` is absent (specification, "general.alignment")."""
+from modelshelf_gguf.layout import DEFAULT_ALIGNMENT, INTEGERS, ValueType, padded
+from modelshelf_gguf.quantization import tensor_type_name
 
 
 class Field(NamedTuple):
@@ -137,8 +135,3 @@ class Header:
         """The number of elements of the array at `key`, or None where there is no array."""
         field = self.fields.get(key)
         return field.length if field is not None and field.kind is ValueType.ARRAY else None
-
-
-def padded(length: int, alignment: int) -> int:
-    """`length` rounded up to a multiple of `alignment`."""
-    return -(-length // alignment) * alignment

@@ -5,7 +5,7 @@ Source: the GGUF specification ("Standardized key-value pairs") and llama.cpp's 
 
 from __future__ import annotations
 
-from modelshelf_gguf.tables import ValueType
+from modelshelf_gguf.layout import ValueType
 
 ARCHITECTURE = "general.architecture"
 FILE_TYPE = "general.file_type"

@@ -1,16 +1,79 @@
-"""How wide the numbers of a GGUF file are, and in which order their bytes stand."""
+"""The binary layout of a GGUF file: magic, versions, value types, and the structures of each version."""
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import cache
 from struct import Struct
 
 from attrs import frozen
 
-from modelshelf_gguf.limits import MOST_NAME_BYTES
-from modelshelf_gguf.tables import SCALAR_CODES, ValueType
+MAGIC = b"GGUF"
+
+
+class ValueType(IntEnum):
+    """Types of metadata values (specification, `gguf_metadata_value_type`)."""
+
+    UINT8 = 0
+    INT8 = 1
+    UINT16 = 2
+    INT16 = 3
+    UINT32 = 4
+    INT32 = 5
+    FLOAT32 = 6
+    BOOL = 7
+    STRING = 8
+    ARRAY = 9
+    UINT64 = 10
+    INT64 = 11
+    FLOAT64 = 12
+
+
+INTEGERS = frozenset(
+    {
+        ValueType.UINT8,
+        ValueType.INT8,
+        ValueType.UINT16,
+        ValueType.INT16,
+        ValueType.UINT32,
+        ValueType.INT32,
+        ValueType.UINT64,
+        ValueType.INT64,
+    }
+)
+
+SCALAR_CODES: dict[ValueType, str] = {
+    ValueType.UINT8: "B",
+    ValueType.INT8: "b",
+    ValueType.UINT16: "H",
+    ValueType.INT16: "h",
+    ValueType.UINT32: "I",
+    ValueType.INT32: "i",
+    ValueType.FLOAT32: "f",
+    ValueType.BOOL: "B",
+    ValueType.UINT64: "Q",
+    ValueType.INT64: "q",
+    ValueType.FLOAT64: "d",
+}
+"""Scalar types to their `struct` codes. A bool is read as a byte, so that a 2 is noticed."""
+
+MOST_KEY_BYTES = 65_535
+"""Specification, `gguf_metadata_kv_t`: a key is at most 2^16 - 1 bytes long."""
+
+MOST_NAME_BYTES = 63
+"""`GGML_MAX_NAME` is 64 with its closing NUL; llama.cpp refuses a longer tensor name."""
+
+DEFAULT_ALIGNMENT = 32
+"""Alignment of tensor data where `general.alignment` is absent (specification, "general.alignment")."""
+
+
+def padded(length: int, alignment: int) -> int:
+    """`length` rounded up to a multiple of `alignment`."""
+    return -(-length // alignment) * alignment
+
 
 NEWEST_VERSION = 3
+
 MOST_DIMENSIONS = 4
 """`GGML_MAX_DIMS`."""
 

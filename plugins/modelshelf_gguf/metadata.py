@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
-from modelshelf_gguf.quantization import quantization_of
-from modelshelf_gguf.tables import INTEGERS, file_type_name, tensor_type_name
+from modelshelf_gguf.layout import INTEGERS
+from modelshelf_gguf.quantization import file_type_name, quantization_of, tensor_type_name
 
 if TYPE_CHECKING:
     from modelshelf_gguf.header import Header, TensorInfo

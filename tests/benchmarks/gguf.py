@@ -15,7 +15,7 @@ from modelshelf.model import Depth
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf import modelshelf_extract_metadata, modelshelf_probe_health
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyMemo
 from tests.benchmarks.gguf_memo import repeated
 from tests.benchmarks.gguf_models import (
     MERGES,
@@ -44,7 +44,7 @@ import os, sys
 from modelshelf.model import Artifact, ArtifactFile
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import MEMO
+from modelshelf_gguf.vocabulary_cache import MEMO
 """
 _OURS = f"""{_IMPORT_OURS}
 for path in sys.argv[1:]:

@@ -15,7 +15,7 @@ from attrs import evolve
 from modelshelf.reader import Budget, LocalFile
 from modelshelf_gguf.header import Header
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyMemo
 from tests.benchmarks.gguf_models import WALK, Model, headers, walks
 from tests.benchmarks.measure import Comparison, Skipped, Workshop, side_by_side
 from tests.plugins.modelshelf_gguf.variants import SOUND, VARIANTS

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyMemo
 from tests.support import artifact_of
 
 TOKENS, MERGES, TENSORS, FIELDS = 128_256, 280_147, 291, 33

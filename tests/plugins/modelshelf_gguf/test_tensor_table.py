@@ -5,11 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import ReadError
-from modelshelf_gguf.cursor import Cursor
 from modelshelf_gguf.layout import layout_of
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.tensors import TensorTable
-from modelshelf_gguf.values import Reading
+from modelshelf_gguf.parse_state import Cursor, Reading
+from modelshelf_gguf.tensor_table import TensorTable
 from tests.plugins.modelshelf_gguf.forge import file, tensor
 from tests.plugins.modelshelf_gguf.variants import Near
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from modelshelf.errors import TruncatedFileError
-    from modelshelf_gguf.cursor import Cursor
+    from modelshelf_gguf.parse_state import Cursor
+
 
 LEAP_FROM = 2048
 """Strings in an array from which on numpy beats the plain walk."""
@@ -31,6 +32,7 @@ NUMPY_AFTER = 1_000_000
 """Strings that a process walks before it imports numpy: the import costs about as much as walking these."""
 
 _STEPS_PER_WINDOW = 64
+
 _MOST_ZEROS = 2  # one word in so many; strings of one byte make two in five, more come of NULs in them
 
 _PREFIX = struct.Struct("<Q")

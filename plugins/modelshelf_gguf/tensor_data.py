@@ -7,16 +7,21 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Finding, Severity
-from modelshelf_gguf.foreign import is_mangled
-from modelshelf_gguf.header import Header, TensorInfo, padded
-from modelshelf_gguf.tables import REMOVED_TENSOR_TYPES, TENSOR_TYPES
+from modelshelf_gguf.layout import padded
+from modelshelf_gguf.parse import is_mangled
+from modelshelf_gguf.quantization import REMOVED_TENSOR_TYPES, TENSOR_TYPES
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_gguf.header import Header, TensorInfo
+
 
 _TAIL_SAMPLE = 4096
+
 _ZERO_TAIL = 1024 * 1024
+
 _TRAILING_SAMPLE = 64 * 1024
+
 _ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 22 + 0xFFFF  # APPNOTE 4.3.16: its signature, and how far from the end
 
 

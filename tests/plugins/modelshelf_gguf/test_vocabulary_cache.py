@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from modelshelf.model import Depth, HealthStatus
 from modelshelf.model.health import status_of
 from modelshelf.reader import ArtifactReader, LocalFile
-from modelshelf_gguf import modelshelf_probe_health, vocabulary
+from modelshelf_gguf import modelshelf_probe_health, vocabulary_cache
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyMemo
 from tests.plugins.modelshelf_gguf.forge import save, verdict
 from tests.plugins.modelshelf_gguf.variants import (
     ALTERED_IN_PLACE,
@@ -190,7 +190,7 @@ def kept(memo):
 
 def test_the_least_used_vocabularies_are_forgotten(monkeypatch):
     size = sum(end - begin for begin, end in REGIONS)
-    monkeypatch.setattr(vocabulary, "MOST_NEW", 3 * size)
+    monkeypatch.setattr(vocabulary_cache, "MOST_NEW", 3 * size)
     memo = VocabularyMemo()
     contents = [other_vocabulary(number) for number in range(4)]
     for content in contents:
@@ -205,8 +205,8 @@ def test_the_least_used_vocabularies_are_forgotten(monkeypatch):
 
 def test_vocabularies_that_were_met_again_outlive_any_number_of_others(monkeypatch):
     size = sum(end - begin for begin, end in REGIONS)
-    monkeypatch.setattr(vocabulary, "MOST_NEW", 3 * size)
-    monkeypatch.setattr(vocabulary, "MOST_PROVEN", 2 * size)
+    monkeypatch.setattr(vocabulary_cache, "MOST_NEW", 3 * size)
+    monkeypatch.setattr(vocabulary_cache, "MOST_PROVEN", 2 * size)
     memo = taught(SOUND, SOUND)
     for number in range(6):
         read(Near(other_vocabulary(number)), memo)
@@ -223,8 +223,8 @@ def test_vocabularies_that_were_met_again_outlive_any_number_of_others(monkeypat
 
 def test_threads_that_push_out_each_others_vocabularies_read_as_when_walked(monkeypatch):
     size = sum(end - begin for begin, end in REGIONS)
-    monkeypatch.setattr(vocabulary, "MOST_NEW", 2 * size)
-    monkeypatch.setattr(vocabulary, "MOST_PROVEN", 2 * size)
+    monkeypatch.setattr(vocabulary_cache, "MOST_NEW", 2 * size)
+    monkeypatch.setattr(vocabulary_cache, "MOST_PROVEN", 2 * size)
     memo, contents = VocabularyMemo(), [other_vocabulary(number % 7) for number in range(70)]
     with ThreadPoolExecutor(8) as pool:
         by_memo = list(pool.map(lambda content: read(Near(content), memo), contents))
@@ -236,7 +236,7 @@ def test_threads_that_push_out_each_others_vocabularies_read_as_when_walked(monk
 
 
 def test_an_array_that_is_too_large_is_not_kept(monkeypatch):
-    monkeypatch.setattr(vocabulary, "MOST_NEW", 50_000)
+    monkeypatch.setattr(vocabulary_cache, "MOST_NEW", 50_000)
     memo = taught(SOUND, SOUND)
     assert kept(memo) == memo.tally.jumped == 0
 
@@ -263,7 +263,7 @@ class Unheld(LocalFile):
 
 def fetched(path, depth, monkeypatch):
     """What is found in a file on a cold disk by a process that remembers SOUND."""
-    monkeypatch.setattr(vocabulary, "MEMO", taught(SOUND))
+    monkeypatch.setattr(vocabulary_cache, "MEMO", taught(SOUND))
     with ArtifactReader(
         artifact_of(path), lambda _, one, budget: Unheld(str(path), one.name, budget, one)
     ) as reader:
@@ -282,7 +282,7 @@ def disguised():
 def test_a_disguised_file_is_named_at_full_depth(tmp_path, monkeypatch):
     for content in disguised():
         status, codes = fetched(save(tmp_path, content), Depth.FULL, monkeypatch)
-        assert ("disguised-header" in codes) == (vocabulary.MEMO.tally.jumped > 0)
+        assert ("disguised-header" in codes) == (vocabulary_cache.MEMO.tally.jumped > 0)
         if "disguised-header" in codes:
             assert status is HealthStatus.UNHEALTHY
             return
@@ -303,16 +303,16 @@ def test_an_altered_length_that_a_jump_passed_is_found_at_full_depth(tmp_path, m
 
 def test_a_disguised_file_at_hand_is_not_taken_for_another(tmp_path, monkeypatch):
     path = save(tmp_path, next(disguised()))
-    monkeypatch.setattr(vocabulary, "MEMO", taught(SOUND))
+    monkeypatch.setattr(vocabulary_cache, "MEMO", taught(SOUND))
     assert "disguised-header" not in verdict(path, depth=Depth.FULL).codes
-    assert vocabulary.MEMO.tally.sampled == 0
+    assert vocabulary_cache.MEMO.tally.sampled == 0
 
 
 @pytest.mark.parametrize("depth", [Depth.HEADER, Depth.FULL])
 def test_a_remembered_file_is_as_healthy_the_second_time(tmp_path, monkeypatch, depth):
-    monkeypatch.setattr(vocabulary, "MEMO", VocabularyMemo())
+    monkeypatch.setattr(vocabulary_cache, "MEMO", VocabularyMemo())
     path = save(tmp_path, SOUND)
     first, second = verdict(path, depth=depth), verdict(path, depth=depth)
     assert first.status is second.status is HealthStatus.HEALTHY
     assert first.metadata == second.metadata
-    assert vocabulary.MEMO.tally.jumped >= 1
+    assert vocabulary_cache.MEMO.tally.jumped >= 1

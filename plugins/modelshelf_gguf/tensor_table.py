@@ -1,7 +1,4 @@
-"""The tensor table: one entry after another, thousands of them in a mixture of experts.
-
-Source of the layout: the GGUF specification (ggml `docs/gguf.md`, `gguf_tensor_info_t`).
-"""
+"""The tensor table: one entry after another, thousands of them in a mixture of experts."""
 
 from __future__ import annotations
 
@@ -10,14 +7,14 @@ import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError
-from modelshelf_gguf.entries import EntryTable, within
 from modelshelf_gguf.header import TensorInfo
-from modelshelf_gguf.layout import MOST_DIMENSIONS
-from modelshelf_gguf.limits import MOST_NAME_BYTES
-from modelshelf_gguf.tables import TENSOR_TYPES
+from modelshelf_gguf.layout import MOST_DIMENSIONS, MOST_NAME_BYTES
+from modelshelf_gguf.parse_state import EntryTable, within
+from modelshelf_gguf.quantization import TENSOR_TYPES
 
 if TYPE_CHECKING:
-    from modelshelf_gguf.values import Reading
+    from modelshelf_gguf.parse_state import Reading
+
 
 _LARGEST = 2**63 - 1
 

@@ -6,11 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import ReadError
-from modelshelf_gguf.cursor import Cursor
-from modelshelf_gguf.fields import FieldTable
+from modelshelf_gguf.key_values import FieldTable
 from modelshelf_gguf.layout import layout_of
-from modelshelf_gguf.limits import Allowance
-from modelshelf_gguf.values import Reading
+from modelshelf_gguf.parse_state import Allowance, Cursor, Reading
 from tests.plugins.modelshelf_gguf import forge
 from tests.plugins.modelshelf_gguf.forge import pair, string
 from tests.plugins.modelshelf_gguf.variants import Near
@@ -40,9 +38,11 @@ names = st.one_of(
     st.integers(0, 60).map(lambda at: b"llama.number_%d" % at),
     st.sampled_from([b"", b"\xff", b"a b", b"Upper.key", b"GGUF.a", b"...", "größe".encode(), b"k" * 300]),
 )
+
 texts = st.one_of(
     st.binary(max_size=12), st.sampled_from([b"", b"llama", "模".encode(), b"t" * 20_000, b"u" * 70_000])
 )
+
 values = st.one_of(
     st.tuples(st.just(forge.STRING), texts),
     st.tuples(st.sampled_from([forge.U8, forge.BOOL]), st.integers(0, 255)),

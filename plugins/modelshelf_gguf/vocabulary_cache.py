@@ -31,14 +31,15 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from modelshelf_gguf.strings import skip_strings
+from modelshelf_gguf.string_arrays import skip_strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from struct import Struct
 
     from modelshelf.reader import FileReader
-    from modelshelf_gguf.cursor import Cursor
+    from modelshelf_gguf.parse_state import Cursor
+
 
 HEAD = 4096
 """Bytes at an array's beginning that must be equal before the rest is compared."""
@@ -53,7 +54,9 @@ MOST_PROVEN = 48 * 1024 * 1024
 """Bytes kept of arrays that were met again: some seven vocabularies of the largest kind."""
 
 _SHARE = 15  # one byte in so many is sampled
+
 _PAGE = 4096  # what a disk reads at least
+
 _MOST_REVISIONS = 4  # of one beginning: vocabularies that differ in their last tokens
 
 _Key = tuple[str, int, bytes]
