@@ -1,4 +1,7 @@
-"""The key-value pairs of a header, one after another."""
+"""The key-value pairs of a header: keys are checked, small values kept, large arrays and texts passed over.
+
+Source of the layout: the GGUF specification (ggml `docs/gguf.md`, `gguf_metadata_kv_t`).
+"""
 
 from __future__ import annotations
 
@@ -10,56 +13,62 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf.model import Severity
 from modelshelf_gguf.header import Field
-from modelshelf_gguf.layout import MOST_KEY_BYTES, ValueType
-from modelshelf_gguf.parse_state import KEPT_ITEMS, KEPT_TEXT_BYTES, EntryTable, within
-from modelshelf_gguf.string_arrays import skip_strings
+from modelshelf_gguf.layout import MAX_KEY_BYTES, ValueType
+from modelshelf_gguf.parse_state import (
+    MAX_KEPT_ITEMS,
+    MAX_KEPT_TEXT_BYTES,
+    EntryTable,
+    decode_utf8,
+    while_reading,
+)
 
 if TYPE_CHECKING:
-    from modelshelf_gguf.parse_state import Reading
+    from modelshelf_gguf.parse_state import ParseState
 
+MAX_ARRAY_DEPTH = 8
+"""Arrays within arrays that are read; no writer is known to nest any."""
 
-_SHORT = 256  # bytes of keys that are remembered; the same ones stand in every file
-
-_TYPES = {int(kind): kind for kind in ValueType if kind not in {ValueType.ARRAY, ValueType.BOOL}}
+_MAX_CACHED_KEY_BYTES = 256  # the same short keys are in every file
+_FAST_TYPES = {int(kind): kind for kind in ValueType if kind not in {ValueType.ARRAY, ValueType.BOOL}}
 
 
 class FieldTable(EntryTable[Field]):
-    """Key-value pairs being read."""
+    """The key-value pairs of a header being read."""
 
-    def read_one(self) -> None:
-        """Read the pair at the cursor, whatever it is.
+    def read_strict(self) -> None:
+        """Read the pair at the cursor with every check.
 
         Raises:
             ReadError: It breaks the format's rules or reaches past the end of the file.
         """
-        reading, fields, index = self._reading, self.entries, len(self.entries)
-        cursor, layout = reading.cursor, reading.layout
+        state, fields, index = self._state, self.entries, len(self.entries)
+        cursor, layout = state.cursor, state.layout
         offset, key = cursor.position, f"number {index + 1}"
         try:
             (length,) = cursor.unpack(layout.length)
-            key = _key(reading, length, index, offset)
+            key = _read_key(state, length, index, offset)
             if key in fields:
                 raise FormatError(f"the key {key!r} stands twice", code="duplicate-key", offset=offset)
-            kind = value_type(cursor.unpack(layout.u32)[0], key, cursor.position)
-            value, item_kind, items = read_value(reading, kind, key)
+            kind = _value_type(cursor.unpack(layout.u32)[0], key, cursor.position)
+            value, item_kind, items = _read_value(state, kind, key)
         except TruncatedFileError as error:
-            raise within(error, f"key-value pair {index + 1} of {self._count} ({key!r})") from None
+            raise while_reading(error, f"key-value pair {index + 1} of {self._count} ({key!r})") from None
         fields[key] = Field(key, kind, value, offset, item_kind, items)
 
-    def read_ordinary(self) -> None:
+    def read_fast(self) -> None:
         """Read numbers and texts under usual keys, as long as they lie within the window."""
-        reading, fields = self._reading, self.entries
-        cursor, layout, allowance = reading.cursor, reading.layout, reading.allowance
-        window, at = cursor.ahead(0)
+        state, fields = self._state, self.entries
+        cursor, layout, budget = state.cursor, state.layout, state.budget
+        window, at = cursor.peek(0)
         begin, start = at, cursor.position - at
         length_at, width, number_at = layout.length.unpack_from, layout.length.size, layout.u32.unpack_from
         try:
             for _ in range(self._count - len(fields)):
                 (length,) = length_at(window, at)
-                if length > _SHORT:
+                if length > _MAX_CACHED_KEY_BYTES:
                     break
                 place = at + width + length
-                kind = _TYPES.get(number_at(window, place)[0])
+                kind = _FAST_TYPES.get(number_at(window, place)[0])
                 key = _usual_key(window[at + width : place])
                 if kind is None or key is None or key in fields:
                     break
@@ -67,18 +76,18 @@ class FieldTable(EntryTable[Field]):
                 value: object
                 if kind is ValueType.STRING:
                     (count,) = length_at(window, place)
-                    behind = place + width + count
-                    if count > KEPT_TEXT_BYTES or behind > len(window):
+                    end = place + width + count
+                    if count > MAX_KEPT_TEXT_BYTES or end > len(window):
                         break
-                    value, length = window[place + width : behind].decode(), length + count
+                    value, length = window[place + width : end].decode(), length + count
                 else:
                     scalar, count = layout.scalars[kind], None
-                    (value,), behind = scalar.unpack_from(window, place), place + scalar.size
-                if length > allowance.text_bytes:
+                    (value,), end = scalar.unpack_from(window, place), place + scalar.size
+                if length > budget.text_bytes:
                     break
-                allowance.text_bytes -= length
+                budget.text_bytes -= length
                 fields[key] = Field(key, kind, value, start + at, None, count)
-                at = behind
+                at = end
         except (struct.error, UnicodeDecodeError):
             pass
         cursor.skip(at - begin)
@@ -86,16 +95,16 @@ class FieldTable(EntryTable[Field]):
 
 @lru_cache(maxsize=2048)
 def _usual_key(raw: bytes) -> str | None:
-    """The key of these bytes, or None where `_key` refuses it or has a finding."""
+    """Decode a key; None where `_read_key` refuses it or has a finding."""
     try:
         key = raw.decode("ascii")
     except UnicodeDecodeError:
         return None
-    return key if key and not _oddity(key) else None
+    return key if key and not _key_finding(key) else None
 
 
-def _oddity(key: str) -> tuple[str, str, Severity] | None:
-    """Code, message and severity of what is odd about a key."""
+def _key_finding(key: str) -> tuple[str, str, Severity] | None:
+    """Give code, message and severity of the finding for an unusual key."""
     if not key.isascii() or not key.isprintable() or key.startswith("GGUF."):
         message = f"the key {key!r} is not made of lower-case words; loaders may misread it"
         return "odd-key", message, Severity.WARNING
@@ -104,37 +113,27 @@ def _oddity(key: str) -> tuple[str, str, Severity] | None:
     return None
 
 
-def _key(reading: Reading, length: int, index: int, offset: int) -> str:
-    if not 0 < length <= MOST_KEY_BYTES:
+def _read_key(state: ParseState, length: int, index: int, offset: int) -> str:
+    if not 0 < length <= MAX_KEY_BYTES:
         raise FormatError(
-            f"the key of pair {index + 1} claims {length} bytes; a key has 1 to {MOST_KEY_BYTES}",
+            f"the key of pair {index + 1} claims {length} bytes; a key has 1 to {MAX_KEY_BYTES}",
             code="bad-key",
             offset=offset,
         )
-    reading.allowance.spend("text_bytes", length, offset)
-    raw = reading.cursor.take(length)
-    try:
-        key = raw.decode()
-    except UnicodeDecodeError:
-        raise FormatError(
-            f"the key of pair {index + 1} is not UTF-8", code="bad-key", offset=offset
-        ) from None
-    oddity = _oddity(key)
-    if oddity is not None:
-        code, message, severity = oddity
-        reading.note(code, message, offset, severity)
+    state.budget.spend("text_bytes", length, offset)
+    key = decode_utf8(state.cursor.read(length), f"key of pair {index + 1}", "bad-key", offset)
+    finding = _key_finding(key)
+    if finding is not None:
+        code, message, severity = finding
+        state.add_finding(code, message, offset, severity)
     return key
 
 
-DEEPEST_ARRAY = 8
-"""Arrays within arrays that are followed; no writer is known to nest any."""
-
-
-def value_type(number: int, key: str, offset: int) -> ValueType:
-    """The value type of that number.
+def _value_type(number: int, key: str, offset: int) -> ValueType:
+    """Look up a value type by its number.
 
     Raises:
-        FormatError: There is none.
+        FormatError: There is none of that number.
     """
     try:
         return ValueType(number)
@@ -146,8 +145,8 @@ def value_type(number: int, key: str, offset: int) -> ValueType:
         ) from None
 
 
-def read_value(reading: Reading, kind: ValueType, key: str) -> tuple[Any, ValueType | None, int | None]:
-    """Read the value that begins at the cursor.
+def _read_value(state: ParseState, kind: ValueType, key: str) -> tuple[Any, ValueType | None, int | None]:
+    """Read the value at the cursor.
 
     Returns:
         The value, None if it is not kept; an array's element type; an array's elements or a text's bytes.
@@ -156,35 +155,35 @@ def read_value(reading: Reading, kind: ValueType, key: str) -> tuple[Any, ValueT
         ReadError: The value breaks the format's rules or reaches past the end of the file.
     """
     if kind is ValueType.STRING:
-        length = _length(reading)
-        return _text(reading, length, key), None, length
+        length = _read_length(state)
+        return _read_text(state, length, key), None, length
     if kind is ValueType.ARRAY:
-        return _array(reading, key, DEEPEST_ARRAY)
-    offset = reading.cursor.position
-    (number,) = reading.cursor.unpack(reading.layout.scalars[kind])
+        return _read_array(state, key, MAX_ARRAY_DEPTH)
+    offset = state.cursor.position
+    (number,) = state.cursor.unpack(state.layout.scalars[kind])
     if kind is ValueType.BOOL:
-        _note_bools(reading, (number,), key, offset)
+        _check_bools(state, (number,), key, offset)
         return bool(number), None, None
     return number, None, None
 
 
-def _length(reading: Reading) -> int:
-    (length,) = reading.cursor.unpack(reading.layout.length)
+def _read_length(state: ParseState) -> int:
+    (length,) = state.cursor.unpack(state.layout.length)
     return int(length)
 
 
-def _text(reading: Reading, length: int, key: str) -> str | None:
-    cursor = reading.cursor
-    if length > KEPT_TEXT_BYTES or length > reading.allowance.text_bytes:
+def _read_text(state: ParseState, length: int, key: str) -> str | None:
+    cursor = state.cursor
+    if length > MAX_KEPT_TEXT_BYTES or length > state.budget.text_bytes:
         cursor.skip(length)
         return None
     offset = cursor.position
-    reading.allowance.spend("text_bytes", length, offset)
-    raw = cursor.take(length)
+    state.budget.spend("text_bytes", length, offset)
+    raw = cursor.read(length)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        reading.note(
+        state.add_finding(
             "invalid-utf-8",
             f"the text of {key!r} is not UTF-8 at its byte {error.start}",
             offset + error.start,
@@ -192,73 +191,77 @@ def _text(reading: Reading, length: int, key: str) -> str | None:
         return raw.decode(errors="replace")
 
 
-def _array(reading: Reading, key: str, depth: int) -> tuple[Any, ValueType, int]:
-    cursor, layout = reading.cursor, reading.layout
+def _read_array(state: ParseState, key: str, depth: int) -> tuple[Any, ValueType, int]:
+    """Read an array's elements, element type and count; `depth` is how many arrays may still be nested."""
+    cursor, layout = state.cursor, state.layout
     offset = cursor.position
     number, count = cursor.unpack(layout.array)
-    kind = value_type(number, key, offset)
+    kind = _value_type(number, key, offset)
     if kind is ValueType.STRING:
-        _bounded(reading, count, layout.length.size, key, offset)
-        reading.allowance.spend("strings", count, offset)
-        return _strings(reading, count, key), kind, count
+        _check_count(state, count, layout.length.size, key, offset)
+        state.budget.spend("strings", count, offset)
+        return _read_strings(state, count, key), kind, count
     if kind is ValueType.ARRAY:
-        _bounded(reading, count, layout.array.size, key, offset)
-        reading.allowance.spend("arrays", count, offset)
-        return _nested(reading, count, key, offset, depth), kind, count
-    _bounded(reading, count, layout.scalars[kind].size, key, offset)
-    return _scalars(reading, kind, count, key), kind, count
+        _check_count(state, count, layout.array.size, key, offset)
+        state.budget.spend("arrays", count, offset)
+        return _read_arrays(state, count, key, offset, depth), kind, count
+    _check_count(state, count, layout.scalars[kind].size, key, offset)
+    return _read_scalars(state, kind, count, key), kind, count
 
 
-def _bounded(reading: Reading, count: int, least: int, key: str, offset: int) -> None:
-    if count * least > reading.cursor.left:
+def _check_count(state: ParseState, count: int, least: int, key: str, offset: int) -> None:
+    """Refuse a count of elements, of `least` bytes or more each, that the rest of the file cannot have."""
+    if count * least > state.cursor.remaining:
         raise FormatError(
             f"the array {key!r} claims {count} elements, at least {count * least} bytes, and "
-            f"{reading.cursor.left} are left: the file is cut short, or altered; download it anew",
+            f"{state.cursor.remaining} are left: the file is cut short, or altered; download it anew",
             code="impossible-count",
             offset=offset,
         )
 
 
-def _scalars(reading: Reading, kind: ValueType, count: int, key: str) -> tuple[Any, ...] | None:
-    one = reading.layout.scalars[kind]
-    offset = reading.cursor.position
-    if not reading.allowance.keeps(count):
-        reading.cursor.skip(count * one.size)
+def _read_scalars(state: ParseState, kind: ValueType, count: int, key: str) -> tuple[Any, ...] | None:
+    scalar = state.layout.scalars[kind]
+    offset = state.cursor.position
+    if not state.budget.reserve_items(count):
+        state.cursor.skip(count * scalar.size)
         return None
-    order, code = one.format[0], one.format[1]
-    items: tuple[Any, ...] = reading.cursor.unpack(Struct(f"{order}{count}{code}"))
+    order, code = scalar.format[0], scalar.format[1]
+    items: tuple[Any, ...] = state.cursor.unpack(Struct(f"{order}{count}{code}"))
     if kind is ValueType.BOOL:
-        _note_bools(reading, items, key, offset)
+        _check_bools(state, items, key, offset)
         return tuple(map(bool, items))
     return items
 
 
-def _strings(reading: Reading, count: int, key: str) -> tuple[str, ...] | None:
-    if not reading.allowance.keeps(count):
-        skip = skip_strings if reading.recall is None else reading.recall.skip
-        skip(reading.cursor, count, reading.layout.length)
+def _read_strings(state: ParseState, count: int, key: str) -> tuple[str, ...] | None:
+    if not state.budget.reserve_items(count):
+        state.skip_strings(state.cursor, count, state.layout.length)
         return None
-    items = [_text(reading, _length(reading), key) for _ in range(count)]
+    items = [_read_text(state, _read_length(state), key) for _ in range(count)]
     return None if None in items else tuple(item for item in items if item is not None)
 
 
-def _nested(reading: Reading, count: int, key: str, offset: int, depth: int) -> tuple[Any, ...] | None:
+def _read_arrays(state: ParseState, count: int, key: str, offset: int, depth: int) -> tuple[Any, ...] | None:
+    """Read the arrays of an array that begins at byte `offset`."""
     if depth == 0:
         raise FormatError(
-            f"the array {key!r} nests arrays more than {DEEPEST_ARRAY} deep",
+            f"the array {key!r} nests arrays more than {MAX_ARRAY_DEPTH} deep",
             code="header-too-large",
             offset=offset,
         )
-    reading.note(
+    state.add_finding(
         "nested-array",
         f"the array {key!r} holds arrays, which the format allows and llama.cpp refuses",
         offset,
     )
-    items = [_array(reading, key, depth - 1)[0] for _ in range(count)]
-    return None if count > KEPT_ITEMS or None in items else tuple(items)
+    items = [_read_array(state, key, depth - 1)[0] for _ in range(count)]
+    return None if count > MAX_KEPT_ITEMS or None in items else tuple(items)
 
 
-def _note_bools(reading: Reading, numbers: tuple[int, ...], key: str, offset: int) -> None:
-    odd = next((number for number in numbers if number > 1), None)
-    if odd is not None:
-        reading.note("invalid-bool", f"the truth value of {key!r} is {odd}; the format knows 0 and 1", offset)
+def _check_bools(state: ParseState, numbers: tuple[int, ...], key: str, offset: int) -> None:
+    invalid = next((number for number in numbers if number > 1), None)
+    if invalid is not None:
+        state.add_finding(
+            "invalid-bool", f"the truth value of {key!r} is {invalid}; the format knows 0 and 1", offset
+        )

@@ -1,4 +1,8 @@
-"""Tensor types and quantizations: the numbers of the format, their names, and which name fits a model."""
+"""Tensor types and quantizations: the numbers of the format, their names, and which name fits a model.
+
+Sources: `enum ggml_type` and `type_traits` of ggml, `enum llama_ftype` and the quantizer of llama.cpp. The
+`gguf` package has the same tables, and takes 0.2 s to import; a test compares them.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +77,7 @@ REMOVED_TENSOR_TYPES: dict[int, str] = {
     37: "IQ4_NL_4_8",
     38: "IQ4_NL_8_8",
 }
-"""Numbers that were in use once; no loader of today reads them."""
+"""Numbers that were in use once and that today's loaders refuse."""
 
 UNQUANTIZED = frozenset({"F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64"})
 
@@ -121,20 +125,20 @@ FILE_TYPES: dict[int, str] = {
     40: "Q1_0",
     41: "Q2_0",
 }
-"""Values of `general.file_type` to the names that people give to quantizations."""
+"""Values of `general.file_type` and the names of quantizations that people know them by."""
 
 GUESSED_FILE_TYPE = 1024
-"""A flag in `general.file_type`: the writer had guessed it (`LLAMA_FTYPE_GUESSED`)."""
+"""A flag in `general.file_type`: the writer guessed the value (`LLAMA_FTYPE_GUESSED`)."""
 
 
 def tensor_type_name(number: int) -> str:
-    """The name of a tensor type; ``type-N`` for one that is not in the table."""
-    known = TENSOR_TYPES.get(number)
-    return known.name if known else REMOVED_TENSOR_TYPES.get(number, f"type-{number}")
+    """Name a tensor type; ``type-N`` for an unknown number."""
+    tensor_type = TENSOR_TYPES.get(number)
+    return tensor_type.name if tensor_type else REMOVED_TENSOR_TYPES.get(number, f"type-{number}")
 
 
 def file_type_name(number: int) -> str | None:
-    """The name of a file type, or None for a number that no table knows."""
+    """Name a file type; None for an unknown number."""
     return FILE_TYPES.get(number & ~GUESSED_FILE_TYPE)
 
 
@@ -162,7 +166,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "IQ4_XS": ("IQ4_XS", "Q4_K", "Q5_K"),
     "MXFP4_MOE": ("MXFP4", "Q8_0"),
 }
-"""The mixtures of llama.cpp's quantizer (`llama_tensor_get_type`): the first is the mixture's own type."""
+"""The types that llama.cpp's quantizer mixes (`llama_tensor_get_type`), the quantization's own first."""
 
 _FALLBACKS: Mapping[str, str] = {
     "Q2_K": "IQ4_NL",
@@ -174,17 +178,17 @@ _FALLBACKS: Mapping[str, str] = {
     "TQ1_0": "Q4_0",
     "TQ2_0": "Q4_0",
 }
-"""What the quantizer takes where a row is no whole number of 256-element blocks."""
+"""The type that the quantizer takes where a row is no whole number of 256-element blocks."""
 
 
 @frozen(kw_only=True)
 class Quantization:
-    """What the tensors and the header agree on, or what the tensors say where they do not.
+    """A model's quantization: the declared one where the tensors fit it, else that of most elements.
 
     Attributes:
-        name: ``Q4_K_M``, ``F16``, …; None where there are no tensors to be quantized.
-        declared: What `general.file_type` says, or None.
-        dominant: The type that most elements have, or None where there are no tensors.
+        name: ``Q4_K_M``, ``F16``, …; None where there are no tensors.
+        declared: The name that `general.file_type` stands for, or None.
+        dominant: The type of most elements, or None where there are no tensors.
     """
 
     name: str | None
@@ -193,15 +197,15 @@ class Quantization:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the header says one thing and the tensors another."""
+        """Whether the tensors do not fit the declared name."""
         return self.declared is not None and self.dominant is not None and self.name != self.declared
 
 
 def quantization_of(declared: str | None, tensors: Iterable[TensorInfo]) -> Quantization:
-    """Judge a quantization by all tensors of a model.
+    """Name the quantization of a model by its declared name and all its tensors.
 
-    The tensors' types alone cannot tell Q4_K_M from Q4_K_S, so a declared name stands where it fits them;
-    where it does not, or none is declared, the type of most elements is the name.
+    The tensors' types alone cannot distinguish Q4_K_M from Q4_K_S, so a declared name is taken where it fits
+    them; where it does not, or none is declared, the type of most elements is the name.
     """
     by_number: dict[int, int] = {}
     for tensor in tensors:
@@ -224,5 +228,5 @@ def _fits(declared: str, dominant: str, present: set[str]) -> bool:
     if dominant in own:
         return True
     # Embeddings left unquantized can outweigh the blocks of a small model.
-    mixed = dominant in family or dominant in UNQUANTIZED
-    return declared not in UNQUANTIZED and mixed and not own.isdisjoint(present)
+    is_possible = dominant in family or dominant in UNQUANTIZED
+    return declared not in UNQUANTIZED and is_possible and not own.isdisjoint(present)

@@ -1,25 +1,26 @@
-"""Jumping over a vocabulary that was walked before: many models share one, and it is most of their headers.
+"""A cache of vocabularies, so that one that was walked before is skipped: it is most of many models' headers.
 
 Where a string array ends depends on the bytes that a walk looks at, on how they are counted (width and order
-of lengths, number of strings), and on nothing else. Of an array that was walked those bytes are kept. An
-array that is counted alike and begins with the same `HEAD` bytes is compared with them, and where it is the
-same the cursor jumps to its end:
+of lengths, number of strings), and on nothing else. Those bytes are cached for each array that was walked. An
+array that is counted alike and begins with the same `HEAD_BYTES` bytes is compared with them, and where it is
+the same the cursor moves to its end:
 
-- What lies in the page cache costs no disk and is compared in full. Such a jump gives what a walk gives,
+- What lies in the page cache costs no disk and is compared in full. Such a hit gives what a walk gives,
   whatever the file was made to look like.
-- Of what would have to be fetched, a fifteenth is compared: a page or two of each stretch, at places drawn
-  anew each time, and the array's end. Such a jump is a guess. It stands only if the rest of the header then
+- Of what would have to be fetched, a fifteenth is compared: a page or two of each chunk, at places drawn
+  anew each time, and the array's end. Such a hit is a guess. It counts only if the rest of the header then
   parses without a fault and the file ends exactly where the last tensor's data does; else the header is read
   again with every string walked (`parse.parse_header`). A file whose lengths were altered between the places
-  that were looked at, and that is sound in all else, reads as its sound twin: no scheme that leaves those
-  bytes on the disk can tell the two apart. So the depth ``full`` walks every string of every file, and says
-  where the two differ.
+  that were compared, and that is sound in all else, reads as its sound twin: no scheme that leaves those
+  bytes on the disk can tell the two apart. So the depth ``full`` walks every string of every file, and
+  reports where the two differ.
 
-Readers that are not of this machine's files say that nothing is at hand, and are sampled; files on systems
-that do not tell what is at hand are read and compared in full (`FileReader.holds`).
+Readers of files on other machines answer that nothing is in memory, so those files are sampled; on systems
+that do not say what is in memory, files are read and compared in full (`FileReader.holds`).
 
-Only headers that are sound, and end where their file does, are learnt from. What was never met again is kept
-within `MOST_NEW` bytes, what proved useful within `MOST_PROVEN`; in each the least used goes first.
+Only headers that are sound, and end where their file does, fill the cache. Arrays without a hit are kept
+within `MAX_NEW_BYTES`, those with hits within `MAX_HIT_BYTES`; the least recently used go first.
+`functools.lru_cache` and the like count entries; these differ in size a thousandfold.
 """
 
 from __future__ import annotations
@@ -40,65 +41,65 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_gguf.parse_state import Cursor
 
-
-HEAD = 4096
+HEAD_BYTES = 4096
 """Bytes at an array's beginning that must be equal before the rest is compared."""
 
-FEWEST = 4096
-"""Strings in an array from which on it is remembered; fewer are walked as fast as they are looked up."""
+MIN_STRINGS = 4096
+"""Strings in an array from which on it is cached; fewer are walked as fast as they are looked up."""
 
-MOST_NEW = 16 * 1024 * 1024
-"""Bytes kept of arrays that were met once, and of the arrays of one header."""
+MAX_NEW_BYTES = 16 * 1024 * 1024
+"""Bytes kept of arrays without a hit, and of the arrays of one header."""
 
-MOST_PROVEN = 48 * 1024 * 1024
-"""Bytes kept of arrays that were met again: some seven vocabularies of the largest kind."""
+MAX_HIT_BYTES = 48 * 1024 * 1024
+"""Bytes kept of arrays with hits: some seven vocabularies of the largest kind."""
 
-_SHARE = 15  # one byte in so many is sampled
-
+_SAMPLED_SHARE = 15  # one byte in so many is sampled
 _PAGE = 4096  # what a disk reads at least
-
-_MOST_REVISIONS = 4  # of one beginning: vocabularies that differ in their last tokens
+_MAX_REVISIONS = 4  # arrays of one beginning: vocabularies that differ in their last tokens
 
 _Key = tuple[str, int, bytes]
 
 
 @define(kw_only=True)
-class Tally:
-    """How often the memo served, in this process.
+class CacheCounters:
+    """How often the cache helped, in this process.
 
     Attributes:
         headers: Sound headers with an array that is large enough.
-        jumped: Those of which no such array was walked.
-        sampled: Those of them of which an array was not compared in full.
-        refuted: Those that were read again, because what stands behind a guess did not fit.
+        hits: Those of which no such array was walked.
+        sampled_hits: Those of them of which an array was not compared in full.
+        wrong_guesses: Headers that were read again, because what follows a guess did not fit.
     """
 
     headers: int = 0
-    jumped: int = 0
-    sampled: int = 0
-    refuted: int = 0
+    hits: int = 0
+    sampled_hits: int = 0
+    wrong_guesses: int = 0
 
 
-class _Array:
+class _StringArray:
     """A string array that was walked.
 
     Args:
-        key: How it is counted, and its first `HEAD` bytes.
-        length: Bytes that it reaches.
-        stretches: What the walk looked at, with its offsets in the array; strings that are longer than a
-            window leave gaps.
+        key: How it is counted, and its first `HEAD_BYTES` bytes.
+        length: Bytes from its begin to its end.
+        chunks: What the walk looked at, with offsets in the array; strings that are longer than a window
+            leave gaps.
+
+    Attributes:
+        size: Bytes of all chunks.
     """
 
-    __slots__ = ("key", "length", "size", "stretches")
+    __slots__ = ("chunks", "key", "length", "size")
 
-    def __init__(self, key: _Key, length: int, stretches: tuple[tuple[int, bytes], ...]) -> None:
+    def __init__(self, key: _Key, length: int, chunks: tuple[tuple[int, bytes], ...]) -> None:
         self.key = key
         self.length = length
-        self.stretches = stretches
-        self.size = sum(len(stretch) for _, stretch in stretches)
+        self.chunks = chunks
+        self.size = sum(len(chunk) for _, chunk in chunks)
 
-    def likeness(self, file: FileReader, start: int) -> bool | None:
-        """Whether the file holds the same array at `start`: True and False are certain, None is a guess.
+    def matches(self, file: FileReader, start: int) -> bool | None:
+        """Compare with the file's bytes at `start`: True and False are certain, None is equal as far as seen.
 
         The end comes first: there revisions of a vocabulary differ.
 
@@ -107,151 +108,150 @@ class _Array:
         """
         if start + self.length > file.size:
             return False
-        offset, last = self.stretches[-1]
-        if file.holds(*_sampled(start + offset, last)) is not None:
-            for offset, stretch in reversed(self.stretches):
-                same = file.holds(start + offset, stretch)
+        offset, last = self.chunks[-1]
+        if file.holds(*_sample(start + offset, last)) is not None:
+            for offset, chunk in reversed(self.chunks):
+                same = file.holds(start + offset, chunk)
                 if same is None:
                     break
                 if not same:
                     return False
             else:
                 return True
-        return None if self._alike(file, start) else False
+        return None if self._samples_match(file, start) else False
 
-    def _alike(self, file: FileReader, start: int) -> bool:
-        """Whether samples are equal: of the end, and of each stretch.
+    def _samples_match(self, file: FileReader, start: int) -> bool:
+        """Compare samples: of the end, and of each chunk.
 
         All are asked for before the first is waited for; backwards, so that what is read next, behind the
         array, looks like no continuation and is not read ahead of.
         """
-        offset, last = self.stretches[-1]
+        offset, last = self.chunks[-1]
         samples = [(start + offset + max(len(last) - _PAGE, 0), last[-_PAGE:])]
-        samples += (_sampled(start + offset, stretch) for offset, stretch in reversed(self.stretches))
-        told = [file.holds(*sample) for sample in samples]
-        if False in told:
+        samples += (_sample(start + offset, chunk) for offset, chunk in reversed(self.chunks))
+        in_memory = [file.holds(*sample) for sample in samples]
+        if False in in_memory:
             return False
-        left = [sample for sample, same in zip(samples, told, strict=True) if same is None]
-        held = file.read_each([(offset, len(expected)) for offset, expected in left])
-        return held == [expected for _, expected in left]
+        unknown = [sample for sample, same in zip(samples, in_memory, strict=True) if same is None]
+        fetched = file.read_each([(offset, len(expected)) for offset, expected in unknown])
+        return fetched == [expected for _, expected in unknown]
 
 
-def _sampled(offset: int, stretch: bytes) -> tuple[int, bytes]:
-    """A part of a stretch that stands at `offset` of the file, of whole pages if it is as large as one."""
-    length = max(len(stretch) // _SHARE, 1)
+def _sample(offset: int, chunk: bytes) -> tuple[int, bytes]:
+    """Draw a part of a chunk at `offset` of the file, of whole pages if it is as large as one."""
+    length = max(len(chunk) // _SAMPLED_SHARE, 1)
     draw = int.from_bytes(os.urandom(8))
     if length < _PAGE:
-        at = draw % (len(stretch) - length + 1)
+        at = draw % (len(chunk) - length + 1)
     else:
         length -= length % _PAGE
         before = -offset % _PAGE
-        at = before + draw % ((len(stretch) - before - length) // _PAGE + 1) * _PAGE
-    return offset + at, stretch[at : at + length]
+        at = before + draw % ((len(chunk) - before - length) // _PAGE + 1) * _PAGE
+    return offset + at, chunk[at : at + length]
 
 
-class _Shelf:
-    """Arrays within a number of bytes, the least used first.
+class _RecentArrays:
+    """Arrays of `max_bytes` bytes or less, the least recently used first."""
 
-    Args:
-        most: The bytes.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._arrays: OrderedDict[_Array, None] = OrderedDict()
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._arrays: OrderedDict[_StringArray, None] = OrderedDict()
         self._size = 0
 
-    def __iter__(self) -> Iterator[_Array]:
+    def __iter__(self) -> Iterator[_StringArray]:
         return iter(self._arrays)
 
-    def put(self, array: _Array) -> list[_Array]:
-        """Add an array, or tell that it was used; what is pushed out for it."""
+    def add(self, array: _StringArray) -> list[_StringArray]:
+        """Add an array, or mark it as used just now; return those that had to go for it."""
         if array in self._arrays:
             self._arrays.move_to_end(array)
             return []
         self._arrays[array] = None
         self._size += array.size
-        pushed = []
-        while self._size > self._most:
-            pushed.append(self._arrays.popitem(last=False)[0])
-            self._size -= pushed[-1].size
-        return pushed
+        removed = []
+        while self._size > self._max_bytes:
+            removed.append(self._arrays.popitem(last=False)[0])
+            self._size -= removed[-1].size
+        return removed
 
-    def take(self, array: _Array) -> None:
+    def discard(self, array: _StringArray) -> None:
         """Remove an array, if it is here."""
         if array in self._arrays:
             del self._arrays[array]
             self._size -= array.size
 
 
-class VocabularyMemo:
-    """What one process remembers of the vocabularies that it walked; threads may share it.
+class VocabularyCache:
+    """The vocabularies that one process walked; threads may share it.
 
     Attributes:
-        tally: How often it served.
+        counters: How often it helped.
     """
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.counters = CacheCounters()
         self._changing = Lock()
-        self._by_key: dict[_Key, tuple[_Array, ...]] = {}
-        self._new = _Shelf(MOST_NEW)
-        self._proven = _Shelf(MOST_PROVEN)
+        self._by_key: dict[_Key, tuple[_StringArray, ...]] = {}
+        self._new = _RecentArrays(MAX_NEW_BYTES)
+        self._hit = _RecentArrays(MAX_HIT_BYTES)
 
-    def recall(self) -> Recall:
-        """What one header's reading takes along."""
-        return Recall(self)
+    def session(self) -> CacheSession:
+        """Begin the parsing of one header."""
+        return CacheSession(self)
 
-    def recall_after_refuted(self) -> Recall:
-        """The same for a header that is read again, every string walked, because a guess did not fit."""
-        self.tally.refuted += 1
-        return Recall(self, jumping=False)
+    def session_after_wrong_guess(self) -> CacheSession:
+        """Begin to parse a header again, every string walked, because a guess did not fit."""
+        self.counters.wrong_guesses += 1
+        return CacheSession(self, lookup=False)
 
     def find(self, key: _Key, file: FileReader, start: int) -> tuple[int, bool] | None:
-        """Bytes of the array that begins at `start`, and whether that is certain; None if it must be walked.
+        """Find the array that begins at byte `start`: its length, and whether that is certain.
+
+        Returns:
+            None where it must be walked.
 
         Raises:
             ReadError: The file cannot be read.
         """
         for array in self._by_key.get(key, ()):
-            same = array.likeness(file, start)
+            same = array.matches(file, start)
             if same is not False:
                 with self._changing:
-                    if array in self._by_key.get(key, ()):  # another thread may have pushed it out meanwhile
-                        self._new.take(array)
-                        self._forget(self._proven.put(array))
+                    if array in self._by_key.get(key, ()):  # another thread may have removed it meanwhile
+                        self._new.discard(array)
+                        self._remove(self._hit.add(array))
                 return array.length, same is True
         return None
 
-    def learn(self, array: _Array) -> None:
-        """Keep an array that was walked."""
+    def add(self, array: _StringArray) -> None:
+        """Cache an array that was walked."""
         with self._changing:
-            known = (array, *self._by_key.get(array.key, ()))
-            self._by_key[array.key] = known
-            self._forget([*known[_MOST_REVISIONS:], *self._new.put(array)])
+            arrays = (array, *self._by_key.get(array.key, ()))
+            self._by_key[array.key] = arrays
+            self._remove([*arrays[_MAX_REVISIONS:], *self._new.add(array)])
 
-    def _forget(self, arrays: list[_Array]) -> None:
+    def _remove(self, arrays: list[_StringArray]) -> None:
         for array in arrays:
-            self._new.take(array)
-            self._proven.take(array)
-            left = tuple(one for one in self._by_key.get(array.key, ()) if one is not array)
+            self._new.discard(array)
+            self._hit.discard(array)
+            left = tuple(other for other in self._by_key.get(array.key, ()) if other is not array)
             if left:
                 self._by_key[array.key] = left
             else:
                 self._by_key.pop(array.key, None)
 
 
-MEMO = VocabularyMemo()
-"""This process's memo."""
+PROCESS_CACHE = VocabularyCache()
+"""This process's cache."""
 
 
-class _Walk:
-    """One array being walked: the windows that were looked at, as long as they are few enough to be kept.
+class _Recorder:
+    """Records the windows of an array that is being walked, as long as they are few enough to be cached.
 
     Args:
-        key: As in `_Array`.
+        key: As in `_StringArray`.
         start: Byte offset of the array in the file.
-        room: Bytes that may be kept.
+        room: Bytes that may be cached.
     """
 
     def __init__(self, key: _Key, start: int, room: int) -> None:
@@ -260,75 +260,75 @@ class _Walk:
         self._room = room
         self._windows: list[tuple[int, bytes]] = []
 
-    def see(self, offset: int, window: bytes) -> None:
-        """Keep a window that stands at `offset` of the file."""
+    def add(self, offset: int, window: bytes) -> None:
+        """Keep a window at byte `offset` of the file."""
         self._room -= len(window)
         if self._room >= 0:
             self._windows.append((offset, window))
         else:
             self._windows.clear()
 
-    def walked(self, end: int) -> _Array | None:
-        """The array that ended at byte offset `end`; None where it was too large."""
+    def finish(self, end: int) -> _StringArray | None:
+        """Make the array that ended at byte offset `end`; None where it was too large."""
         if self._room < 0:
             return None
-        stretches = []
+        chunks = []
         for offset, window in self._windows:
             begin = max(offset, self._start)
-            stretches.append((begin - self._start, window[begin - offset : end - offset]))
-        return _Array(self._key, end - self._start, tuple(stretches))
+            chunks.append((begin - self._start, window[begin - offset : end - offset]))
+        return _StringArray(self._key, end - self._start, tuple(chunks))
 
 
-class Recall:
-    """One header's dealings with the memo.
+class CacheSession:
+    """The use of the cache by one header's parsing.
 
     Args:
-        memo: The memo.
-        jumping: Whether remembered arrays are jumped over; False walks all of them.
+        cache: The cache.
+        lookup: Whether cached arrays are skipped; False walks all of them.
 
     Attributes:
-        jumps: Arrays that were jumped over.
+        hits: Arrays that were skipped.
         guesses: Those of them that were not compared in full.
     """
 
-    def __init__(self, memo: VocabularyMemo, *, jumping: bool = True) -> None:
-        self._memo = memo
-        self._jumping = jumping
-        self.jumps = 0
+    def __init__(self, cache: VocabularyCache, *, lookup: bool = True) -> None:
+        self._cache = cache
+        self._lookup = lookup
+        self.hits = 0
         self.guesses = 0
-        self._walked: list[_Array | None] = []
-        self._room = MOST_NEW
+        self._walked: list[_StringArray | None] = []
+        self._room = MAX_NEW_BYTES
 
-    def skip(self, cursor: Cursor, count: int, prefix: Struct) -> None:
-        """Move `cursor` behind `count` strings, as `skip_strings` does.
+    def skip_strings(self, cursor: Cursor, count: int, prefix: Struct) -> None:
+        """Move `cursor` behind `count` strings, as `string_arrays.skip_strings` does.
 
         Raises:
             ReadError: The strings lead past the end of the file, or it cannot be read.
         """
-        if count < FEWEST or cursor.left < HEAD:
+        if count < MIN_STRINGS or cursor.remaining < HEAD_BYTES:
             skip_strings(cursor, count, prefix)
             return
-        window, at = cursor.ahead(HEAD)
-        key, start = (prefix.format, count, window[at : at + HEAD]), cursor.position
-        found = self._memo.find(key, cursor.file, start) if self._jumping else None
+        window, at = cursor.peek(HEAD_BYTES)
+        key, start = (prefix.format, count, window[at : at + HEAD_BYTES]), cursor.position
+        found = self._cache.find(key, cursor.file, start) if self._lookup else None
         if found is not None:
             length, certain = found
-            self.jumps += 1
+            self.hits += 1
             self.guesses += not certain
             cursor.skip(length)
             return
-        walk = _Walk(key, start, self._room)
-        skip_strings(cursor, count, prefix, walk.see)
-        array = walk.walked(cursor.position)
+        recorder = _Recorder(key, start, self._room)
+        skip_strings(cursor, count, prefix, recorder.add)
+        array = recorder.finish(cursor.position)
         self._walked.append(array)
         self._room -= array.size if array is not None else 0
 
-    def confirm(self) -> None:
-        """Learn what was walked, now that all of the header turned out sound, and count the jumps."""
-        tally = self._memo.tally
-        tally.headers += bool(self.jumps or self._walked)
-        tally.jumped += bool(self.jumps and not self._walked)
-        tally.sampled += bool(self.guesses and not self._walked)
+    def commit(self) -> None:
+        """Cache what was walked, now that all of the header turned out sound, and count the hits."""
+        counters = self._cache.counters
+        counters.headers += bool(self.hits or self._walked)
+        counters.hits += bool(self.hits and not self._walked)
+        counters.sampled_hits += bool(self.guesses and not self._walked)
         for array in self._walked:
             if array is not None:
-                self._memo.learn(array)
+                self._cache.add(array)

@@ -9,7 +9,7 @@ import pytest
 
 from modelshelf.model import HealthStatus
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.parse_state import Allowance
+from modelshelf_gguf.parse_state import HeaderBudget
 from tests.plugins.modelshelf_gguf import forge
 from tests.plugins.modelshelf_gguf.forge import file, pair, save, string, tensor, verdict
 from tests.plugins.modelshelf_gguf.variants import Near
@@ -71,7 +71,7 @@ def test_many_small_arrays_are_read_on_when_no_more_are_kept(tmp_path):
     header, peak = parsed_with_peak(save(tmp_path, file(arrays)))
     kept = sum(len(field.value or ()) for field in header.fields.values())
     assert (header.fault, len(header.fields)) == (None, 1000)
-    assert 0 < kept <= Allowance().items
+    assert 0 < kept <= HeaderBudget().items
     assert peak < 8 * MEBI
 
 
@@ -103,7 +103,7 @@ HONEST = file(
     b"\1" * 160,
 )
 
-MOST_GROWTH = 256 * 1024
+MAX_GROWTH = 256 * 1024
 
 
 def cost(content: bytes) -> tuple[int, int]:
@@ -124,4 +124,4 @@ def test_no_number_that_lies_makes_a_small_file_cost_more_than_an_honest_one(lie
     for at in range(8, len(HONEST) - 8, 3):
         read, peak = cost(HONEST[:at] + struct.pack("<Q", lie) + HONEST[at + 8 :])
         assert read <= 2 * honest, at
-        assert peak < MOST_GROWTH, at
+        assert peak < MAX_GROWTH, at
