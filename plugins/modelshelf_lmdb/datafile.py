@@ -7,49 +7,26 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
-from modelshelf_lmdb.failures import damaged, translated
-from modelshelf_lmdb.pages import (
-    META_BYTES,
-    TXNID_OFFSET,
-    Meta,
-    Tree,
-    parse_meta,
-    read_metas,
-)
+from modelshelf_lmdb.errors import damaged, translated
+from modelshelf_lmdb.folder import open_regular
+from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, TXNID_OFFSET, Meta, Tree, parse_meta, read_metas
 from modelshelf_lmdb.tree import TreeLook, after_prefix
 
-NAME = "data.mdb"
 _LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
+
 _TABLE = 2  # bytes that keys of one kind begin with, which are often looked over together
+
 _MANY = 128  # leaf pages
+
 _MANY_KEYS = 512
+
 _MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
-# A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 Identity = tuple[int, int]
-
-
-def open_regular(folder: str) -> int:
-    """A descriptor of the data file in a folder, for reading.
-
-    Raises:
-        StoreUnavailableError: It cannot be opened, or is no regular file.
-    """
-    path = os.path.join(folder, NAME)
-    try:
-        descriptor = os.open(path, _OPEN_FLAGS)
-    except (OSError, ValueError) as error:
-        raise translated(error, folder, "opening") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
-    return descriptor
 
 
 class _Checked:
@@ -252,7 +229,7 @@ class DataFile:
             StoreUnavailableError: It was removed or replaced, so that a write would vanish.
         """
         try:
-            told = os.stat(os.path.join(self.folder, NAME))
+            told = os.stat(os.path.join(self.folder, DATA_NAME))
         except OSError:
             told = None
         if told is None or (told.st_dev, told.st_ino) != self.identity:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from modelshelf.errors import StoreUnavailableError
-from modelshelf_lmdb.creation import FILES_MODE, FIRST_MAP, MOST_READERS, create, present
-from modelshelf_lmdb.datafile import NAME, DataFile, Identity
-from modelshelf_lmdb.failures import translated
+from modelshelf_lmdb.datafile import DataFile, Identity
+from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.folder import FILES_MODE, FIRST_MAP, MOST_READERS, LockFile, create, present
 from modelshelf_lmdb.gate import Gate
-from modelshelf_lmdb.lockfile import NAME as LOCK_NAME
-from modelshelf_lmdb.lockfile import LockFile
+from modelshelf_lmdb.pages import DATA_NAME, LOCK_NAME
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.transaction import LmdbSnapshot
@@ -303,7 +302,7 @@ def shut_off(folder: str) -> Iterator[None]:
     """
     busy = StoreUnavailableError(f"{folder}: a program has the store open; end it, then try again")
     with _REGISTRY:
-        told = os.stat(os.path.join(folder, NAME))
+        told = os.stat(os.path.join(folder, DATA_NAME))
         if (told.st_dev, told.st_ino) in _OPEN or any(one.folder == folder for one in _OPEN.values()):
             raise busy
         try:

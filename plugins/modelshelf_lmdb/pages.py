@@ -17,35 +17,55 @@ from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 
+DATA_NAME = "data.mdb"
+
+LOCK_NAME = "lock.mdb"
+
 META_BYTES = 152
+
 TXNID_OFFSET = 144
 """Byte offset of a meta page's transaction id: page header 16, ``MDB_meta`` up to ``mm_txnid`` 128."""
 
 HEADER = struct.Struct("=QHHHH")  # pgno, pad, flags, lower, upper
+
 NODE = struct.Struct(
     "=HHHH"
 )  # size low, size high, flags, key size; a branch keeps its child's pgno in three
+
 _WIDE_NODE = struct.Struct("=IHH")  # the same with the two halves of the size as one number
+
 _META = struct.Struct(
     "=QHHHHIIQQ48s48sQQ"
 )  # header, magic, version, address, mapsize, free, main, last_pg, txnid
+
 _TREE = struct.Struct(
     "=IHHQQQQQ"
 )  # pad (page size in the free tree), flags, depth, branch, leaf, overflow, entries, root
-_MAGIC = 0xBEEFC0DE
+
+MAGIC = 0xBEEFC0DE
+
 _VERSION = 1
+
 _META_PAGE = 0x08
+
 BRANCH, LEAF, OVERFLOW = 0x01, 0x02, 0x04
+
 BIGDATA = 0x01
+
 EMPTY = (1 << 64) - 1  # the root of an empty tree
+
 _DEEPEST = 32  # CURSOR_STACK
+
 METAS = 2  # pages 0 and 1
+
 PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
 
 Fetch = Callable[[int, int], bytes]
 """Reads at a byte offset that many bytes, or fewer where the file ends."""
+
 Place = tuple[int, bytes, bytes | None]
 """A page, the first key that it may hold, and the first one beyond (None: no end)."""
+
 Record = tuple[bytes, bytes]
 
 
@@ -107,9 +127,9 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     pgno, _, flags, _, _, magic, version, _, map_size, free_raw, main_raw, last, txnid = _META.unpack_from(
         raw
     )
-    if magic != _MAGIC:
+    if magic != MAGIC:
         # LMDB 1.0 has a header of 24 bytes, so its magic stands 8 bytes later.
-        if struct.unpack_from("=I", raw, 24)[0] == _MAGIC:
+        if struct.unpack_from("=I", raw, 24)[0] == MAGIC:
             raise StoreUnavailableError("it is in the file format of LMDB 1.0, and 0.9 is wanted")
         raise DamagedStoreError(f"meta page {slot} does not begin as an LMDB file's does")
     page_size, free = _tree(free_raw, by_number=True)

@@ -10,7 +10,7 @@ import lmdb
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
 from modelshelf_lmdb.environment import Environment, open_environment
-from modelshelf_lmdb.failures import REPAIR, translated
+from modelshelf_lmdb.errors import REPAIR, translated
 from modelshelf_lmdb.transaction import LmdbSnapshot, LmdbTransaction
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LmdbStore:
     def check(self) -> Iterator[Finding]:
         """Look over every page with `lmdb.verify`, while no other process writes, and around the file."""
         from modelshelf.model.health import Finding, Severity
-        from modelshelf_lmdb.surroundings import look_around
+        from modelshelf_lmdb.check import look_around
 
         environment = self._usable()
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import lmdb
 
 from modelshelf.errors import StoreError
-from modelshelf_lmdb.failures import translated
+from modelshelf_lmdb.errors import translated
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.environment import Environment

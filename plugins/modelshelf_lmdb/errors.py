@@ -8,10 +8,14 @@ import os
 import lmdb
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreFullError, StoreUnavailableError
+from modelshelf_lmdb.pages import DATA_NAME
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 _LITTLE_ROOM = 64 * 1024  # bytes
+
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
 _DAMAGED = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
@@ -19,6 +23,7 @@ _DAMAGED = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
+
 REPAIR = "`modelshelf doctor --repair` salvages what can be read"
 
 
@@ -64,7 +69,7 @@ def _out_of_room(folder: str) -> bool:
     """
     try:
         disk = os.statvfs(folder)
-        size = os.stat(os.path.join(folder, "data.mdb")).st_size
+        size = os.stat(os.path.join(folder, DATA_NAME)).st_size
     except (AttributeError, OSError):
         return False
     if disk.f_bavail * disk.f_frsize < _LITTLE_ROOM:

@@ -17,13 +17,14 @@ from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableErr
 from modelshelf.model import Severity
 from modelshelf.store import Standing
 from modelshelf_lmdb.pages import read_metas
-from modelshelf_lmdb.replace import replace
-from modelshelf_lmdb.salvage import salvage
+from modelshelf_lmdb.repair import replace, salvage
 from modelshelf_lmdb.store import LmdbStore
 from modelshelf_lmdb.tree import TreeLook
 
 ROOT = Path(__file__).resolve().parents[3]
+
 PAGE = 4096
+
 MODELS = 600
 
 

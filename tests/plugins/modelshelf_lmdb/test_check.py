@@ -7,7 +7,7 @@ import sys
 import threading
 
 from modelshelf.model import Severity
-from modelshelf_lmdb import surroundings
+from modelshelf_lmdb import check
 from modelshelf_lmdb.store import LmdbStore
 
 
@@ -49,12 +49,12 @@ def test_what_repairs_left_is_told_and_is_no_problem(opened, folder):
 
 
 def test_a_disk_without_room_for_a_repair_is_told(opened, monkeypatch):
-    monkeypatch.setattr(surroundings, "_LEAST_ROOM", 1 << 60)
+    monkeypatch.setattr(check, "_LEAST_ROOM", 1 << 60)
     assert found(opened())["little-room"][0] is Severity.WARNING
 
 
 def test_a_program_that_holds_an_old_state_is_named_by_its_process(opened, monkeypatch):
-    monkeypatch.setattr(surroundings, "_MANY_COMMITS", 3)
+    monkeypatch.setattr(check, "_MANY_COMMITS", 3)
     store = opened()
     inside, leave = threading.Event(), threading.Event()
     reader = threading.Thread(target=lambda: store.view(lambda _: (inside.set(), leave.wait(30))))
@@ -63,7 +63,7 @@ def test_a_program_that_holds_an_old_state_is_named_by_its_process(opened, monke
     for number in range(6):
         store.update(lambda txn, number=number: txn.put(b"a", b"%d" % number))
     [(_, state)] = store._environment.readers()
-    told = list(surroundings.look_around(store._environment))
+    told = list(check.look_around(store._environment))
     leave.set()
     reader.join()
     assert store.revision() - state == 6

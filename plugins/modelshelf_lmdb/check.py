@@ -13,8 +13,11 @@ from modelshelf.model.health import Finding, Severity
 if TYPE_CHECKING:
     from modelshelf_lmdb.environment import Environment
 
+
 _LEAST_ROOM = 32 * 1024 * 1024  # bytes
+
 _MANY_COMMITS = 1000
+
 _LEFTOVERS = ("repair-", "data.mdb.damaged-")
 
 

@@ -8,24 +8,25 @@ record, and the leaves below a branch that cannot be read, lie about until they 
 from __future__ import annotations
 
 import os
+import shutil
 import struct
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.store import Remnant, Standing
-from modelshelf_lmdb.datafile import open_regular
-from modelshelf_lmdb.pages import (
-    META_BYTES,
-    PAGE_SIZES,
-    Meta,
-    Page,
-    is_leaf,
-    parse_meta,
-)
+from modelshelf_lmdb.environment import shut_off
+from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.folder import begin_lock_file, open_regular, persist_entries
+from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, PAGE_SIZES, Meta, Page, is_leaf, parse_meta
+from modelshelf_lmdb.store import LmdbStore
 from modelshelf_lmdb.tree import TreeLook
 
 _FIRST_PAGE = 2  # behind the meta pages
+
 _WORD = 8  # bytes of a page number in the lists of free pages
 
 
@@ -195,3 +196,64 @@ class _Salvage:
             return os.pread(self._descriptor, length, offset)
         except OSError:
             return b""
+
+
+_UNFINISHED = "repair-"
+
+
+def replace(folder: str, fill: Callable[[LmdbStore], None]) -> str:
+    """Have a new store filled and put it in the place of the one in a folder; see `StoreType.replace`.
+
+    The one step that counts is the renaming of the new file over the old one. Before it the old store
+    stands and has a second name at most; after it the new one does.
+
+    Returns:
+        The path of the old file, whose name tells that it was damaged and the time.
+
+    Raises:
+        StoreUnavailableError: There is no store, a program has it open, or the folder cannot be written.
+        StoreFullError: There is no room for a second one.
+    """
+    current = Path(folder, DATA_NAME)
+    if not current.is_file():
+        raise StoreUnavailableError(f"{folder}: there is no store to repair; `modelshelf scan` makes one")
+    with shut_off(folder):
+        try:
+            for left in Path(folder).glob(f"{_UNFINISHED}*"):  # of a repair that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
+            try:
+                _make(made, fill)
+                kept = _keep(current)
+                (made / DATA_NAME).replace(current)
+                persist_entries(Path(folder))
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+        except OSError as error:
+            raise translated(error, folder, "repairing") from error
+        begin_lock_file(folder)
+    return str(kept)
+
+
+def _make(folder: Path, fill: Callable[[LmdbStore], None]) -> None:
+    store = LmdbStore.open(os.fspath(folder))
+    try:
+        fill(store)
+    finally:
+        store.close()
+
+
+def _keep(current: Path) -> Path:
+    """A second name for the damaged file: under its first one it stands until the new one takes that."""
+    moment = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+    for number in range(1, 1000):
+        kept = current.with_name(f"{current.name}.damaged-{moment}" + (f"-{number}" if number > 1 else ""))
+        try:
+            os.link(current, kept)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without links
+            shutil.copy2(current, kept)
+        persist_entries(current.parent)
+        return kept
+    raise FileExistsError(f"{current}.damaged-{moment}")
