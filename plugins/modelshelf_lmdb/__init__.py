@@ -1,4 +1,7 @@
-"""The default store: one LMDB environment in a folder."""
+"""The default store: one LMDB environment in a folder.
+
+Every start loads this module, so LMDB is imported only when a store is opened.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a store: its two files, how they are made and opened."""
+"""The folder of a store and its two files: how they are made, opened and made durable."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import lmdb
 
 from modelshelf.errors import StoreUnavailableError
 from modelshelf_lmdb.errors import translated
-from modelshelf_lmdb.pages import (
-    DATA_NAME,
-    LOCK_NAME,
-    MAGIC,
-)
+from modelshelf_lmdb.pages import DATA_NAME, LOCK_NAME, MAGIC
 
 FIRST_MAP = 64 * 1024 * 1024
 """Bytes of the first map; it doubles whenever it is full."""
 
-MOST_READERS = 512
-
+MAX_READERS = 512
 FILES_MODE = 0o700  # LMDB takes the x bits off
-
 _FOLDER_MODE = 0o700
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)  # a child process must not inherit a descriptor
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO in the file's place must not hang the open
+_LOCK_FORMAT = 0x10001
+_LOCK_HEAD = struct.Struct("=II")
+_LOCK_BYTES = 64
+_TXNID_WORDS = {("linux", "x86_64"): 6}  # a mutex of the GNU C library has 40 bytes there
 
 
 def create(folder: str) -> None:
@@ -38,7 +38,7 @@ def create(folder: str) -> None:
     """
     try:
         os.makedirs(folder, mode=_FOLDER_MODE, exist_ok=True)
-        if present(folder):
+        if has_store(folder):
             return
         if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
             with suppress(OSError):
@@ -54,11 +54,11 @@ def create(folder: str) -> None:
         raise translated(error, folder, "creating the store") from error
 
 
-def present(folder: str) -> bool:
-    """Whether a folder holds a store's data file, and more than its name.
+def has_store(folder: str) -> bool:
+    """Whether a folder has a store's data file that is not empty.
 
     Raises:
-        StoreUnavailableError: It cannot be told.
+        StoreUnavailableError: That cannot be found out.
     """
     try:
         return os.stat(os.path.join(folder, DATA_NAME)).st_size > 0
@@ -68,16 +68,16 @@ def present(folder: str) -> bool:
         raise translated(error, folder, "opening") from error
 
 
-def begin_lock_file(folder: str) -> None:
-    """Have LMDB write the lock file anew: it remembers the last commit of the file that was replaced.
+def reset_lock_file(folder: str) -> None:
+    """Have LMDB write the lock file anew: in it is the last commit of the file that was replaced.
 
-    For a caller that holds `shut_off`.
+    For a caller with `environment.exclusive_access`.
 
     Raises:
         StoreUnavailableError: The store cannot be opened.
     """
     try:
-        lmdb.open(os.fsencode(folder), create=False, mode=FILES_MODE, max_readers=MOST_READERS).close()
+        lmdb.open(os.fsencode(folder), create=False, mode=FILES_MODE, max_readers=MAX_READERS).close()
     except lmdb.Error as error:
         raise translated(error, folder, "opening") from error
 
@@ -91,19 +91,15 @@ def persist_entries(folder: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-# A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-def open_regular(folder: str) -> int:
-    """A descriptor of the data file in a folder, for reading.
+def open_data_file(folder: str) -> int:
+    """Open the data file in a folder for reading, and return its descriptor.
 
     Raises:
         StoreUnavailableError: It cannot be opened, or is no regular file.
     """
     path = os.path.join(folder, DATA_NAME)
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _CLOEXEC)
     except (OSError, ValueError) as error:
         raise translated(error, folder, "opening") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -112,20 +108,16 @@ def open_regular(folder: str) -> int:
     return descriptor
 
 
-_FORMAT = 0x10001
-
-_HEAD = struct.Struct("=II")
-
-_BYTES = 64
-
-_TXNID_WORDS = {("linux", "x86_64"): 6}  # a mutex of the GNU C library has 40 bytes there
-
-
 class LockFile:
-    """The lock file of an environment that is open, mapped for reading.
+    """LMDB's lock file, mapped for reading: it has the last commit, and outlives the data file's truncation.
 
-    It has to be closed after the environment, never before: closing any descriptor of a file takes all of a
-    process's locks on it away, those that LMDB lives by included.
+    The data file's meta pages give it as quickly, but a process that looks into memory behind which the file
+    was cut off is ended by the system. To be closed after the environment, never before: closing any
+    descriptor of a file gives all of a process's locks on it up, those that LMDB lives by included.
+
+    Format: ``libraries/liblmdb/mdb.c`` of LMDB 0.9, structure ``MDB_txbody``: u32 magic, u32 format, the
+    readers' mutex, then the last transaction's id. The mutex is the system's, so that its size is known on
+    some platforms only.
 
     Attributes:
         word: Its first item is the last commit's transaction id; None where its place is not known.
@@ -136,17 +128,17 @@ class LockFile:
     """
 
     def __init__(self, folder: str) -> None:
-        self._descriptor = os.open(os.path.join(folder, LOCK_NAME), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        self._map = mmap.mmap(self._descriptor, _BYTES, access=mmap.ACCESS_READ)
+        self._descriptor = os.open(os.path.join(folder, LOCK_NAME), os.O_RDONLY | _CLOEXEC)
+        self._map = mmap.mmap(self._descriptor, _LOCK_BYTES, access=mmap.ACCESS_READ)
         self._words = memoryview(self._map).cast("Q")
         self.word: memoryview[int] | None = None
         machine = os.uname().machine if hasattr(os, "uname") else ""  # `platform` is slow to import
-        place = _TXNID_WORDS.get((sys.platform, machine))
-        if place is not None and _HEAD.unpack_from(self._map) == (MAGIC, _FORMAT):
-            self.word = self._words[place : place + 1]
+        index = _TXNID_WORDS.get((sys.platform, machine))
+        if index is not None and _LOCK_HEAD.unpack_from(self._map) == (MAGIC, _LOCK_FORMAT):
+            self.word = self._words[index : index + 1]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self.word is not None:
             self.word.release()
         self._words.release()

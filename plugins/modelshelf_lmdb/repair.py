@@ -1,8 +1,9 @@
-"""What can be read of a damaged LMDB file, page by page and without LMDB, which would end the process.
+"""Repair a damaged store: read what can be read of its file, and put a new store in its place.
 
-The newest state's tree is walked first. Where a page of it is damaged, the records that it held, or led to,
-are looked for on every other page of the file: LMDB never writes a page in place, so that older copies of a
-record, and the leaves below a branch that cannot be read, lie about until they are used again.
+A damaged file is read page by page and without LMDB, which would end the process. The newest state's tree is
+walked first. Where a page of it is damaged, the records that were on it, or below it, are looked for on every
+other page of the file: LMDB never writes a page in place, so that older copies of a record, and the leaves
+below a branch that cannot be read, remain until they are used again.
 """
 
 from __future__ import annotations
@@ -18,36 +19,45 @@ from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.store import Remnant, Standing
-from modelshelf_lmdb.environment import shut_off
+from modelshelf_lmdb.environment import exclusive_access
 from modelshelf_lmdb.errors import translated
-from modelshelf_lmdb.folder import begin_lock_file, open_regular, persist_entries
-from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, PAGE_SIZES, Meta, Page, is_leaf, parse_meta
+from modelshelf_lmdb.folder import open_data_file, persist_entries, reset_lock_file
+from modelshelf_lmdb.pages import (
+    DATA_NAME,
+    META_BYTES,
+    METAS,
+    PAGE_SIZES,
+    Meta,
+    Page,
+    PageRange,
+    is_leaf,
+    parse_meta,
+)
 from modelshelf_lmdb.store import LmdbStore
-from modelshelf_lmdb.tree import TreeLook
-
-_FIRST_PAGE = 2  # behind the meta pages
+from modelshelf_lmdb.tree import TreeReader
 
 _WORD = 8  # bytes of a page number in the lists of free pages
+_UNFINISHED = "repair-"
 
 
-class Stretch(NamedTuple):
+class KeyRange(NamedTuple):
     """Keys from `low` up to, not including, `high` (None: to the end) whose page cannot be read."""
 
     low: bytes
     high: bytes | None
 
-    def holds(self, key: bytes) -> bool:
-        """Whether a key belongs here."""
+    def contains(self, key: bytes) -> bool:
+        """Whether a key is one of these."""
         return self.low <= key and (self.high is None or key < self.high)
 
 
 def salvage(folder: str) -> Iterator[Remnant]:
-    """Every record that can be read of the store in a folder; see `StoreType.salvage`.
+    """Read every record that can be read of the store in a folder; see `StoreType.salvage`.
 
     Raises:
         StoreUnavailableError: There is no file, it cannot be opened, or is in another file format.
     """
-    descriptor = open_regular(folder)
+    descriptor = open_data_file(folder)
     try:
         yield from _Salvage(descriptor).remnants()
     finally:
@@ -55,33 +65,33 @@ def salvage(folder: str) -> Iterator[Remnant]:
 
 
 class _Salvage:
-    """One reading of one file."""
+    """Reads the records of one damaged file."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
         self._visited: set[int] = set()
-        self._lost: list[Stretch] = []
+        self._lost: list[KeyRange] = []
 
     def remnants(self) -> Iterator[Remnant]:
-        """What the newest tree holds, then what lies about elsewhere."""
+        """Read the records of the newest tree, then those on all other pages."""
         metas = self._metas()
-        sure = len(metas) == 2 and abs(metas[0].revision - metas[1].revision) == 1  # noqa: PLR2004 - both are sound neighbours
+        is_certain = len(metas) == METAS and abs(metas[0].revision - metas[1].revision) == 1
         free: set[int] | None = None
-        if sure:
+        if is_certain:
             free = self._free_pages(metas[0])
             yield from self._tree(metas[0], Standing.CURRENT)
         else:
-            self._lost.append(Stretch(b"", None))
+            self._lost.append(KeyRange(b"", None))
             for meta in metas:
                 yield from self._tree(meta, Standing.POSSIBLE)
-        for stretch in self._lost:
-            yield Remnant(key=stretch.low, value=None, standing=Standing.CURRENT)
+        for keys in self._lost:
+            yield Remnant(key=keys.low, value=None, standing=Standing.CURRENT)
         page_size = metas[0].page_size if metas else self._guessed_page_size()
-        yield from self._elsewhere(page_size, free)
+        yield from self._other_pages(page_size, free)
 
     def _metas(self) -> list[Meta]:
-        """The meta pages that can be read, the newest state's first."""
+        """Read the meta pages that can be read, the newest state's first."""
         metas = []
         foreign = None
         for slot, page_size in ((0, 0), *((1, size) for size in PAGE_SIZES)):
@@ -96,46 +106,44 @@ class _Salvage:
                 metas.append(meta)
         if foreign is not None and not metas:
             raise foreign
-        return sorted(metas, key=lambda meta: -meta.revision)[:2]
+        return sorted(metas, key=lambda meta: -meta.revision)[:METAS]
 
     def _guessed_page_size(self) -> int:
-        """The page size at which most pages bear their own number."""
+        """Find the page size at which most pages begin with their own number."""
 
         def numbered(page_size: int) -> int:
             return sum(
                 self._fetch(number * page_size, _WORD) == number.to_bytes(_WORD, "little")
-                for number in range(_FIRST_PAGE, self._size // page_size)
+                for number in range(METAS, self._size // page_size)
             )
 
         return max(PAGE_SIZES, key=numbered)
 
     def _tree(self, meta: Meta, standing: Standing) -> Iterator[Remnant]:
-        """The records of a tree; what cannot be read becomes a lost stretch."""
-        look = TreeLook(self._fetch, meta, meta.main, self._size)
-        waiting: list[tuple[int, int, bytes, bytes | None]] = []
+        """Read the records of a tree; the keys of a page that cannot be read are added to the lost ones."""
+        reader = TreeReader(self._fetch, meta, meta.main, self._size)
+        waiting: list[tuple[int, PageRange]] = []
         if meta.main.depth:
-            waiting.append((meta.main.root, 1, b"", None))
+            waiting.append((1, (meta.main.root, b"", None)))
         while waiting:
-            number, level, low, high = waiting.pop()
+            level, (number, low, high) = waiting.pop()
             if number in self._visited:
                 if standing is Standing.CURRENT:  # two pages lead to one: at least one of them lies
-                    self._lost.append(Stretch(low, high))
+                    self._lost.append(KeyRange(low, high))
                 continue
             self._visited.add(number)
             try:
                 if level < meta.main.depth:
-                    waiting.extend(
-                        (child, level + 1, begin, end)
-                        for child, begin, end in look.branch(number, low, high).children()
-                    )
+                    children = reader.read_branch(number, low, high).children()
+                    waiting.extend((level + 1, child) for child in children)
                     continue
-                look.leaf(number, low, high)
+                reader.read_leaf(number, low, high)
             except DamagedStoreError:
-                self._lost.append(Stretch(low, high))
+                self._lost.append(KeyRange(low, high))
             yield from self._records(number, meta.page_size, standing)
 
     def _records(self, number: int, page_size: int, standing: Standing) -> Iterator[Remnant]:
-        """The records of a leaf that lie within it, whatever else is wrong with the page."""
+        """Read the records of a leaf that lie within it, whatever else is wrong with the page."""
         raw = self._fetch(number * page_size, page_size)
         if len(raw) < page_size or (standing is Standing.FORMER and not is_leaf(raw, number)):
             return
@@ -148,26 +156,27 @@ class _Salvage:
             if key:
                 yield Remnant(key=key, value=value, standing=standing)
 
-    def _elsewhere(self, page_size: int, free: set[int] | None) -> Iterator[Remnant]:
-        """The records of every leaf that no tree led to.
+    def _other_pages(self, page_size: int, free: set[int] | None) -> Iterator[Remnant]:
+        """Read the records of every leaf that no tree led to.
 
         A page that the newest state has not given up is in use there; without its list any may be.
         """
         in_use = Standing.POSSIBLE if free is None else Standing.CURRENT
-        for number in range(_FIRST_PAGE, self._size // page_size):
+        for number in range(METAS, self._size // page_size):
             if number in self._visited:
                 continue
-            for one in self._records(number, page_size, Standing.FORMER):
-                if one.value is None:
+            for record in self._records(number, page_size, Standing.FORMER):
+                if record.value is None:
                     continue
-                if number not in (free or ()) and any(stretch.holds(one.key) for stretch in self._lost):
-                    yield Remnant(key=one.key, value=one.value, standing=in_use)
+                is_lost = any(keys.contains(record.key) for keys in self._lost)
+                if number not in (free or ()) and is_lost:
+                    yield Remnant(key=record.key, value=record.value, standing=in_use)
                 else:
-                    yield one
+                    yield record
 
     def _free_pages(self, meta: Meta) -> set[int] | None:
-        """Pages that the newest state has given up; None where their list cannot be read."""
-        look = TreeLook(self._fetch, meta, meta.free, self._size)
+        """Read the list of pages that the newest state has given up; None where it cannot be read."""
+        reader = TreeReader(self._fetch, meta, meta.free, self._size)
         free: set[int] = set()
         waiting = [(meta.free.root, 1)] if meta.free.depth else []
         try:
@@ -177,13 +186,12 @@ class _Salvage:
                     return None
                 free.add(number)
                 if level < meta.free.depth:
-                    waiting.extend(
-                        (child, level + 1) for child, _, _ in look.branch(number, b"", None).children()
-                    )
+                    children = reader.read_branch(number, b"", None).children()
+                    waiting.extend((child, level + 1) for child, _, _ in children)
                     continue
-                look.leaf(number, b"", None)
-                for one in self._records(number, meta.page_size, Standing.CURRENT):
-                    words = memoryview(one.value or b"")
+                reader.read_leaf(number, b"", None)
+                for record in self._records(number, meta.page_size, Standing.CURRENT):
+                    words = memoryview(record.value or b"")
                     numbers = words[: len(words) // _WORD * _WORD].cast("Q")
                     free.update(numbers[1:])  # the first is their count
         except DamagedStoreError:
@@ -191,24 +199,21 @@ class _Salvage:
         return free
 
     def _fetch(self, offset: int, length: int) -> bytes:
-        """Bytes at an offset; none where the disk fails, as a damaged page is."""
+        """Read bytes at an offset; none where the disk fails, as if the page were damaged."""
         try:
             return os.pread(self._descriptor, length, offset)
         except OSError:
             return b""
 
 
-_UNFINISHED = "repair-"
-
-
 def replace(folder: str, fill: Callable[[LmdbStore], None]) -> str:
     """Have a new store filled and put it in the place of the one in a folder; see `StoreType.replace`.
 
     The one step that counts is the renaming of the new file over the old one. Before it the old store
-    stands and has a second name at most; after it the new one does.
+    is in place and has a second name at most; after it the new one is.
 
     Returns:
-        The path of the old file, whose name tells that it was damaged and the time.
+        The path of the old file, whose name has the time and says that it was damaged.
 
     Raises:
         StoreUnavailableError: There is no store, a program has it open, or the folder cannot be written.
@@ -217,25 +222,25 @@ def replace(folder: str, fill: Callable[[LmdbStore], None]) -> str:
     current = Path(folder, DATA_NAME)
     if not current.is_file():
         raise StoreUnavailableError(f"{folder}: there is no store to repair; `modelshelf scan` makes one")
-    with shut_off(folder):
+    with exclusive_access(folder):
         try:
             for left in Path(folder).glob(f"{_UNFINISHED}*"):  # of a repair that was killed
                 shutil.rmtree(left, ignore_errors=True)
             made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
             try:
-                _make(made, fill)
-                kept = _keep(current)
+                _fill_new(made, fill)
+                kept = _link_damaged(current)
                 (made / DATA_NAME).replace(current)
                 persist_entries(Path(folder))
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         except OSError as error:
             raise translated(error, folder, "repairing") from error
-        begin_lock_file(folder)
+        reset_lock_file(folder)
     return str(kept)
 
 
-def _make(folder: Path, fill: Callable[[LmdbStore], None]) -> None:
+def _fill_new(folder: Path, fill: Callable[[LmdbStore], None]) -> None:
     store = LmdbStore.open(os.fspath(folder))
     try:
         fill(store)
@@ -243,8 +248,8 @@ def _make(folder: Path, fill: Callable[[LmdbStore], None]) -> None:
         store.close()
 
 
-def _keep(current: Path) -> Path:
-    """A second name for the damaged file: under its first one it stands until the new one takes that."""
+def _link_damaged(current: Path) -> Path:
+    """Give the damaged file a second name: under its first one it stays until the new one takes that."""
     moment = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     for number in range(1, 1000):
         kept = current.with_name(f"{current.name}.damaged-{moment}" + (f"-{number}" if number > 1 else ""))
