@@ -7,7 +7,7 @@ import sys
 import threading
 
 from modelshelf.model import Severity
-from modelshelf_lmdb import surroundings
+from modelshelf_lmdb import check
 from modelshelf_lmdb.store import LmdbStore
 
 
@@ -49,12 +49,12 @@ def test_what_repairs_left_is_told_and_is_no_problem(opened, folder):
 
 
 def test_a_disk_without_room_for_a_repair_is_told(opened, monkeypatch):
-    monkeypatch.setattr(surroundings, "_LEAST_ROOM", 1 << 60)
+    monkeypatch.setattr(check, "_MIN_ROOM", 1 << 60)
     assert found(opened())["little-room"][0] is Severity.WARNING
 
 
 def test_a_program_that_holds_an_old_state_is_named_by_its_process(opened, monkeypatch):
-    monkeypatch.setattr(surroundings, "_MANY_COMMITS", 3)
+    monkeypatch.setattr(check, "_MANY_COMMITS", 3)
     store = opened()
     inside, leave = threading.Event(), threading.Event()
     reader = threading.Thread(target=lambda: store.view(lambda _: (inside.set(), leave.wait(30))))
@@ -63,11 +63,11 @@ def test_a_program_that_holds_an_old_state_is_named_by_its_process(opened, monke
     for number in range(6):
         store.update(lambda txn, number=number: txn.put(b"a", b"%d" % number))
     [(_, state)] = store._environment.readers()
-    told = list(surroundings.look_around(store._environment))
+    findings = list(check._check_folder(store._environment))
     leave.set()
     reader.join()
     assert store.revision() - state == 6
-    [one] = [one for one in told if one.code == "long-reader"]
+    [one] = [one for one in findings if one.code == "long-reader"]
     assert "6 commits old" in one.message
 
 
@@ -79,14 +79,14 @@ def test_readers_that_were_killed_are_told_once(opened, folder):
     )
     opened()  # stays open, so that the lock file is not begun anew
     subprocess.run([sys.executable, "-c", hold, str(folder)], check=False)
-    look = (
+    reader = (
         "import sys; from modelshelf_lmdb.store import LmdbStore\n"
         "print([one.code for one in LmdbStore.open(sys.argv[1]).check()])\n"
     )
-    told = [
+    outputs = [
         subprocess.run(
-            [sys.executable, "-c", look, str(folder)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", reader, str(folder)], capture_output=True, text=True, check=True
         ).stdout
         for _ in range(2)
     ]
-    assert told == ["['stale-readers']\n", "[]\n"]
+    assert outputs == ["['stale-readers']\n", "[]\n"]

@@ -17,13 +17,14 @@ from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableErr
 from modelshelf.model import Severity
 from modelshelf.store import Standing
 from modelshelf_lmdb.pages import read_metas
-from modelshelf_lmdb.replace import replace
-from modelshelf_lmdb.salvage import salvage
+from modelshelf_lmdb.repair import replace, salvage
 from modelshelf_lmdb.store import LmdbStore
-from modelshelf_lmdb.tree import TreeLook
+from modelshelf_lmdb.tree import TreeReader
 
 ROOT = Path(__file__).resolve().parents[3]
+
 PAGE = 4096
+
 MODELS = 600
 
 
@@ -76,10 +77,10 @@ def tree_of(path: Path) -> tuple[list[int], list[int]]:
     data = path.read_bytes()
     fetch = lambda offset, length: data[offset : offset + length]  # noqa: E731 - short for what it stands for
     meta = read_metas(fetch)
-    look = TreeLook(fetch, meta, meta.main, len(data))
+    reader = TreeReader(fetch, meta, meta.main, len(data))
     levels = [[(meta.main.root, b"", None)]]
     while len(levels) < meta.main.depth:
-        levels.append([below for page in levels[-1] for below in look.branch(*page).children()])
+        levels.append([below for page in levels[-1] for below in reader.read_branch(*page).children()])
     return [page[0] for level in levels[:-1] for page in level], [page[0] for page in levels[-1]]
 
 
@@ -96,7 +97,7 @@ def test_what_a_damaged_leaf_held_is_found_in_its_older_copies_and_the_rest_is_c
     lost = expected().keys() - current.keys()
     assert lost
     assert {key: value for key, value in current.items() if value is not None}.items() <= expected().items()
-    assert [key for key, value in current.items() if value is None], "the stretch is not told"
+    assert [key for key, value in current.items() if value is None], "the lost keys are not reported"
     assert lost <= found(copy.parent, Standing.FORMER).keys()
 
 
@@ -110,9 +111,9 @@ def test_the_leaves_below_a_damaged_branch_are_found_in_full(copy):
 def test_without_a_meta_page_every_record_is_a_possible_one(copy, slots):
     for slot in slots:
         zero(copy, slot)
-    seen = [one for one in salvage(str(copy.parent)) if one.value is not None]
-    assert {one.standing for one in seen} == {Standing.POSSIBLE}
-    pairs = {(one.key, one.value) for one in seen}
+    remnants = [one for one in salvage(str(copy.parent)) if one.value is not None]
+    assert {one.standing for one in remnants} == {Standing.POSSIBLE}
+    pairs = {(one.key, one.value) for one in remnants}
     assert expected().items() <= pairs
 
 
@@ -140,8 +141,8 @@ def test_another_format_in_both_is_another_format_and_is_left_alone(copy):
 
 def test_a_file_cut_short_gives_what_stands_before_the_cut(copy):
     os.truncate(copy, copy.stat().st_size // 2 + 100)
-    seen = {one.key: one.value for one in salvage(str(copy.parent)) if one.value is not None}
-    assert len(seen) > MODELS // 4
+    remnants = {one.key: one.value for one in salvage(str(copy.parent)) if one.value is not None}
+    assert len(remnants) > MODELS // 4
 
 
 @settings(deadline=None, max_examples=120)
@@ -182,12 +183,12 @@ def test_the_new_store_takes_the_old_ones_place_and_the_old_one_is_kept_unchange
     assert kept.read_bytes() == before
     assert kept.name.startswith("data.mdb.damaged-2")
     store = LmdbStore.open(str(copy.parent))
-    held = store.view(lambda s: dict(s.scan()))
+    records = store.view(lambda s: dict(s.scan()))
     store.update(lambda txn: txn.put(b"after", b"1"))
     assert not [finding for finding in store.check() if finding.severity is Severity.ERROR]
     store.close()
-    assert held.items() <= expected().items()
-    assert held
+    assert records.items() <= expected().items()
+    assert records
     assert sorted(path.name for path in copy.parent.iterdir()) == ["data.mdb", kept.name, "lock.mdb"]
 
 

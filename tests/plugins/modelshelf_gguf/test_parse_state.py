@@ -1,3 +1,5 @@
+"""What one header may cost, counted in bytes; a small file that lies about a size costs no more."""
+
 from __future__ import annotations
 
 import struct
@@ -6,10 +8,11 @@ import tracemalloc
 import pytest
 
 from modelshelf.model import HealthStatus
-from modelshelf_gguf.limits import Allowance
 from modelshelf_gguf.parse import parse_header
+from modelshelf_gguf.parse_state import HeaderBudget
 from tests.plugins.modelshelf_gguf import forge
 from tests.plugins.modelshelf_gguf.forge import file, pair, save, string, tensor, verdict
+from tests.plugins.modelshelf_gguf.variants import Near
 from tests.support import reader_of
 
 MEBI = 1024 * 1024
@@ -68,7 +71,7 @@ def test_many_small_arrays_are_read_on_when_no_more_are_kept(tmp_path):
     header, peak = parsed_with_peak(save(tmp_path, file(arrays)))
     kept = sum(len(field.value or ()) for field in header.fields.values())
     assert (header.fault, len(header.fields)) == (None, 1000)
-    assert 0 < kept <= Allowance().items
+    assert 0 < kept <= HeaderBudget().items
     assert peak < 8 * MEBI
 
 
@@ -86,3 +89,39 @@ def test_a_lying_count_allocates_nothing(tmp_path, fields):
     header, peak = parsed_with_peak(path)
     assert header.fault is not None
     assert peak < MEBI
+
+
+HONEST = file(
+    [
+        pair(b"general.architecture", forge.STRING, b"llama"),
+        pair(b"llama.context_length", forge.U32, 8192),
+        pair(b"tokenizer.ggml.tokens", forge.ARRAY, (forge.STRING, [b"a", b"bc", b""] * 4)),
+        pair(b"tokenizer.ggml.scores", forge.ARRAY, (forge.F32, [0.5] * 12)),
+        pair(b"nested", forge.ARRAY, (forge.ARRAY, [(forge.U8, [1, 2]), (forge.STRING, [b"x"])])),
+    ],
+    [tensor(b"blk.0.weight", (8, 4), 0, 0), tensor(b"norm", (8,), 0, 128)],
+    b"\1" * 160,
+)
+
+MAX_GROWTH = 256 * 1024
+
+
+def cost(content: bytes) -> tuple[int, int]:
+    """Bytes that parsing a header reads, and the most memory that it holds."""
+    one = Near(content)
+    tracemalloc.start()
+    parse_header(one)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return one._budget.spent, peak
+
+
+@pytest.mark.parametrize("lie", [2**24, 2**32, 2**40, 2**63, 2**64 - 1])
+def test_no_number_that_lies_makes_a_small_file_cost_more_than_an_honest_one(lie):
+    assert len(HONEST) < 1000
+    parse_header(Near(HONEST))
+    honest, _ = cost(HONEST)
+    for at in range(8, len(HONEST) - 8, 3):
+        read, peak = cost(HONEST[:at] + struct.pack("<Q", lie) + HONEST[at + 8 :])
+        assert read <= 2 * honest, at
+        assert peak < MAX_GROWTH, at

@@ -1,4 +1,4 @@
-"""Where the tensors lie: their order in the data section, and whether the file reaches their ends."""
+"""Check the tensors' data: known types, order and gaps in the data section, a file that reaches its end."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Finding, Severity
-from modelshelf_gguf.foreign import is_mangled
-from modelshelf_gguf.header import Header, TensorInfo, padded
-from modelshelf_gguf.tables import REMOVED_TENSOR_TYPES, TENSOR_TYPES
+from modelshelf_gguf.layout import padded
+from modelshelf_gguf.parse import is_mangled
+from modelshelf_gguf.quantization import REMOVED_TENSOR_TYPES, TENSOR_TYPES
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_gguf.header import Header, TensorInfo
+
 
 _TAIL_SAMPLE = 4096
+
 _ZERO_TAIL = 1024 * 1024
+
 _TRAILING_SAMPLE = 64 * 1024
-_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 22 + 0xFFFF  # APPNOTE 4.3.16: its signature, and how far from the end
+
+_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 22 + 0xFFFF  # APPNOTE 4.3.16: its signature, most bytes from the end
 
 
 def data_findings(header: Header, file: FileReader) -> Iterator[Finding]:
@@ -32,10 +37,10 @@ def data_findings(header: Header, file: FileReader) -> Iterator[Finding]:
 
 
 def _type_findings(header: Header) -> Iterator[Finding]:
-    """Types without a known block size.
+    """Find types without a known block size.
 
     An error and not a warning, as llama.cpp refuses such a file whole: a number beyond the table is either
-    newer than any loader here knows, or a lie.
+    newer than all loaders known here, or a lie.
     """
     unknown = [tensor for tensor in header.tensors if tensor.type not in TENSOR_TYPES]
     if not unknown:
@@ -47,8 +52,7 @@ def _type_findings(header: Header) -> Iterator[Finding]:
         if removed
         else f"number {first.type}, which is not known; if it is newer than this release, update"
     )
-    yield _finding(
-        header,
+    yield header.finding(
         "removed-tensor-type" if removed else "unknown-tensor-type",
         f"{_counted(unknown)} of type {reason}; the size of its data cannot be checked",
         first.entry,
@@ -56,16 +60,17 @@ def _type_findings(header: Header) -> Iterator[Finding]:
 
 
 def _order_findings(header: Header) -> Iterator[Finding]:
-    """Offsets that break the alignment, overlap, or leave gaps: the first of each kind.
+    """Find offsets that break the alignment, overlap, or leave gaps: the first of each kind.
 
     llama.cpp demands that each tensor begins where the one before it ended, padded.
     """
-    odd = [tensor for tensor in header.tensors if tensor.offset % header.alignment]
-    if odd:
+    misaligned = [tensor for tensor in header.tensors if tensor.offset % header.alignment]
+    if misaligned:
         message = (
-            f"{_counted(odd)} begins at {odd[0].offset}, no multiple of the alignment {header.alignment}"
+            f"{_counted(misaligned)} begins at {misaligned[0].offset}, "
+            f"no multiple of the alignment {header.alignment}"
         )
-        yield _finding(header, "misaligned-tensor", message, odd[0].entry)
+        yield header.finding("misaligned-tensor", message, misaligned[0].entry)
     overlapping = False
     filled = sorted((tensor for tensor in header.tensors if tensor.size), key=lambda tensor: tensor.offset)
     for before, after in pairwise(filled):
@@ -74,9 +79,9 @@ def _order_findings(header: Header) -> Iterator[Finding]:
             message = (
                 f"the tensors {before.name!r} and {after.name!r} overlap at offset {after.offset} of the data"
             )
-            yield _finding(header, "overlapping-tensors", message, after.entry)
+            yield header.finding("overlapping-tensors", message, after.entry)
             break
-    if not odd and not overlapping:
+    if not misaligned and not overlapping:
         yield from _gap_findings(header)
 
 
@@ -88,29 +93,29 @@ def _gap_findings(header: Header) -> Iterator[Finding]:
                 f"the tensor {tensor.name!r} begins at {tensor.offset} of the data where {expected} is next; "
                 "llama.cpp refuses tensors that are out of order or leave gaps"
             )
-            yield _finding(header, "scattered-tensors", message, tensor.entry, Severity.WARNING)
+            yield header.finding("scattered-tensors", message, tensor.entry, Severity.WARNING)
             return
         expected = None if tensor.size is None else tensor.offset + padded(tensor.size, header.alignment)
 
 
 def _end_findings(header: Header) -> Iterator[Finding]:
-    """Whether the file reaches each tensor's end, and the end of the last one's padding if there is any.
+    """Check that the file reaches each tensor's end, and the end of the last one's padding if there is any.
 
     Some writers leave the last padding out: a file that ends with its last tensor is whole. One that ends
     within that padding was cut.
     """
     if not header.tensors:
         return
-    held = header.file_size - header.data_offset
-    cut = [tensor for tensor in header.tensors if tensor.offset + (tensor.size or 0) > held]
+    available = header.file_size - header.data_offset
+    cut = [tensor for tensor in header.tensors if tensor.offset + (tensor.size or 0) > available]
     if cut:
         worst = max(cut, key=lambda tensor: tensor.offset + (tensor.size or 0))
-        lacking = worst.offset + (worst.size or 0) - held
+        lacking = worst.offset + (worst.size or 0) - available
         message = (
             f"{_counted(cut)} lies past the end of the file: {lacking} bytes are missing, up to the end of "
             f"{worst.name!r}; download the file again"
         )
-        yield _finding(header, "truncated", message, header.file_size)
+        yield header.finding("truncated", message, header.file_size)
         return
     end = header.data_end
     lacking = padded(end, header.alignment) - header.file_size
@@ -118,7 +123,7 @@ def _end_findings(header: Header) -> Iterator[Finding]:
         message = (
             f"the file ends {lacking} bytes before the padding of its last tensor does: it was cut short"
         )
-        yield _finding(header, "truncated", message, header.file_size)
+        yield header.finding("truncated", message, header.file_size)
 
 
 def _trailing_findings(header: Header, file: FileReader) -> Iterator[Finding]:
@@ -132,22 +137,22 @@ def _trailing_findings(header: Header, file: FileReader) -> Iterator[Finding]:
         message = (
             "the tensors went through a text tool that replaced bytes by EF BF BD; download the file again"
         )
-        yield _finding(header, "mangled-as-text", message, header.data_offset)
+        yield header.finding("mangled-as-text", message, header.data_offset)
         return
     if _ZIP_END in file.read_up_to(max(end, header.file_size - _ZIP_TAIL), _ZIP_TAIL):
         message = (
             f"a ZIP archive hides in {surplus} bytes behind the last tensor; do not load the file as one"
         )
-        yield _finding(header, "hidden-archive", message, end)
+        yield header.finding("hidden-archive", message, end)
         return
     message = f"{surplus} bytes follow the last tensor; no loader reads them"
-    yield _finding(header, "trailing-bytes", message, end, Severity.WARNING)
+    yield header.finding("trailing-bytes", message, end, Severity.WARNING)
 
 
 def _zero_tail_findings(header: Header, file: FileReader) -> Iterator[Finding]:
-    """Whether the last MiB of the data is nothing but zeros: space reserved by a download that never came.
+    """Check whether the last MiB of the data is all zeros: space that a download reserved and never wrote.
 
-    Smaller stretches of zeros are ordinary: padding, biases, tensors of tests.
+    Smaller runs of zeros are ordinary: padding, biases, tensors of tests.
     """
     end = header.data_end
     if end - header.data_offset < _ZERO_TAIL or end > header.file_size:
@@ -160,17 +165,9 @@ def _zero_tail_findings(header: Header, file: FileReader) -> Iterator[Finding]:
         f"the last {_ZERO_TAIL} bytes of the tensors are all zero, as a download leaves them that reserved "
         "its space and did not finish; compare the file with its source or download it again"
     )
-    yield _finding(header, "zero-tail", message, end - _ZERO_TAIL, Severity.WARNING)
+    yield header.finding("zero-tail", message, end - _ZERO_TAIL, Severity.WARNING)
 
 
 def _counted(tensors: list[TensorInfo]) -> str:
     more = len(tensors) - 1
     return f"the tensor {tensors[0].name!r}" + (f" (and {more} more)" if more else "")
-
-
-def _finding(
-    header: Header, code: str, message: str, offset: int, severity: Severity = Severity.ERROR
-) -> Finding:
-    return Finding(
-        code=code, severity=severity, message=f"{header.file}: {message}", file=header.file, offset=offset
-    )
