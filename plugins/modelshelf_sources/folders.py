@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from modelshelf.source import Folder
-from modelshelf_sources.local_download import has_notes, is_bookkeeping, is_local_download
+from modelshelf_sources.download_layouts import has_notes, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FolderSource(LocalStore):
             if root is None or is_bookkeeping(listed.path, root):
                 yield listed
             else:
-                from modelshelf_sources.download_notes import annotated
+                from modelshelf_sources.hub_notes import annotated
 
                 yield annotated(listed, root)
 
