@@ -46,7 +46,7 @@ class FolderSource(LocalStore):
             if root is None or is_bookkeeping(listed.path, root):
                 yield listed
             else:
-                from modelshelf_sources.hub_notes import annotated
+                from modelshelf_sources.hub_metadata import annotated
 
                 yield annotated(listed, root)
 

@@ -24,7 +24,7 @@ from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing, Walk
 from modelshelf_sources.documents import UnusableDocumentError, read_bytes
 from modelshelf_sources.download_layouts import PREFIX
-from modelshelf_sources.hub_notes import SHA256, ExpectedTree, read_tree
+from modelshelf_sources.hub_metadata import SHA256, ExpectedTree, read_tree
 from modelshelf_sources.listing import model_id, orphan, relative, unfinished, unlisted
 
 if TYPE_CHECKING:

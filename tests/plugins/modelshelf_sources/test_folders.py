@@ -9,7 +9,7 @@ import pytest
 from modelshelf.discovery.walk import Walker
 from modelshelf.source import Folder, Listing, Place
 from modelshelf_sources.folders import FolderSource
-from modelshelf_sources.hub_notes import read_note
+from modelshelf_sources.hub_metadata import read_note
 from modelshelf_sources.listing import model_id, relative, stem_of
 from tests.plugins.modelshelf_sources.stores import (
     COMMIT,
