@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from modelshelf.source import LOCAL, PlainFolders
-from modelshelf_sources.local_download import has_notes, is_bookkeeping, is_local_download
+from modelshelf_sources.download_layouts import has_notes, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _with_notes(folder: Folder, place: str, downloads: dict[str, bool]) -> Folde
     root = _download_around(folder.path, place, downloads)
     if root is None or is_bookkeeping(folder.path, root):
         return folder
-    from modelshelf_sources.download_notes import annotated  # few folders are downloads
+    from modelshelf_sources.hub_metadata import annotated  # few folders are downloads
 
     return annotated(folder, root)
 

@@ -23,18 +23,21 @@ from attrs import evolve, field, frozen
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing, Walk
 from modelshelf_sources.documents import UnusableDocumentError, read_bytes
-from modelshelf_sources.hub_cache import PREFIX
-from modelshelf_sources.hub_tree import SHA256, ExpectedTree, read_tree
-from modelshelf_sources.leftovers import orphan, unfinished
-from modelshelf_sources.local_store import unlisted
-from modelshelf_sources.model_ids import model_id, relative
+from modelshelf_sources.download_layouts import PREFIX
+from modelshelf_sources.hub_metadata import SHA256, ExpectedTree, read_tree
+from modelshelf_sources.listing import model_id, orphan, relative, unfinished, unlisted
 
 if TYPE_CHECKING:
     from modelshelf.model import UnfinishedDownload
+    from modelshelf_sources.download_layouts import Spot
+
 
 MAIN = "main"
+
 _UNFINISHED = (".incomplete", ".downloadInProgress", ".tmp")  # huggingface_hub's, and llama.cpp's
+
 _LONGEST_REF = 1024  # bytes of a file below refs/
+
 _SHORT = 8  # digits of a commit that has no ref
 
 
@@ -298,3 +301,25 @@ def _entries(folder: str, faults: list[Problem]) -> dict[str, os.DirEntry[str]]:
 
 def _problem(code: str, path: str, message: str) -> Problem:
     return Problem(code=code, path=path, message=message)
+
+
+def list_spot(spot: Spot, walk: Walk) -> Iterator[Listing]:
+    """Everything that a path means: every repository of the cache, or the one."""
+    if spot.repository is not None:
+        yield from list_repository(spot.repository, walk, only=spot.commit)
+    elif spot.cache is not None:
+        yield from list_cache(spot.cache, walk)
+
+
+def list_cache(folder: str, walk: Walk) -> Iterator[Listing]:
+    """Every model of a cache; data sets, spaces, locks and tags are not looked at."""
+    try:
+        with os.scandir(folder) as listing:
+            names = sorted(
+                entry.name for entry in listing if entry.name.startswith(PREFIX) and entry.is_dir()
+            )
+    except OSError as error:
+        yield unlisted(folder, error)
+        return
+    for name in names:
+        yield from list_repository(f"{folder}/{name}", walk)

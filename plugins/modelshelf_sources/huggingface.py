@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.hub_cache import locate
-from modelshelf_sources.llama_cache import flat_roots, has_flat_files
-from modelshelf_sources.local_store import LocalStore, Root, absent
+from modelshelf_sources.download_layouts import flat_roots, has_flat_files, hub_roots, locate
+from modelshelf_sources.listing import absent
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
@@ -38,24 +38,11 @@ class HuggingFaceSource(LocalStore):
         """Every snapshot of every model, unfinished downloads, and blobs that no snapshot uses."""
         spot = locate(place.root)
         if spot is not None:
-            from modelshelf_sources.hub_listing import list_spot
+            from modelshelf_sources.hub_repository import list_spot
 
             yield from list_spot(spot, walk)
         elif not os.path.isdir(place.root):
             yield absent(place.root)
-
-
-def hub_roots(machine: Machine) -> Iterator[Root]:
-    """Where huggingface_hub keeps its cache on this machine (huggingface_hub, ``constants.py``)."""
-    default = os.path.join(machine.cache_home, "huggingface", "hub")
-    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
-        value = machine.variable(variable)
-        if value is not None:
-            yield Root(path=os.path.join(machine.expand(value), below), reason=f"${variable}")
-            yield Root(path=default, reason=f"default, not in use: ${variable} is set", optional=True)
-            return
-    reason = "$XDG_CACHE_HOME" if machine.variable("XDG_CACHE_HOME") else "default"
-    yield Root(path=default, reason=reason)
 
 
 def _is_llama_cpps(cache: str | None, machine: Machine) -> bool:

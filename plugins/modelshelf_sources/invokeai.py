@@ -17,8 +17,8 @@ from attrs import evolve
 from modelshelf.model import Problem, UnfinishedDownload
 from modelshelf.source import Folder, room_of
 from modelshelf_sources.documents import UnusableDocumentError, read_mapping
-from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
-from modelshelf_sources.model_ids import model_id, relative
+from modelshelf_sources.listing import absent, model_id, names_in, relative
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk

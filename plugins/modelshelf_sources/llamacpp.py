@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from modelshelf.source import Folder
-from modelshelf_sources.hub_cache import PREFIX, is_cache
-from modelshelf_sources.huggingface import hub_roots
-from modelshelf_sources.llama_cache import flat_roots, has_flat_files
+from modelshelf_sources.download_layouts import PREFIX, flat_roots, has_flat_files, hub_roots, is_cache
+from modelshelf_sources.listing import relative
 from modelshelf_sources.local_store import LocalStore, Root
-from modelshelf_sources.model_ids import relative
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
@@ -46,8 +44,8 @@ class LlamaCppSource(LocalStore):
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
         """The flat files, then the repositories of the Hub's layout."""
-        from modelshelf_sources.hub_listing import list_cache
-        from modelshelf_sources.llama_flat import list_flat
+        from modelshelf_sources.hub_repository import list_cache
+        from modelshelf_sources.llamacpp_flat import list_flat
 
         hub = is_cache(place.root)
         for listed in walk(place.root):

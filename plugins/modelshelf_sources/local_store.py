@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from attrs import frozen
 
 from modelshelf.errors import ConfigurationError
-from modelshelf.model import Problem
 from modelshelf.source import Place
 from modelshelf_sources.machine import Machine
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.model import Artifact, ArtifactFile
     from modelshelf.reader import Budget, FileReader
     from modelshelf.source import Listing, PlainFolders, Walk
+
 
 _KEYS = ("name", "paths", "root")
 
@@ -127,30 +127,3 @@ def roots_in(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and "\0" not in value
-
-
-def names_in(folder: str, faults: MutableSequence[Problem] | None = None) -> tuple[str, ...]:
-    """The names in a folder, sorted; none where it is absent or cannot be listed.
-
-    Args:
-        folder: The folder.
-        faults: Where the problem of a folder goes that is there and cannot be listed.
-    """
-    try:
-        return tuple(sorted(os.listdir(folder)))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with NUL is none that exists
-        return ()
-    except OSError as error:
-        if faults is not None:
-            faults.append(unlisted(folder, error))
-        return ()
-
-
-def absent(root: str) -> Problem:
-    """The problem of a place that is not there: nothing below it is taken for gone."""
-    return Problem(code="absent", path=root, message=f"{root}: is not there; nothing there was changed")
-
-
-def unlisted(folder: str, error: OSError) -> Problem:
-    """The problem of a folder that cannot be listed: nothing below it is taken for gone."""
-    return Problem(code="unreadable-folder", path=folder, message=f"{folder}: {error.strerror or error}")

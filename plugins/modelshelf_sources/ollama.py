@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.local_store import LocalStore, Root, absent
+from modelshelf_sources.listing import absent
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk

@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from modelshelf.model import Problem
 from modelshelf_sources.documents import MOST_BYTES, UnusableDocumentError, parse_object, read_bytes
-from modelshelf_sources.local_store import names_in
+from modelshelf_sources.listing import names_in
 
 LEVELS = 4
 _HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from modelshelf.model import Artifact, ArtifactFile
-from modelshelf_sources.model_ids import model_id, stem_of
+from modelshelf_sources.listing import model_id, stem_of
 
 if TYPE_CHECKING:
     from modelshelf.source import Folder, Listing

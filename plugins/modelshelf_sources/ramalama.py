@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
-from modelshelf_sources.model_ids import relative
+from modelshelf_sources.listing import absent, names_in, relative
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
@@ -38,7 +38,7 @@ class RamaLamaSource(LocalStore):
         if not os.path.isdir(place.root):
             yield absent(place.root)
             return
-        from modelshelf_sources.ramalama_model import list_model
+        from modelshelf_sources.ramalama_store import list_model
 
         for folder in _models(place.root):
             yield from list_model(folder, relative(folder, place.root), walk, self.name)

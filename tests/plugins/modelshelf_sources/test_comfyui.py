@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf_sources.comfyui import ComfyUISource
-from modelshelf_sources.comfyui_paths import extra_paths
+from modelshelf_sources.comfyui import ComfyUISource, extra_paths
 from tests.plugins.modelshelf_sources.stores import (
     gguf_bytes,
     listed,

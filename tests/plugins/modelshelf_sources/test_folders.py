@@ -7,9 +7,9 @@ import pytest
 
 from modelshelf.scan.walk import walk
 from modelshelf.source import Folder, Place
-from modelshelf_sources.download_notes import read_note
 from modelshelf_sources.folders import FolderSource
-from modelshelf_sources.model_ids import model_id, relative, stem_of
+from modelshelf_sources.hub_metadata import read_note
+from modelshelf_sources.listing import model_id, relative, stem_of
 from tests.plugins.modelshelf_sources.stores import (
     COMMIT,
     FORMATS,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf_sources.licences import licence_name
 from modelshelf_sources.ollama import OllamaSource
 from modelshelf_sources.ollama_manifest import names_of
+from modelshelf_sources.ollama_metadata import licence_name
 from tests.plugins.modelshelf_sources.stores import (
     REGISTRY,
     OllamaStore,

@@ -17,15 +17,17 @@ from attrs import evolve, frozen
 
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf_sources.documents import UnusableDocumentError, read_bytes, read_object, text_of
-from modelshelf_sources.llama_cache import BESIDE, MANIFEST
-from modelshelf_sources.local_store import names_in
-from modelshelf_sources.model_ids import model_id, stem_of
+from modelshelf_sources.download_layouts import BESIDE, MANIFEST
+from modelshelf_sources.listing import model_id, names_in, stem_of
 
 if TYPE_CHECKING:
     from modelshelf.source import Folder, Listing
 
+
 _SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}(?P<ending>\.gguf)", re.DOTALL)
+
 _LONGEST_ETAG = 1024
+
 _MOST_MANIFEST_BYTES = 1024 * 1024
 
 

@@ -18,16 +18,18 @@ from attrs import evolve, frozen
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role
 from modelshelf.source import Folder
 from modelshelf_sources.documents import UnusableDocumentError, read_object, text_of
-from modelshelf_sources.leftovers import orphan, unfinished
-from modelshelf_sources.local_store import names_in
-from modelshelf_sources.model_ids import model_id, relative
+from modelshelf_sources.listing import model_id, names_in, orphan, relative, unfinished
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Walk
 
+
 _REF = ".json"
+
 _LATEST = "latest"
+
 _MOST_REF_BYTES = 1024 * 1024
+
 _DIGEST = re.compile(r"sha256-([0-9a-f]{64})")
 
 
