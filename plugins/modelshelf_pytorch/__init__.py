@@ -1,6 +1,6 @@
 """PyTorch checkpoints, pickles and numpy files: what is in them, and whether loading them would be safe.
 
-Nothing is ever unpickled, and neither torch nor numpy is imported: see `modelshelf_pytorch.pickle_audit`.
+Nothing is ever unpickled, and neither torch nor numpy is imported: see `modelshelf_pytorch.pickle.audit`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def modelshelf_extract_metadata(
     """Tell the tensors' count, types and parameters, from every file that could be read."""
     if format not in FORMATS:
         return None
-    from modelshelf_pytorch.inspection import readable
+    from modelshelf_pytorch.containers.inspection import readable
     from modelshelf_pytorch.metadata import metadata_of
 
     return metadata_of(format, tuple(readable(artifact, reader).values()))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
+from modelshelf_pytorch.containers.inspection import bares_pickle, inspected, is_foreign, readable
 from modelshelf_pytorch.health import companion_findings, issues_in
-from modelshelf_pytorch.inspection import bares_pickle, inspected, is_foreign, readable
 from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _foreign() -> Issue:
 
 
 def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:
-    from modelshelf_pytorch.sharded import index_issues, read_index
+    from modelshelf_pytorch.containers.sharded import index_issues, read_index
 
     try:
         index = read_index(reader, name)

@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
-from modelshelf_pytorch import zipread
-from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.embedded import Effort, convincing, cut_short, names_code
-from modelshelf_pytorch.foreign import owner_of
-from modelshelf_pytorch.inspection import MAGIC_NUMBER, NUMPY_MAGIC, container_of, is_compressed, is_zip
-from modelshelf_pytorch.members import (
+from modelshelf_pytorch.containers.inspection import (
+    MAGIC_NUMBER,
+    NUMPY_MAGIC,
+    container_of,
+    is_compressed,
+    is_zip,
+)
+from modelshelf_pytorch.containers.members import (
     NESTED_SUFFIXES,
     PICKLE_SUFFIXES,
     SNIFFED,
     is_long_pickle,
     is_pickle,
 )
-from modelshelf_pytorch.outcome import Limits
-from modelshelf_pytorch.pickle_machine import Machine
+from modelshelf_pytorch.foreign import owner_of
+from modelshelf_pytorch.pickle.embedded import Effort, convincing, cut_short, names_code
+from modelshelf_pytorch.pickle.machine import Machine
+from modelshelf_pytorch.pickle.outcome import Limits
+from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.zip import read as zipread
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_pytorch.zipdirectory import Directory, Member
+    from modelshelf_pytorch.zip.directory import Directory, Member
 
 _CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
@@ -88,7 +94,7 @@ def _detect_compressed(candidate: Candidate) -> Detection | None:
     if candidate.suffix in _BY_SUFFIX:
         evidence = "compressed data under a model's name"
         return Detection(format="pickle", confidence=0.5, evidence=evidence)
-    from modelshelf_pytorch.compressed import head_of
+    from modelshelf_pytorch.containers.compressed import head_of
 
     head = head_of(candidate.head)
     outcome = Machine(BytesFile(head), 0, len(head)).run()
@@ -138,7 +144,7 @@ def _detect_behind(candidate: Candidate) -> Detection | None:
     try:
         directory = zipread.read_directory(reader)
     except ReadError as error:
-        from modelshelf_pytorch.tail import tail_issues
+        from modelshelf_pytorch.pickle.tail import tail_issues
 
         shown = error.code != "truncated" and tail_issues(reader, 0, reader.size, broken=True)
         evidence = "bytes that show a pickle before the end record of a ZIP"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf_pytorch import embedded
-from modelshelf_pytorch.allowlist import runs_code
-from modelshelf_pytorch.inspection import Inspection, inspect
+from modelshelf_pytorch.containers.inspection import Inspection, inspect
+from modelshelf_pytorch.pickle import embedded
+from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def issues_in(
 def _all_issues(
     reader: FileReader, found: Inspection, depth: Depth, level: int, effort: embedded.Effort | None
 ) -> Iterator[Issue]:
-    from modelshelf_pytorch import members
+    from modelshelf_pytorch.containers import members
 
     yield from found.issues
     if depth is Depth.QUICK:

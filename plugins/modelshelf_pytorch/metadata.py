@@ -8,7 +8,7 @@ from modelshelf.model import ModelMetadata, Origin
 from modelshelf_pytorch.tensors import count_of, elements_of, stored_bytes, types_of
 
 if TYPE_CHECKING:
-    from modelshelf_pytorch.inspection import Inspection
+    from modelshelf_pytorch.containers.inspection import Inspection
 
 _SOURCES = {
     "zip": "data.pkl",

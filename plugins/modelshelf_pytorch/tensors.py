@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
-from modelshelf_pytorch.allowlist import ITEM_BYTES
-from modelshelf_pytorch.symbols import Blob, Made, Mapping, Tensor
-from modelshelf_pytorch.tensor_run import TensorRun
+from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
+from modelshelf_pytorch.pickle.symbols import Blob, Made, Mapping, Tensor
+from modelshelf_pytorch.pickle.tensor_run import TensorRun
 
 _DEEPEST = 64
 """Containers within containers that are looked into; a real checkpoint nests less than ten."""

@@ -49,7 +49,7 @@ def test_every_sample_of_the_corpus_gets_its_verdict(corpus):
 
 
 def test_the_corpus_tensors_are_those_that_torch_loads(corpus):
-    from tests.plugins.modelshelf_pytorch.test_checkpoint import headers, ours
+    from tests.plugins.modelshelf_pytorch.containers.test_checkpoint import headers, ours
 
     for path in (
         *sorted((corpus / "torch").glob("*.pth")),

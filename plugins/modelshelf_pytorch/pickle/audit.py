@@ -1,0 +1,164 @@
+"""What a pickle would do, told without unpickling it: the library's front door.
+
+Example::
+
+    from modelshelf_pytorch.pickle.audit import audit
+
+    told = audit(Path("model.pkl").read_bytes())
+    print(told.verdict, [f"{use.module}.{use.name}" for use in told.globals])
+
+The verdict is by allowlist, as torch draws it for ``weights_only`` loading (data-only pickles of any protocol
+included), not by a list of known attacks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from modelshelf.errors import ReadError
+from modelshelf_pytorch.pickle import embedded
+from modelshelf_pytorch.pickle.machine import Machine
+from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
+from modelshelf_pytorch.pickle.symbols import GlobalUse, expanded_size
+from modelshelf_pytorch.pickle.tail import tail_issues
+from modelshelf_pytorch.readers import Ahead, BytesFile
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable, worst
+
+if TYPE_CHECKING:
+    from modelshelf.model import Finding
+    from modelshelf.reader import FileReader
+
+__all__ = [
+    "Dialect",
+    "GlobalUse",
+    "Issue",
+    "Limits",
+    "PickleAudit",
+    "Verdict",
+    "audit",
+    "interpret",
+    "tail_issues",
+]
+
+_MOST_STREAMS = 5000
+"""Streams of one file that are judged; no more are left unjudged without a word."""
+
+_BOMB = 10_000_000
+"""Values that a stream may stand for with every shared reference written out, before it is a bomb."""
+
+
+@frozen(kw_only=True)
+class PickleAudit:
+    """What the pickles of one file, or of one part of it, would do.
+
+    Attributes:
+        name: The file's name.
+        streams: Every stream, in order.
+        issues: What was noticed.
+    """
+
+    name: str
+    streams: tuple[Outcome, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the issues."""
+        return worst(self.issues)
+
+    @property
+    def globals(self) -> tuple[GlobalUse, ...]:
+        """Every name that any of the streams imports, with its byte offset."""
+        return tuple(use for stream in self.streams for use in stream.globals)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The issues as findings about the file."""
+        return tuple(issue.finding(self.name) for issue in self.issues)
+
+
+def audit(
+    source: bytes | FileReader,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    dialect: Dialect = Dialect.PLAIN,
+    limits: Limits | None = None,
+    name: str = "bytes",
+    effort: embedded.Effort | None = None,
+) -> PickleAudit:
+    """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
+
+    Never raises for what the bytes hold: a stream that does not parse is a verdict.
+
+    Args:
+        source: The bytes, or a file to read them from.
+        start: Offset of the first stream.
+        end: Offset that the streams must not pass; the source's end by default.
+        dialect: Who wrote the pickles.
+        limits: How much of a stream is judged.
+        name: What the findings call the source where it is bytes.
+        effort: What may still be spent in search of hidden pickles, where several sources share it.
+    """
+    reader = BytesFile(source, name) if isinstance(source, bytes) else source
+    end = reader.size if end is None else end
+    effort = effort or embedded.Effort()
+    try:
+        streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits, effort=effort)
+        for stream in streams:
+            issues.extend(embedded.search(stream, reader, code=dialect is Dialect.PLAIN, effort=effort))
+    except ReadError as error:
+        streams = []
+        issues = [unreadable(error.code, str(error), error.offset)]
+    return PickleAudit(name=reader.name, streams=tuple(streams), issues=tuple(issues))
+
+
+def interpret(
+    reader: FileReader,
+    start: int,
+    end: int,
+    *,
+    dialect: Dialect = Dialect.PLAIN,
+    limits: Limits | None = None,
+    effort: embedded.Effort | None = None,
+) -> tuple[list[Outcome], list[Issue]]:
+    """Interpret the streams between two offsets; their issues, bombs and strange tails included.
+
+    Raises:
+        ReadError: The file could not be read.
+    """
+    streams: list[Outcome] = []
+    issues: list[Issue] = []
+    position, source = start, reader
+    while True:
+        outcome = Machine(source, position, end, dialect=dialect, limits=limits).run()
+        if streams and not (
+            outcome.stopped or outcome.globals or embedded.convincing(outcome, at_start=True)
+        ):
+            break
+        streams.append(outcome)
+        issues += [*outcome.issues, *_bomb_issues(outcome)]
+        position = outcome.end
+        if not outcome.stopped or position >= end:
+            break
+        if len(streams) == _MOST_STREAMS:
+            message = f"over {_MOST_STREAMS} pickles follow each other; those behind are not judged"
+            issues.append(unreadable("too-many-streams", message, position))
+            break
+        if len(streams) == 1:
+            source = Ahead(reader)
+    issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort))
+    return streams, issues
+
+
+def _bomb_issues(outcome: Outcome) -> list[Issue]:
+    size = expanded_size(outcome.value, _BOMB)
+    if size < _BOMB:
+        return []
+    message = (
+        f"{outcome.end - outcome.start} bytes of nested references stand for over {_BOMB} values: whoever "
+        "walks them runs out of memory; do not load it"
+    )
+    return [dangerous("memory-bomb", message, outcome.start)]

@@ -1,0 +1,1 @@
+"""ZIP archives, read by their central directory and distrusted."""
