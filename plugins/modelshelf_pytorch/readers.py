@@ -1,4 +1,4 @@
-"""Bytes in memory, and stretches of files, read as any file is: inflated members, embedded strings."""
+"""Readers over bytes in memory and over parts of other files, so that both are read as any file is."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import zlib
 from modelshelf.errors import FormatError
 from modelshelf.reader import Budget, FileReader
 
-_STRETCH = 1024 * 1024
-_PIECE = 64 * 1024
+_UNLIMITED = 1 << 62  # bytes; what is read of the file below counts in that one's budget
+_AHEAD_BYTES = 1024 * 1024
+_INFLATED_CHUNK, _COMPRESSED_CHUNK = 1024 * 1024, 64 * 1024  # bytes
 
 
-class BytesFile(FileReader):
-    """Bytes under a name.
+class BytesReader(FileReader):
+    """Reads bytes in memory: inflated data, a string of a pickle.
 
     Args:
         data: The bytes.
@@ -20,7 +21,7 @@ class BytesFile(FileReader):
     """
 
     def __init__(self, data: bytes, name: str = "bytes") -> None:
-        super().__init__(name, Budget(limit=1 << 62))
+        super().__init__(name, Budget(limit=_UNLIMITED))
         self._data = data
         self.size = len(data)
 
@@ -28,39 +29,45 @@ class BytesFile(FileReader):
         return self._data[offset : offset + length]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
 
-class Part(FileReader):
-    """A stretch of another file, read as a file of its own.
+class _OverFile(FileReader):
+    """Reads another file in its own way; closing it leaves the file open for whoever opened it."""
+
+    def __init__(self, reader: FileReader, size: int) -> None:
+        super().__init__(reader.name, Budget(limit=_UNLIMITED))
+        self._reader = reader
+        self.size = size
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the file closes it."""
+
+
+class SliceReader(_OverFile):
+    """Reads a slice of another file as a file of its own.
 
     Args:
         reader: The file.
-        start: Where the stretch begins.
+        start: Offset of the slice.
         length: Its bytes.
-        name: What messages call it.
     """
 
-    def __init__(self, reader: FileReader, start: int, length: int, name: str) -> None:
-        super().__init__(name, Budget(limit=1 << 62))
-        self._reader = reader
+    def __init__(self, reader: FileReader, start: int, length: int) -> None:
+        super().__init__(reader, length)
         self._start = start
-        self.size = length
 
     def _fetch(self, offset: int, length: int) -> bytes:
         return self._reader.read(self._start + offset, length)
 
-    def close(self) -> None:
-        """The file stays open for whoever opened it."""
 
-
-class Packed(FileReader):
-    """A deflated stretch of another file, inflated as far as somebody reads.
+class DeflatedReader(_OverFile):
+    """Reads a deflated slice of another file, inflating it as far as somebody reads.
 
     Args:
         reader: The file.
-        start: Where the deflated data begins.
-        packed: Its bytes.
+        start: Offset of the deflated data.
+        compressed_size: Its bytes.
         size: The bytes that it is said to inflate to.
         most: The bytes that it is inflated to at most.
 
@@ -68,10 +75,8 @@ class Packed(FileReader):
         FormatError: On reading, where the data does not inflate or goes on beyond the most.
     """
 
-    def __init__(self, reader: FileReader, start: int, packed: int, size: int, most: int) -> None:
-        super().__init__(reader.name, Budget(limit=1 << 62))
-        self.size = size
-        self._source = Part(reader, start, packed, reader.name)
+    def __init__(self, reader: FileReader, start: int, compressed_size: int, size: int, most: int) -> None:
+        super().__init__(SliceReader(reader, start, compressed_size), size)
         self._position = 0
         self._most = most
         self._inflater = zlib.decompressobj(-15)
@@ -90,29 +95,24 @@ class Packed(FileReader):
         return bytes(self._data[offset : offset + length])
 
     def _inflate(self) -> None:
-        piece = self._inflater.unconsumed_tail
-        if not piece:
-            piece = self._source.read_up_to(self._position, _PIECE)
-            self._position += len(piece)
-        if not piece:
+        chunk = self._inflater.unconsumed_tail
+        if not chunk:
+            chunk = self._reader.read_up_to(self._position, _COMPRESSED_CHUNK)
+            self._position += len(chunk)
+        if not chunk:
             raise zlib.error("it breaks off")
-        self._data += self._inflater.decompress(piece, _STRETCH)
-
-    def close(self) -> None:
-        """The file stays open for whoever opened it."""
+        self._data += self._inflater.decompress(chunk, _INFLATED_CHUNK)
 
 
-class Ahead(FileReader):
-    """Another file, read a long stretch at a time, for many short looks that follow each other.
+class ReadAhead(_OverFile):
+    """Reads another file a long chunk at a time, for many short reads that follow each other.
 
     Args:
         reader: The file.
     """
 
     def __init__(self, reader: FileReader) -> None:
-        super().__init__(reader.name, Budget(limit=1 << 62))
-        self._reader = reader
-        self.size = reader.size
+        super().__init__(reader, reader.size)
         self._base = 0
         self._data = b""
 
@@ -122,9 +122,6 @@ class Ahead(FileReader):
     def _fetch(self, offset: int, length: int) -> bytes:
         start = offset - self._base
         if start < 0 or start + length > len(self._data):
-            self._data = self._reader.read_up_to(offset, max(length, _STRETCH))
+            self._data = self._reader.read_up_to(offset, max(length, _AHEAD_BYTES))
             self._base, start = offset, 0
         return self._data[start : start + length]
-
-    def close(self) -> None:
-        """The file stays open for whoever opened it."""

@@ -1,1 +1,1 @@
-"""Every kind of file that holds tensors or a pickle, each read by its header alone."""
+"""The kinds of files that hold tensors or a pickle: each is read by its header, and any is judged."""

@@ -1,8 +1,8 @@
-"""torch's ZIP checkpoints and TorchScript archives, by their central directory and their ``data.pkl`` alone.
+"""Read torch's ZIP checkpoints and TorchScript archives, by their central directory and ``data.pkl`` alone.
 
 Source: ``torch/serialization.py`` (2.13, ``_save`` and ``_load``), ``caffe2/serialize/inline_container.cc``:
 every record lies below one folder, named by the archive's first member; names are looked up without regard to
-case. A ZIP that is neither is an ``archive``, whose members `modelshelf_pytorch.containers.members` looks at.
+case. A ZIP that is neither is an ``archive``, whose members `modelshelf_pytorch.containers.issues` looks at.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
+from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Outcome
-from modelshelf_pytorch.pickle.symbols import GlobalUse, Made, Storage
-from modelshelf_pytorch.pickle.tail import tail_issues
-from modelshelf_pytorch.readers import BytesFile, Packed
+from modelshelf_pytorch.pickle.symbols import Global, Instance, Storage
+from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
 from modelshelf_pytorch.verdict import Issue, unreadable
-from modelshelf_pytorch.zip import read as zipread
+from modelshelf_pytorch.zip.directory import STORED
+from modelshelf_pytorch.zip.read import data_offset, open_member, read_directory, read_member
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_pytorch.zip.directory import Directory, Member
 
-_PICKLES = ("data.pkl", "constants.pkl")
 _LARGEST_ALIGNMENT = 1 << 32
 _LONGEST_RECORD, _LONGEST_NUMBER = 512, 64  # bytes; the longest that torch writes has 40
 _VERSIONS = range(1, 11)  # file formats that torch reads, inline_container.h
@@ -38,34 +38,24 @@ def read(reader: FileReader) -> Inspection:
     Raises:
         ReadError: The archive's records cannot be read.
     """
-    directory = zipread.read_directory(reader)
+    directory = read_directory(reader)
     first = directory.names[0] if directory.names else ""
     root = first[: first.find("/") + 1]
     main = directory.find(f"{root}data.pkl")
-    issues = list(directory.issues)
     if main is None or not root:
-        from modelshelf_pytorch.containers import exported
-
-        configs = exported.configs_of(directory, root)
-        if configs:
-            contents, misfits = exported.read(reader, directory, root, configs)
-            told = (*issues, *misfits)
-            return Inspection(kind="exported", issues=told, directory=directory, root=root, contents=contents)
-        contents = _arrays(reader, directory)
-        return Inspection(
-            kind="archive", issues=tuple(issues), directory=directory, root=root, contents=contents
-        )
+        return _read_other(reader, directory, root)
+    issues = list(directory.issues)
     constants = directory.find(f"{root}constants.pkl")
     script = constants is not None
-    dialect = Dialect.TORCHSCRIPT if script else Dialect.PLAIN
-    stream = interpret_member(reader, main, dialect, issues)
+    dialect = Dialect.TORCHSCRIPT if script else Dialect.PYTHON
+    stream = _interpret_member(reader, main, dialect, issues)
     streams = [stream]
-    storages, misfits = _storages(stream, directory, f"{root}data/")
-    issues += misfits
+    storages, storage_issues = _find_storages(stream, directory, f"{root}data/")
+    issues += storage_issues
     if constants is not None:
-        streams.append(interpret_member(reader, constants, dialect, issues))
-        more, misfits = _storages(streams[-1], directory, f"{root}constants/")
-        issues += misfits
+        streams.append(_interpret_member(reader, constants, dialect, issues))
+        more, storage_issues = _find_storages(streams[-1], directory, f"{root}constants/")
+        issues += storage_issues
         storages = frozenset([*storages, *more])
     return Inspection(
         kind="torchscript" if script else "zip",
@@ -79,120 +69,122 @@ def read(reader: FileReader) -> Inspection:
     )
 
 
-def _arrays(reader: FileReader, directory: Directory) -> Contents:
-    """The arrays of a ``.npz``, by their headers; a member that is none is left to the probe."""
-    from modelshelf_pytorch.containers import numpy_file as numpyfile
+def _read_other(reader: FileReader, directory: Directory, root: str) -> Inspection:
+    """Read a ZIP that is no checkpoint: a program of torch.export, or whatever else."""
+    from modelshelf_pytorch.containers import exported  # imports json, which checkpoints do not need
 
-    found = []
+    kind, issues = "archive", list(directory.issues)
+    configs = exported.configs_of(directory, root)
+    if configs:
+        kind = "exported"
+        contents, weight_issues = exported.read(reader, directory, root, configs)
+        issues += weight_issues
+    else:
+        contents = _read_arrays(reader, directory)
+    return Inspection(kind=kind, issues=tuple(issues), directory=directory, root=root, contents=contents)
+
+
+def _read_arrays(reader: FileReader, directory: Directory) -> Contents:
+    """Read the headers of a ``.npz``'s arrays; members that are none are left to the probe."""
+    from modelshelf_pytorch.containers import numpy_file  # which checkpoints do not need
+
+    tensors = []
     for member in directory.members:
         if member.name.endswith(".npy"):
             try:
-                data = zipread.content(reader, member, numpyfile.LONGEST_HEADER)
-                tensor = numpyfile.tensor_of(BytesFile(data, reader.name))
+                data = read_member(reader, member, numpy_file.LONGEST_HEADER)
+                tensor = numpy_file.tensor_of(BytesReader(data, reader.name))
             except ReadError:
                 continue
             if tensor is not None:
-                found.append(NamedTensor(name=member.name.removesuffix(".npy"), tensor=tensor))
-    return Contents(all=tuple(found), model=tuple(found))
+                tensors.append(NamedTensor(name=member.name.removesuffix(".npy"), tensor=tensor))
+    return Contents(all=tuple(tensors), model=tuple(tensors))
 
 
 def _script_details(stream: Outcome) -> dict[str, str]:
-    maker = stream.value.maker if type(stream.value) is Made else None
-    return {"torchscript_class": f"{maker.module}.{maker.name}"} if type(maker) is GlobalUse else {}
+    function = stream.value.function if type(stream.value) is Instance else None
+    return {"torchscript_class": f"{function.module}.{function.name}"} if type(function) is Global else {}
 
 
-def unpacked(reader: FileReader, member: Member) -> FileReader:
-    """A deflated member, read as a file of its own: whole, or as far as it may be inflated.
-
-    Raises:
-        ReadError: The member cannot be read.
-    """
-    if member.size <= zipread.inflatable(member) or member.method != zipread.DEFLATED:
-        return BytesFile(zipread.content(reader, member, zipread.inflatable(member)), reader.name)
-    start = zipread.data_offset(reader, member)
-    return Packed(reader, start, member.packed, member.size, zipread.inflatable(member))
-
-
-def interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
+def _interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
     """Interpret a member that is a pickle; its issues are added to `issues`, placed in the archive.
 
     Raises:
         ReadError: The member cannot be read.
     """
-    start = zipread.data_offset(reader, member)
-    if member.method == 0:
-        stream = Machine(reader, start, start + member.packed, dialect=dialect).run()
+    start = data_offset(reader, member)
+    if member.method == STORED:
+        end = start + member.compressed_size
+        stream = Machine(reader, start, end, dialect=dialect).run()
         issues.extend(stream.issues)
         if stream.stopped:
-            issues.extend(tail_issues(reader, stream.end, start + member.packed))
+            issues.extend(tail_issues(reader, stream.end, end))
         return stream
-    inner = unpacked(reader, member)
+    inner = open_member(reader, member)
     stream = Machine(inner, 0, inner.size, dialect=dialect).run()
     found = stream.issues + (tail_issues(inner, stream.end, inner.size) if stream.stopped else [])
     issues.extend(issue.within(member.name, start) for issue in found)
     return stream
 
 
-def _storages(
+def _find_storages(
     stream: Outcome, directory: Directory, folder: str
 ) -> tuple[range | frozenset[int], list[Issue]]:
-    """The places of the members that a pickle's storages are, and what is wrong with them.
+    """Find the members that are a pickle's storages: each must be there, and as long as the pickle says.
 
-    Each storage that the pickle names must be there, stored, and as long as it says.
+    Returns:
+        Their numbers in the directory, and what is wrong with them.
     """
-    keys = [one.key for one in stream.loose_storages]
-    sizes = [one.elements * ITEM_BYTES[one.dtype] for one in stream.loose_storages]
+    keys = [storage.key for storage in stream.loose_storages]
+    sizes = [storage.elements * ITEM_BYTES[storage.dtype] for storage in stream.loose_storages]
     for run in stream.runs:
         keys += run.keys
-        sizes += [form.stored for form in run.forms]
-    views = [one for one in stream.loose_storages if one.view]
-    views += [run.storages[0] for run in stream.runs if any(form.view for form in run.counts)]
-    stretch = directory.stretch(folder, keys, sizes)  # the writer's order is the pickle's
-    if stretch is not None and directory.distinct and not views:
+        sizes += [spec.storage_bytes for spec in run.specs]
+    views = [storage for storage in stream.loose_storages if storage.view]
+    views += [run.storages[0] for run in stream.runs if any(spec.view for spec in run.counts)]
+    numbers = directory.find_run(folder, keys, sizes)  # the writer's order is the pickle's
+    if numbers is not None and directory.distinct and not views:
         for run in stream.runs:
-            run.apart = True
-        return stretch, []
-    needed = dict(zip([folder + key for key in keys], sizes, strict=True))
-    places = frozenset(place for place, name in enumerate(directory.names) if name in needed)
+            run.keys_distinct = True
+        return numbers, []
+    expected = dict(zip([folder + key for key in keys], sizes, strict=True))
+    members = frozenset(number for number, name in enumerate(directory.names) if name in expected)
     if views:
         message = "a persistent id of six parts, as legacy checkpoints alone have: torch would refuse it"
-        return places, [unreadable("bad-persistent-id", message, views[0].offset)]
-    if len(needed) == len(keys) and directory.distinct and directory.holds(needed):
-        return places, []
-    return places, _storage_issues(stream, directory, folder)
+        return members, [unreadable("bad-persistent-id", message, views[0].offset)]
+    if len(expected) == len(keys) and directory.distinct and directory.contains(expected):
+        return members, []
+    return members, _storage_issues(stream, directory, folder)
 
 
 def _storage_issues(stream: Outcome, directory: Directory, folder: str) -> list[Issue]:
-    """What is wrong with the storages, one by one."""
+    """Return what is wrong with the storages, one by one."""
     issues = []
-    seen: dict[str, Storage] = {}
+    sizes: dict[str, int] = {}
     for storage in stream.storages:
-        known = seen.get(storage.key)
-        if known is not None:
-            if known.elements * ITEM_BYTES[known.dtype] != storage.elements * ITEM_BYTES[storage.dtype]:
+        expected = storage.elements * ITEM_BYTES[storage.dtype]
+        if storage.key in sizes:
+            if sizes[storage.key] != expected:
                 issues.append(
-                    _mismatch(f"storage {storage.key!r} is named twice with different sizes", storage.offset)
+                    _mismatch(f"storage {storage.key!r} is named twice with different sizes", storage)
                 )
             continue
-        seen[storage.key] = storage
+        sizes[storage.key] = expected
         member = directory.find(f"{folder}{storage.key}")
-        expected = storage.elements * ITEM_BYTES[storage.dtype]
         if member is None:
-            issues.append(
-                _mismatch(f"the storage {folder}{storage.key} is not in the archive", storage.offset)
-            )
+            issues.append(_mismatch(f"the storage {folder}{storage.key} is not in the archive", storage))
         elif member.size != expected:
-            sizes = f"{member.size} bytes and its tensors expect {expected}"
-            issues.append(_mismatch(f"the storage {member.name} holds {sizes}", storage.offset))
+            message = f"the storage {member.name} holds {member.size} bytes and its tensors expect {expected}"
+            issues.append(_mismatch(message, storage))
     return issues
 
 
-def _mismatch(message: str, offset: int) -> Issue:
-    return unreadable("storage-size-mismatch", message, offset)
+def _mismatch(message: str, storage: Storage) -> Issue:
+    return unreadable("storage-size-mismatch", message, storage.offset)
 
 
 def record_issues(reader: FileReader, directory: Directory, root: str) -> list[Issue]:
-    """The archive's records: torch wants them in one folder, and a version and a byte order that it knows.
+    """Check the archive's records: torch wants them in one folder, and a version and byte order it knows.
 
     Raises:
         ReadError: A record cannot be read.
@@ -200,15 +192,15 @@ def record_issues(reader: FileReader, directory: Directory, root: str) -> list[I
     issues = _name_issues(directory, root)
     version = directory.find(f"{root}.data/version") or directory.find(f"{root}version")
     if version is None:
-        issues.append(_record("version", b"", 0))
-    elif not _is_version(text := zipread.content(reader, version, _LONGEST_RECORD)):
-        issues.append(_record("version", text, version.header))
+        issues.append(_bad_record("version", b"", 0))
+    elif not _is_version(text := read_member(reader, version, _LONGEST_RECORD)):
+        issues.append(_bad_record("version", text, version.header_offset))
     for name, is_sound in _RECORDS.items():
         member = directory.find(root + name)
         if member is not None:
-            text = zipread.content(reader, member, _LONGEST_RECORD)
+            text = read_member(reader, member, _LONGEST_RECORD)
             if len(text) == _LONGEST_RECORD or not is_sound(text):
-                issues.append(_record(name, text, member.header))
+                issues.append(_bad_record(name, text, member.header_offset))
     return issues
 
 
@@ -221,7 +213,7 @@ def _is_alignment(text: bytes) -> bool:
     return text.isdigit() and 0 < int(text[:_LONGEST_NUMBER]) <= _LARGEST_ALIGNMENT
 
 
-def _is_text(text: bytes) -> bool:
+def _is_utf8(text: bytes) -> bool:
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
@@ -232,30 +224,30 @@ def _is_text(text: bytes) -> bool:
 _RECORDS: dict[str, Callable[[bytes], bool]] = {
     "byteorder": lambda text: text in {b"little", b"big"},
     ".storage_alignment": _is_alignment,
-    ".data/serialization_id": _is_text,
+    ".data/serialization_id": _is_utf8,
 }
 """The small records that torch reads besides the version, where they are there."""
 
 
 def _name_issues(directory: Directory, root: str) -> list[Issue]:
-    """Members outside the first one's folder, and names that are no UTF-8: torch lists all to begin with."""
+    """Return members outside the first one's folder, and names that are no UTF-8: torch lists all names."""
     names = "\n".join(["", *directory.names])
     if names.isascii() and names.count("\n" + root) == names.count("\n") == len(directory.names):
         return []
     issues = []
-    for place, name in enumerate(directory.names):
+    for number, name in enumerate(directory.names):
         if not name.startswith(root):
-            issues.append(_misplaced(f"lies outside the archive's folder {root!r}", directory.member(place)))
-        if not _is_text(directory.raw_names[place]):
-            issues.append(_misplaced("has a name that is no UTF-8", directory.member(place)))
+            issues.append(_bad_name(f"lies outside the archive's folder {root!r}", directory.member(number)))
+        if not _is_utf8(directory.raw_names[number]):
+            issues.append(_bad_name("has a name that is no UTF-8", directory.member(number)))
     return issues
 
 
-def _misplaced(what: str, member: Member) -> Issue:
+def _bad_name(what: str, member: Member) -> Issue:
     message = f"the member {member.name!r} {what}: torch refuses to load such an archive"
-    return unreadable("bad-member-name", message, member.header)
+    return unreadable("bad-member-name", message, member.header_offset)
 
 
-def _record(name: str, text: bytes, offset: int) -> Issue:
+def _bad_record(name: str, text: bytes, offset: int) -> Issue:
     shown = text[:64].decode("ascii", "replace")
     return unreadable("bad-record", f"the record {name!r} says {shown!r}, which torch refuses", offset)

@@ -1,4 +1,4 @@
-"""Pickles that are a whole file: plain ones, and torch's checkpoints from before its ZIP layout.
+"""Read pickles that are a whole file: plain ones, and torch's checkpoints from before its ZIP layout.
 
 Source: ``torch/serialization.py`` (2.13), ``_legacy_save`` and ``_legacy_load``: five pickles (magic number,
 protocol version, system info, the object, the storages' keys), then per storage an int64 of its elements and
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf_pytorch import foreign
-from modelshelf_pytorch.containers.inspection import MAGIC_NUMBER, Inspection
+from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
 from modelshelf_pytorch.pickle.audit import interpret
+from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.symbols import Mapping, Storage
-from modelshelf_pytorch.pickle.tail import tail_issues
+from modelshelf_pytorch.signatures import LEGACY_MAGIC_NUMBER, failed_download
 from modelshelf_pytorch.tensors import contents_of
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_pytorch.pickle.outcome import Limits, Outcome
 
-_PROTOCOL = 1001
+_PROTOCOL_VERSION = 1001
 _HEADER_STREAMS = 5
 _LONGEST_MAGIC = 512  # bytes that hold the magic number's pickle in any protocol
-_COUNT = 8  # bytes of a storage's element count
+_COUNT_BYTES = 8  # of a storage's element count
 
 
 def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
@@ -40,15 +40,14 @@ def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
         ReadError: The file cannot be read.
     """
     first = Machine(reader, 0, min(reader.size, _LONGEST_MAGIC)).run()
-    if first.stopped and first.value == MAGIC_NUMBER and type(first.value) is int:
+    if first.stopped and first.value == LEGACY_MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
     streams, issues = interpret(reader, 0, reader.size, limits=limits)
-    told = any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams)
-    if not told:
+    if not any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams):
         # An opcode that reaches for code does so before the stream breaks off.
         issues = [
             _no_pickle(reader, streams[0]),
-            *(one for one in issues if one.verdict is Verdict.DANGEROUS),
+            *(issue for issue in issues if issue.verdict is Verdict.DANGEROUS),
         ]
     message = "a plain pickle names a storage that is not in it; it was cut out of a checkpoint"
     issues += [
@@ -62,9 +61,9 @@ def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
 
 
 def _no_pickle(reader: FileReader, stream: Outcome) -> Issue:
-    mishap = foreign.mishap_of(reader.read_up_to(0, _LONGEST_MAGIC))
-    if mishap is not None:
-        return unreadable(*mishap, 0)
+    failure = failed_download(reader.read_up_to(0, _LONGEST_MAGIC))
+    if failure is not None:
+        return unreadable(*failure, 0)
     reason = stream.issues[-1].message if stream.issues else "it ends at once"
     message = (
         f"neither a checkpoint nor a pickle ({reason}); it is damaged, or something else under this name"
@@ -73,6 +72,7 @@ def _no_pickle(reader: FileReader, stream: Outcome) -> Issue:
 
 
 def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
+    """Read a legacy checkpoint whose first stream, the magic number, was interpreted."""
     streams = [first]
     while len(streams) < _HEADER_STREAMS and streams[-1].stopped:
         streams.append(Machine(reader, streams[-1].end, reader.size).run())
@@ -81,7 +81,7 @@ def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:
         issues.extend(tail_issues(reader, streams[-1].end, reader.size, broken=True))
         return Inspection(kind="legacy", issues=tuple(issues), streams=tuple(streams))
     _, protocol, info, main, keys = (stream.value for stream in streams)
-    if protocol != _PROTOCOL or type(protocol) is not int:
+    if protocol != _PROTOCOL_VERSION or type(protocol) is not int:
         issues.append(_refused("another protocol version than 1001", streams[1].start))
     if type(info) is Mapping and info.get("little_endian") is False:
         issues.append(
@@ -98,11 +98,18 @@ def _refused(what: str, offset: int) -> Issue:
 
 
 def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: int) -> list[Issue]:
-    """Walk the storages: each as long as the pickle says, and the file ends with the last."""
+    """Check the storages that the pickle names against the list of their keys and the file.
+
+    Args:
+        reader: The file.
+        main: The stream of the object.
+        keys: The value of the last stream.
+        position: File offset of the first storage.
+    """
     named: dict[str, Storage] = {}
     for storage in main.storages:
-        known = named.setdefault(storage.key, storage)
-        if (known.elements, known.dtype) != (storage.elements, storage.dtype):
+        first = named.setdefault(storage.key, storage)
+        if (first.elements, first.dtype) != (storage.elements, storage.dtype):
             message = f"storage {storage.key!r} is named twice with different sizes"
             return [unreadable("storage-size-mismatch", message, storage.offset)]
     if any(storage.untyped for storage in main.storages):
@@ -113,20 +120,21 @@ def _storage_issues(reader: FileReader, main: Outcome, keys: object, position: i
         return [_refused("a list of storage keys that is none", position)]
     if len(set(keys)) != len(keys) or set(keys) != set(named):
         return [_refused("a list of storage keys that does not match its tensors", position)]
-    return _walk(reader, [named[key] for key in keys], position)
+    return _walk_storages(reader, [named[key] for key in keys], position)
 
 
-def _walk(reader: FileReader, storages: list[Storage], position: int) -> list[Issue]:
+def _walk_storages(reader: FileReader, storages: list[Storage], position: int) -> list[Issue]:
+    """Check that each storage is as long as the pickle says, and that the file ends with the last."""
     for storage in storages:
         length = storage.elements * ITEM_BYTES[storage.dtype]
-        if position + _COUNT + length > reader.size:
+        if position + _COUNT_BYTES + length > reader.size:
             message = f"the file ends ({reader.size} bytes) before its storages do: download it again"
             return [unreadable("truncated", message, position)]
-        count = int.from_bytes(reader.read(position, _COUNT), "little", signed=True)
+        count = int.from_bytes(reader.read(position, _COUNT_BYTES), "little", signed=True)
         if count != storage.elements:
             message = (
                 f"storage {storage.key!r} has {count} elements and its tensors expect {storage.elements}"
             )
             return [unreadable("storage-size-mismatch", message, position)]
-        position += _COUNT + length
+        position += _COUNT_BYTES + length
     return tail_issues(reader, position, reader.size)

@@ -1,7 +1,8 @@
-"""``.npy`` files: the header's literal, and the pickle behind it where the array holds objects.
+"""Read ``.npy`` files: the header's literal, and the pickle behind it where the array holds objects.
 
-Source: ``numpy/lib/format.py`` (format versions 1.0 to 3.0). The header is Python text; it is read by a small
-parser of literals and never evaluated.
+Source: ``numpy/lib/format.py`` (format versions 1.0 to 3.0). The header is Python text, which
+numpy reads with `ast.literal_eval`; a small parser of literals reads it here, since the compiler behind that
+function warns, recurses and runs out of memory on hostile text.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from modelshelf_pytorch.verdict import suspicious, unreadable
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
-LONGEST_HEADER = 1024 * 1024
-_DEEPEST = 16
+LONGEST_HEADER = 1024 * 1024  # bytes
+_UTF8_VERSION = 3  # the format version whose header is UTF-8
+_MOST_NESTED = 16  # types or containers within one another
 _TOKEN = re.compile(
     r"[ \t\n\r\f]*(?:(?P<text>'[^'\\\n]*'|\"[^\"\\\n]*\")|(?P<number>[0-9]{1,19})L?"
     r"|(?P<word>True|False|None)|(?P<mark>[{}()\[\],:]))[ \t\n\r\f]*"
 )
 _QUOTED = re.compile(r"'[^'\\\n]*'|\"[^\"\\\n]*\"")
-_LONG = re.compile(r"[0-9]L")
+_PYTHON2_LONG = re.compile(r"[0-9]L")
 _SCALAR = re.compile(r"[<>|=]?([biufcSUVmMO])([0-9]{0,9})(?:\[[0-9A-Za-z/]{1,16}\])?")
-_NAMES = {
+_DTYPES = {
     "b1": "BOOL", "f2": "F16", "f4": "F32", "f8": "F64", "f16": "F128", "c8": "C64", "c16": "C128",
     **{f"{sign}{size}": f"{sign.upper()}{size * 8}" for sign in "iu" for size in (1, 2, 4, 8)},
 }  # fmt: skip
@@ -41,88 +43,90 @@ def read(reader: FileReader) -> Inspection:
         FormatError: The header is none.
         TruncatedFileError: The file ends before its header does.
     """
-    descr, shape, start = _header(reader)
+    descr, shape, start = _read_header(reader)
     size = item_bytes(descr)
     if size is None:
-        return _objects(reader, start)
+        return _read_objects(reader, start)
     array = _array(descr, shape)
-    tensor = NamedTensor(name="", tensor=array)
-    held, needed = reader.size - start, array.elements * size
+    present, needed = reader.size - start, array.elements * size
     issues = []
-    if held < needed:
-        message = f"the array needs {needed} bytes of data and the file has {held}: download it again"
+    if present < needed:
+        message = f"the array needs {needed} bytes of data and the file has {present}: download it again"
         issues.append(unreadable("truncated", message, reader.size))
-    elif held > needed:
-        message = f"{held - needed} bytes follow the array's data"
+    elif present > needed:
+        message = f"{present - needed} bytes follow the array's data"
         issues.append(suspicious("trailing-data", message, start + needed))
-    contents = Contents(all=(tensor,), model=(tensor,))
-    return Inspection(kind="npy", issues=tuple(issues), contents=contents)
+    tensor = NamedTensor(name="", tensor=array)
+    return Inspection(kind="npy", issues=tuple(issues), contents=Contents(all=(tensor,), model=(tensor,)))
 
 
 def tensor_of(reader: FileReader) -> Tensor | None:
-    """The array's header as a tensor, or None where it holds Python objects.
+    """Return the array's header as a tensor, or None where it holds Python objects.
 
     Raises:
         ReadError: The header is none.
     """
-    descr, shape, _ = _header(reader)
+    descr, shape, _ = _read_header(reader)
     return None if item_bytes(descr) is None else _array(descr, shape)
 
 
 def _array(descr: Any, shape: tuple[int, ...]) -> Tensor:
-    name = _NAMES.get(descr.lstrip("<>|=") if isinstance(descr, str) else "", "VOID")
-    return Tensor(name, shape)
+    dtype = _DTYPES.get(descr.lstrip("<>|=") if isinstance(descr, str) else "", "VOID")
+    return Tensor(dtype, shape)
 
 
-def _objects(reader: FileReader, start: int) -> Inspection:
+def _read_objects(reader: FileReader, start: int) -> Inspection:
+    """Interpret the pickle that the data of an object array is."""
     streams, issues = interpret(reader, start, reader.size)
     message = "an array of Python objects: its data is a pickle; numpy refuses it by default"
     issues.insert(0, suspicious("object-array", message, start))
     return Inspection(kind="npy", issues=tuple(issues), streams=tuple(streams))
 
 
-def _header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
-    """The element type, the shape, and where the data begins."""
-    lead = reader.read(0, 8)
-    wide = lead[6] > 1
-    if lead[6] not in {1, 2, 3} or lead[7] != 0:
-        raise _bad(reader, f"format version {lead[6]}.{lead[7]}, which does not exist", 6)
+def _read_header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
+    """Return the element type as numpy describes it, the shape, and the offset of the data."""
+    *_, major, minor = reader.read(0, 8)
+    wide = major > 1
+    if major not in {1, 2, 3} or minor != 0:
+        raise _malformed(reader, f"format version {major}.{minor}, which does not exist", 6)
     length = int.from_bytes(reader.read(8, 4 if wide else 2), "little")
     start = 12 if wide else 10
     if length > LONGEST_HEADER:
-        raise _bad(reader, f"a header of {length} bytes", 8)
-    text = reader.read(start, length).decode("utf-8" if lead[6] == 3 else "latin-1", "replace")  # noqa: PLR2004
-    if lead[6] == 3 and _LONG.search(_QUOTED.sub("", text)):  # noqa: PLR2004
-        raise _bad(reader, "a number as Python 2 wrote it, which this version's header cannot hold", start)
+        raise _malformed(reader, f"a header of {length} bytes", 8)
+    text = reader.read(start, length).decode("utf-8" if major == _UTF8_VERSION else "latin-1", "replace")
+    if major == _UTF8_VERSION and _PYTHON2_LONG.search(_QUOTED.sub("", text)):
+        raise _malformed(
+            reader, "a number as Python 2 wrote it, which this version's header cannot hold", start
+        )
     try:
-        header = literal(text)
+        header = parse_literal(text)
     except ValueError as error:
-        raise _bad(reader, f"a header that is no literal ({error})", start) from None
+        raise _malformed(reader, f"a header that is no literal ({error})", start) from None
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
-        raise _bad(reader, "a header without descr, fortran_order and shape", start)
+        raise _malformed(reader, "a header without descr, fortran_order and shape", start)
     shape = header["shape"]
-    if not isinstance(shape, tuple) or not all(type(one) is int for one in shape):
-        raise _bad(reader, "a shape that is none", start)
+    if not isinstance(shape, tuple) or not all(type(size) is int for size in shape):
+        raise _malformed(reader, "a shape that is none", start)
     try:
         item_bytes(header["descr"])
     except ValueError as error:
-        raise _bad(reader, str(error), start) from None
+        raise _malformed(reader, str(error), start) from None
     return header["descr"], shape, start + length
 
 
-def _bad(reader: FileReader, what: str, offset: int) -> FormatError:
+def _malformed(reader: FileReader, what: str, offset: int) -> FormatError:
     return FormatError(
         f"{reader.name}: a .npy file with {what}", code="npy-malformed", file=reader.name, offset=offset
     )
 
 
 def item_bytes(descr: Any, _depth: int = 0) -> int | None:
-    """Bytes of one element of a numpy type description; None where it holds Python objects.
+    """Return the bytes of one element of a numpy type description; None where it holds Python objects.
 
     Raises:
         ValueError: It is no type description.
     """
-    if _depth > _DEEPEST:
+    if _depth > _MOST_NESTED:
         raise ValueError("an element type that nests too deep")
     if isinstance(descr, str):
         match = _SCALAR.fullmatch(descr)
@@ -155,29 +159,29 @@ def _product(shape: Any) -> int:
     return count
 
 
-def literal(text: str) -> Any:
-    """Read a Python literal of dicts, lists, tuples, plain strings, whole numbers, True, False and None.
+def parse_literal(text: str) -> Any:
+    """Parse a Python literal of dicts, lists, tuples, plain strings, whole numbers, True, False and None.
 
     Raises:
         ValueError: The text is anything else.
     """
-    value, index = _value(text, 0, 0)
+    value, index = _parse_value(text, 0, 0)
     if text[index:].strip(" \t\n\r\f"):
         raise ValueError("text follows it")
     return value
 
 
-def _token(text: str, index: int) -> tuple[re.Match[str], int]:
+def _next_token(text: str, index: int) -> tuple[re.Match[str], int]:
     match = _TOKEN.match(text, index)
     if match is None:
         raise ValueError(f"nothing that belongs there at {index}")
     return match, match.end()
 
 
-def _value(text: str, index: int, depth: int) -> tuple[Any, int]:
-    if depth > _DEEPEST:
+def _parse_value(text: str, index: int, depth: int) -> tuple[Any, int]:
+    if depth > _MOST_NESTED:
         raise ValueError("it nests too deep")
-    match, index = _token(text, index)
+    match, index = _next_token(text, index)
     if match["text"] is not None:
         return match["text"][1:-1], index
     if match["number"] is not None:
@@ -186,39 +190,39 @@ def _value(text: str, index: int, depth: int) -> tuple[Any, int]:
         return {"True": True, "False": False, "None": None}[match["word"]], index
     if match["mark"] not in _CLOSING:
         raise ValueError(f"a stray {match['mark']!r}")
-    return _container(text, index, _CLOSING[match["mark"]], depth + 1)
+    return _parse_container(text, index, _CLOSING[match["mark"]], depth + 1)
 
 
 _CLOSING = {"{": "}", "(": ")", "[": "]"}
 
 
-def _container(text: str, index: int, closing: str, depth: int) -> tuple[Any, int]:
+def _parse_container(text: str, index: int, closing: str, depth: int) -> tuple[Any, int]:
     items: list[Any] = []
     comma = True
     while True:
-        match, after = _token(text, index)
+        match, after = _next_token(text, index)
         if match["mark"] == closing:
-            return _closed(closing, items, comma=comma), after
+            return _container_of(closing, items, comma=comma), after
         if not comma:
             raise ValueError("a missing comma")
-        item, index = _value(text, index, depth)
+        item, index = _parse_value(text, index, depth)
         if closing == "}":
-            item, index = _pair(text, index, item, depth)
+            item, index = _parse_pair(text, index, item, depth)
         items.append(item)
-        match, after = _token(text, index)
+        match, after = _next_token(text, index)
         comma = match["mark"] == ","
         index = after if comma else index
 
 
-def _pair(text: str, index: int, key: Any, depth: int) -> tuple[tuple[str, Any], int]:
-    match, index = _token(text, index)
+def _parse_pair(text: str, index: int, key: Any, depth: int) -> tuple[tuple[str, Any], int]:
+    match, index = _next_token(text, index)
     if match["mark"] != ":" or not isinstance(key, str):
         raise ValueError("a key that is none")
-    value, index = _value(text, index, depth)
+    value, index = _parse_value(text, index, depth)
     return (key, value), index
 
 
-def _closed(closing: str, items: list[Any], *, comma: bool) -> Any:
+def _container_of(closing: str, items: list[Any], *, comma: bool) -> Any:
     if closing == "}":
         return dict(items)
     if closing == "]":

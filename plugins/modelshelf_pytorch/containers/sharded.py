@@ -1,10 +1,11 @@
-"""``pytorch_model.bin.index.json``: which tensor lies in which shard.
+"""Read ``pytorch_model.bin.index.json``, the shard of each tensor, and compare it with the shards.
 
 Source: transformers' ``save_pretrained`` (``{"metadata": {"total_size": N}, "weight_map": {tensor: file}}``).
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.containers.inspection import Inspection
 
 _LARGEST_INDEX = 64 * 1024 * 1024  # bytes; a million tensors take about that
-_MOST_NAMED = 20  # tensors of one kind of fault that are named one by one
+_MOST_ISSUES = 20  # that are reported one by one
 
 
 @frozen(kw_only=True)
@@ -28,7 +29,7 @@ class Index:
 
     Attributes:
         weight_map: Tensor name to shard file name.
-        total_size: Bytes of all tensors, or None where it is not told.
+        total_size: Bytes of all tensors, or None where it is not there.
     """
 
     weight_map: dict[str, str]
@@ -42,41 +43,38 @@ def read_index(reader: ArtifactReader, name: str) -> Index:
         FormatError: It is no index, or names a file outside its folder.
         ReadError: It cannot be read.
     """
-    import json
-
     file = reader.file(name)
     if file.size > _LARGEST_INDEX:
-        raise _bad(name, f"it has {file.size} bytes")
+        raise _malformed(name, f"it has {file.size} bytes")
     try:
-        told: Any = json.loads(file.read(0, file.size).decode("utf-8"), object_pairs_hook=_unique)
+        content: Any = json.loads(file.read(0, file.size).decode("utf-8"), object_pairs_hook=_distinct_keys)
     except (ValueError, RecursionError) as error:
-        raise _bad(name, f"it is no JSON: {error}") from None
-    weights = told.get("weight_map") if isinstance(told, dict) else None
-    if not isinstance(weights, dict):
-        raise _bad(name, "it has no weight_map")
-    for tensor, shard in weights.items():
+        raise _malformed(name, f"it is no JSON: {error}") from None
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict):
+        raise _malformed(name, "it has no weight_map")
+    for tensor, shard in weight_map.items():
         if not isinstance(shard, str) or not shard or shard in {".", ".."} or set(shard) & {"/", "\\", "\0"}:
-            raise _bad(
-                name, f"the shard of {tensor!r} is {shard!r}, which is no file beside it", "index-unsafe-path"
-            )
-    metadata = told.get("metadata")
-    total = metadata.get("total_size") if isinstance(metadata, dict) else None
-    return Index(weight_map=weights, total_size=total if type(total) is int else None)
+            what = f"the shard of {tensor!r} is {shard!r}, which is no file beside it"
+            raise _malformed(name, what, "index-unsafe-path")
+    metadata = content.get("metadata")
+    total_size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return Index(weight_map=weight_map, total_size=total_size if type(total_size) is int else None)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a key stands twice")
     return result
 
 
-def _bad(name: str, what: str, code: str = "index-malformed") -> FormatError:
+def _malformed(name: str, what: str, code: str = "index-malformed") -> FormatError:
     return FormatError(f"{name}: the shard index cannot be used: {what}", code=code, file=name)
 
 
 def index_issues(artifact: Artifact, index: Index, shards: dict[str, Inspection]) -> list[tuple[str, Issue]]:
-    """Where the index and the shards disagree, each with the file it is about.
+    """Return where the index and the shards disagree, each with the file that it is about.
 
     Args:
         artifact: The model.
@@ -84,32 +82,27 @@ def index_issues(artifact: Artifact, index: Index, shards: dict[str, Inspection]
         shards: The shards that could be read, by file name.
     """
     file = artifact.index.name if artifact.index is not None else artifact.primary
-    found: list[tuple[str, Issue]] = []
-    held = {name: {one.name for one in shard.contents.tensors} for name, shard in shards.items()}
-    lost = [
-        (tensor, shard)
-        for tensor, shard in index.weight_map.items()
-        if shard in held and tensor not in held[shard]
-    ]
-    found += [
+    tensors = {name: {tensor.name for tensor in shard.contents.tensors} for name, shard in shards.items()}
+    issues = [
         (file, unreadable("missing-tensor", f"the tensor {tensor!r} is not in {shard}"))
-        for tensor, shard in lost
+        for tensor, shard in index.weight_map.items()
+        if shard in tensors and tensor not in tensors[shard]
     ]
-    present = {one.name for one in artifact.weights} | set(artifact.missing)
-    for shard in sorted(set(index.weight_map.values()) - present):
-        found.append(
-            (file, unreadable("missing-shard", f"the shard {shard} that the index names is not there"))
-        )
-    for name, tensors in held.items():
-        extra = sorted(tensor for tensor in tensors if index.weight_map.get(tensor) != name)
+    listed = {weights.name for weights in artifact.weights} | set(artifact.missing)
+    issues += [
+        (file, unreadable("missing-shard", f"the shard {shard} that the index names is not there"))
+        for shard in sorted(set(index.weight_map.values()) - listed)
+    ]
+    for name, names in tensors.items():
+        extra = sorted(tensor for tensor in names if index.weight_map.get(tensor) != name)
         if extra:
             message = (
                 f"{len(extra)} tensors are here that the index does not place here, such as {extra[0]!r}"
             )
-            found.append((name, suspicious("misplaced-tensor", message)))
+            issues.append((name, suspicious("misplaced-tensor", message)))
     total = sum(stored_bytes(shard.contents.all) for shard in shards.values())
     complete = len(shards) == len(artifact.weights) and not artifact.missing
     if complete and index.total_size is not None and total < index.total_size:
         message = f"the index tells of {index.total_size} bytes of tensors and the shards hold {total}"
-        found.append((file, suspicious("total-size-mismatch", message)))
-    return found[:_MOST_NAMED] if len(found) > _MOST_NAMED else found
+        issues.append((file, suspicious("total-size-mismatch", message)))
+    return issues[:_MOST_ISSUES]

@@ -1,6 +1,6 @@
-"""What a checkpoint may name: torch's own ``weights_only`` table (torch 2.13, ``_weights_only_unpickler``).
+"""The globals that a checkpoint may name: torch's table for ``weights_only`` (``_weights_only_unpickler``).
 
-The table stands here so that torch need not be installed; a test compares it with torch's own.
+It is that of torch 2.13, repeated so that torch need not be installed; a test compares the two.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ ITEM_BYTES: dict[str, int] = {
     **dict.fromkeys((f"{sign}{bits}" for sign in "IU" for bits in range(1, 8)), 1),
     "C128": 16,
 }
-"""Bytes of one element in a storage, by the element type's name (the one that safetensors uses, where it has
-one; ``F4`` packs two values into its byte)."""
+"""Bytes of one element in a storage, by the element type's name: that of safetensors where it has one
+(``F4`` packs two values into its byte)."""
 
-PER_BYTE: dict[str, int] = {"QUINT4X2": 2, "QUINT2X4": 4}
-"""Elements of a tensor in one element of its storage, where they are more than one."""
+ELEMENTS_PER_ITEM: dict[str, int] = {"QUINT4X2": 2, "QUINT2X4": 4}
+"""Elements of a tensor in one element of its storage, by element type, where they are more than one."""
 
 DTYPES: dict[str, str] = {
     "float64": "F64",
@@ -44,7 +44,7 @@ DTYPES: dict[str, str] = {
     **{name: name.upper() for name in ("qint8", "quint8", "qint32", "quint4x2", "quint2x4")},
     **{name: name.upper() for name in ("bits8", "bits16", "bits1x8", "bits2x4", "bits4x2")},
 }
-"""torch's dtypes by attribute name."""
+"""Element types by the attribute names of torch's dtypes."""
 
 FLOATING = frozenset(
     {"F64", "F32", "F16", "BF16", "C128", "C64", "C32"}
@@ -53,7 +53,7 @@ FLOATING = frozenset(
 )
 """Element types whose tensors may require gradients."""
 
-_STORAGE_WORDS = {
+_STORAGE_TYPES = {
     "Double": "F64",
     "Float": "F32",
     "Half": "F16",
@@ -67,31 +67,31 @@ _STORAGE_WORDS = {
     "ComplexDouble": "C128",
     "ComplexFloat": "C64",
 }
-_QUANTIZED_WORDS = {
+_QUANTIZED_STORAGE_TYPES = {
     "QInt8": "QINT8",
     "QInt32": "QINT32",
     "QUInt8": "QUINT8",
     "QUInt4x2": "QUINT4X2",
     "QUInt2x4": "QUINT2X4",
 }
-_TENSOR_WORDS = ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "BFloat16")
+_TENSOR_TYPES = ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "BFloat16")
 
 STORAGES: dict[tuple[str, str], str] = {
     **{
         (module, f"{word}Storage"): dtype
         for module in ("torch", "torch.cuda")
-        for word, dtype in _STORAGE_WORDS.items()
+        for word, dtype in _STORAGE_TYPES.items()
     },
-    **{("torch", f"{word}Storage"): dtype for word, dtype in _QUANTIZED_WORDS.items()},
+    **{("torch", f"{word}Storage"): dtype for word, dtype in _QUANTIZED_STORAGE_TYPES.items()},
     ("torch.storage", "UntypedStorage"): "U8",
 }
-"""Storage classes and their element type."""
+"""Storage classes by module and name, with their element types."""
 
 TENSOR_CLASSES: frozenset[tuple[str, str]] = frozenset(
     {
         (module, f"{word}Tensor")
         for module in ("torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse")
-        for word in _TENSOR_WORDS
+        for word in _TENSOR_TYPES
     }
     | {("torch", "BoolTensor"), ("torch.cuda", "BoolTensor"), ("torch", "Tensor")}
 )
@@ -131,7 +131,7 @@ JAGGED: tuple[tuple[str, str], tuple[str, str]] = (
 )
 """What ``import torch`` itself registers as safe: the rebuild function and the class of jagged tensors."""
 
-_PLAIN = frozenset(
+_OTHERS = frozenset(
     {
         ("collections", "OrderedDict"),
         ("collections", "Counter"),
@@ -148,7 +148,7 @@ _PLAIN = frozenset(
 )
 
 ALLOWED: frozenset[tuple[str, str]] = (
-    _PLAIN
+    _OTHERS
     | REBUILDERS
     | frozenset(JAGGED)
     | TENSOR_CLASSES
@@ -165,10 +165,10 @@ CLASSES: frozenset[tuple[str, str]] = TENSOR_CLASSES | {
     ("torch", "Size"),
     ("builtins", "set"),
 }
-"""Those of them that NEWOBJ may make an instance of."""
+"""Allowed globals that NEWOBJ may make an instance of."""
 
-DATA: frozenset[tuple[str, str]] = frozenset({("builtins", "bytes"), ("builtins", "frozenset")})
-"""What the pickler names for plain data in protocols below 4; torch refuses it, and it runs nothing."""
+DATA_TYPES: frozenset[tuple[str, str]] = frozenset({("builtins", "bytes"), ("builtins", "frozenset")})
+"""What the pickler names for data in protocols below 4; torch refuses it, and it runs nothing."""
 
 NUMPY: frozenset[tuple[str, str]] = frozenset(
     {(f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")}
@@ -195,7 +195,7 @@ TORCHSCRIPT: frozenset[tuple[str, str]] = frozenset(
 )
 """What TorchScript's C++ pickler names besides the classes that the archive itself defines."""
 
-_EXECUTING = frozenset(
+_CODE_MODULES = frozenset(
     [
         "__builtin__",
         "_aix_support",
@@ -293,8 +293,8 @@ _EXECUTING = frozenset(
 )
 
 
-def modern(module: str, name: str) -> tuple[str, str]:
-    """The Python 3 name of a global that a stream may give by its Python 2 name."""
+def python3_name(module: str, name: str) -> tuple[str, str]:
+    """Return the Python 3 name of a global that a stream may name as Python 2 does."""
     renamed = NAME_MAPPING.get((module, name))
     if renamed is not None:
         return renamed
@@ -302,9 +302,9 @@ def modern(module: str, name: str) -> tuple[str, str]:
 
 
 def runs_code(module: str) -> bool:
-    """Whether a module is known for running, loading or reaching code, processes, files or the network.
+    """Return whether a module is known to run, load or reach code, processes, files or the network.
 
     The verdict never depends on it (whatever is not allowed is refused); it only tells an attack from a class
     that some training script pickled, where a companion file is graded.
     """
-    return module.partition(".")[0] in _EXECUTING
+    return module.partition(".")[0] in _CODE_MODULES

@@ -1,8 +1,8 @@
-"""The abstract interpreter of one opcode stream.
+"""The abstract interpreter of one pickle stream: it follows the opcodes and calls nothing.
 
 It follows CPython's C unpickler (``Modules/_pickle.c``) in what an opcode does, and torch's ``weights_only``
 unpickler in what is allowed. Sizes are counted, not built: memory grows with the opcodes read, which
-`Limits` bounds.
+`Limits` bounds. Python's `pickletools` lists opcodes and has no stack of values, which the verdict needs.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
-from modelshelf_pytorch.pickle import tensor_records as records
 from modelshelf_pytorch.pickle.handlers import HANDLERS
-from modelshelf_pytorch.pickle.opcodes import KEEP, LONGEST_FIXED, OPCODES, WEIGHTS_ONLY, NotUtf8Error
+from modelshelf_pytorch.pickle.opcodes import LONGEST_FIXED, LONGEST_KEPT, OPCODES, WEIGHTS_ONLY, NotUtf8Error
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
-from modelshelf_pytorch.pickle.state import LONGEST_NAME, Broken, State, Stopped, is_name
+from modelshelf_pytorch.pickle.state import LONGEST_NAME, State, StopReached, StreamError, is_name
 from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
-from modelshelf_pytorch.pickle.tensor_run import OBJECTS, SHORTEST_TEXT
+from modelshelf_pytorch.pickle.tensor_records import match_run
+from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 _SETITEMS = 0x75
-_MOST_MISSES = 8  # places in one stream where records were looked for in vain
+_MOST_MISSES = 8  # places in one stream where no tensor records were found
 
 _unpack_u32 = struct.Struct("<I").unpack_from
 _unpack_i32 = struct.Struct("<i").unpack_from
@@ -37,10 +37,10 @@ class Machine(State):
         reader: The file.
         start: File offset of the first opcode.
         limit: File offset that the stream must not pass.
-        dialect: Whose pickle it is.
+        dialect: Who wrote it.
         limits: How much is judged.
-        fast: Whether the loop for frequent opcodes may be used; without it every opcode takes the one step
-            that handles all of them.
+        fast: Whether the loop for frequent opcodes may be used; without it every opcode is interpreted by the
+            step that handles all of them.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Machine(State):
         start: int,
         limit: int,
         *,
-        dialect: Dialect = Dialect.PLAIN,
+        dialect: Dialect = Dialect.PYTHON,
         limits: Limits | None = None,
         fast: bool = True,
     ) -> None:
@@ -59,7 +59,7 @@ class Machine(State):
         self._misses = 0
 
     def run(self) -> Outcome:
-        """Interpret up to STOP, the first opcode that cannot be, or the limits."""
+        """Interpret up to STOP, to the first opcode that cannot be interpreted, or to the limits."""
         outcome = self.outcome
         try:
             while True:
@@ -67,29 +67,29 @@ class Machine(State):
                     self._run_fast()
                 self._step()
                 self._check_limits()
-        except Stopped:
+        except StopReached:
             outcome.stopped = True
             if self.following < self.frame_end:
-                self.note_frame("its STOP comes before its frame ends")
-        except Broken as broken:
-            self.note(broken.code, broken.verdict, str(broken))
+                self.report_frame("its STOP comes before its frame ends")
+        except StreamError as error:
+            self.report(error.code, error.verdict, str(error))
         except ReadError as error:
             outcome.issues.append(
                 Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=self.position)
             )
         except (IndexError, KeyError):
-            self._note_exhausted()
+            self._report_exhausted()
         except (NotUtf8Error, UnicodeDecodeError):
-            self.note("pickle-malformed", Verdict.UNREADABLE, "text in the pickle stream is not UTF-8")
+            self.report("pickle-malformed", Verdict.UNREADABLE, "text in the pickle stream is not UTF-8")
         outcome.end = self.following if outcome.stopped else self.position
         return outcome
 
-    def _note_exhausted(self) -> None:
+    def _report_exhausted(self) -> None:
         index = self.position - self.window.base
         code = self.window.data[index] if 0 <= index < len(self.window.data) else 0
         name = OPCODES[code].name if code in OPCODES else "an opcode"
         what = "a memo entry that was never made" if "GET" in name else "more than the stack holds"
-        self.note(
+        self.report(
             "pickle-malformed", Verdict.UNREADABLE, f"{name} asks for {what}: no unpickler loads this stream"
         )
 
@@ -98,10 +98,10 @@ class Machine(State):
         structure = self.position - self.outcome.start - self.window.skipped
         if (
             structure > limits.structure
-            or self.objects + memo.held > limits.objects
+            or self.objects + memo.size_at_most > limits.objects
             or len(self.marks) > limits.depth
         ):
-            raise Broken(
+            raise StreamError(
                 "pickle-too-large",
                 f"the pickle stream holds more than can be judged ({structure} bytes of opcodes)",
             )
@@ -115,20 +115,19 @@ class Machine(State):
         if self.position < self.frame_end:
             end = min(end, self.frame_end - base)
         safe = end - LONGEST_FIXED
-        before = base - self.outcome.start  # bytes of the stream that the window has passed
+        before = base - self.outcome.start  # bytes of the stream before the window
         stack, marks, memo = self.stack, self.marks, self.memo
         objects = 0
         after_tensor = False  # where another record may follow
         try:
             while index < safe:
-                match data[
-                    index
-                ]:  # by frequency; literal codes, as a name would cost a look-up for each opcode
+                # By frequency; literal codes, as a name would cost a look-up for each opcode.
+                match data[index]:
                     case 0x72:  # LONG_BINPUT
-                        slot = _unpack_u32(data, index + 1)[0]
-                        if slot > before + index:
+                        memo_index = _unpack_u32(data, index + 1)[0]
+                        if memo_index > before + index:
                             break
-                        memo[slot] = stack[-1]
+                        memo[memo_index] = stack[-1]
                         index += 5
                     case 0x4B:  # BININT1
                         stack.append(data[index + 1])
@@ -140,17 +139,17 @@ class Machine(State):
                         if after_tensor:
                             after_tensor = False
                             self.stack = stack
-                            taken = self._take_records(index, end)
-                            if taken:
-                                stack, index = self.stack, taken
+                            after_records = self._match_records(index, end)
+                            if after_records:
+                                stack, index = self.stack, after_records
                                 continue
                         start = index + 5
                         stop = start + _unpack_u32(data, index + 1)[0]
-                        if stop > end or stop - start > KEEP:
+                        if stop > end or stop - start > LONGEST_KEPT:
                             break
                         text = data[start:stop].decode("utf-8", "surrogatepass")
-                        if len(text) >= SHORTEST_TEXT or text[:1] > "\x7f":
-                            self.outcome.loose_suspects.append((base + start, text))
+                        if len(text) >= SHORTEST_STRING or text[:1] > "\x7f":
+                            self.outcome.loose_strings.append((base + start, text))
                         stack.append(text)
                         index = stop
                     case 0x28:  # MARK
@@ -170,8 +169,8 @@ class Machine(State):
                     case 0x52:  # REDUCE
                         arguments = stack.pop()
                         self.position = base + index
-                        made = stack[-1] = self.call(stack[-1], arguments)
-                        after_tensor = type(made) is Tensor
+                        result = stack[-1] = self.call(stack[-1], arguments)
+                        after_tensor = type(result) is Tensor
                         objects += 1
                         index += 1
                     case 0x4D:  # BININT2
@@ -179,7 +178,7 @@ class Machine(State):
                         index += 3
                     case 0x51:  # BINPERSID
                         self.position = base + index
-                        stack[-1] = self.persistent(stack[-1])
+                        stack[-1] = self.persistent_load(stack[-1])
                         objects += 1
                         index += 1
                     case 0x89:  # NEWFALSE
@@ -229,19 +228,19 @@ class Machine(State):
             self.position = self.following = base + index
             self.objects += objects
 
-    def _take_records(self, index: int, end: int) -> int:
-        """Take the tensor records at an index of the window as a whole; the index behind them, or 0."""
+    def _match_records(self, index: int, end: int) -> int:
+        """Match the run of tensor records at an index of the window; return the index behind it, or 0."""
         window = self.window
-        taken = None
+        match = None
         if self._misses < _MOST_MISSES:
-            taken = records.take(window.data, index, end, self.memo, window.base, self.outcome.start)
-        if taken is None:
+            match = match_run(window.data, index, end, self.memo, window.base, self.outcome.start)
+        if match is None:
             self._misses += 1
             return 0
-        run, index = taken
+        run, index = match
         self.outcome.runs.append(run)
         self.memo.add(run)
-        self.objects += OBJECTS * len(run.names)
+        self.objects += OBJECTS_PER_RECORD * len(run.names)
         below = self.marks[-1] if self.marks else []
         whole = index < end and window.data[index] == _SETITEMS and len(self.stack) % 2 == 0
         if whole and below and type(below[-1]) is Mapping:
@@ -261,28 +260,28 @@ class Machine(State):
             window.slide(position)
             index = 0
         if index >= len(window.data):
-            raise Broken(
+            raise StreamError(
                 "pickle-truncated", "the pickle stream ends without STOP: it is cut short or no pickle"
             )
         opcode = OPCODES.get(window.data[index])
         if opcode is None:
-            raise Broken("pickle-malformed", f"byte {window.data[index]:#04x} is no pickle opcode")
+            raise StreamError("pickle-malformed", f"byte {window.data[index]:#04x} is no pickle opcode")
         if self.outcome.foreign is None and opcode.name not in WEIGHTS_ONLY:
             self.outcome.foreign = (opcode.name, position)
         try:
             argument, self.following = opcode.read(window, position + 1)
         except ReadError:
-            self._name_what_is_left(opcode.name, position)
+            self._resolve_unfinished_global(opcode.name, position)
             raise
         if position < self.frame_end < self.following:
-            self.note_frame(f"the argument of {opcode.name} reaches past its frame")
+            self.report_frame(f"the argument of {opcode.name} reaches past its frame")
         HANDLERS[opcode.name](self, argument)
         self.position = self.following
 
-    def _name_what_is_left(self, opcode: str, position: int) -> None:
-        """A GLOBAL without its last newline was meant to import all the same: name it."""
+    def _resolve_unfinished_global(self, opcode: str, position: int) -> None:
+        """Resolve the global of a GLOBAL without its last newline, which was meant to import all the same."""
         if opcode in {"GLOBAL", "INST"}:
-            rest = self.window.at(position + 1, min(self.window.limit - position - 1, LONGEST_NAME))
+            rest = self.window.read(position + 1, min(self.window.limit - position - 1, LONGEST_NAME))
             module, newline, name = rest.partition(b"\n")
             if newline and name and b"\n" not in name and is_name(module) and is_name(name):
-                self.imported(module, name)
+                self.resolve_global(module, name)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from modelshelf.errors import FormatError
+from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_pytorch.pickle.symbols import Blob
-from modelshelf_pytorch.pickle.window import Window
 
-KEEP = 64 * 1024
-"""Bytes of one string that are kept; a longer one becomes a `Blob` with its head."""
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+LONGEST_KEPT = 64 * 1024
+"""Bytes of the longest string that is kept; a longer one becomes a `Blob` with its head."""
 
 LONGEST_FIXED = 9
 """Bytes of the longest opcode with an argument of fixed size (FRAME, BINFLOAT)."""
@@ -32,24 +34,104 @@ _I32 = struct.Struct("<i").unpack
 _U64 = struct.Struct("<Q").unpack
 _F64 = struct.Struct(">d").unpack
 
+WINDOW_BYTES = 256 * 1024
+"""Bytes of a window."""
 
-Argument = Callable[[Window, int], tuple[Any, int]]
-"""Reads an argument at a file offset; gives its value and the offset after it."""
+LONGEST_LINE = 1024 * 1024
+"""Bytes that a newline-terminated argument may take."""
 
 
-def _bad(window: Window, position: int, message: str) -> FormatError:
+class Window:
+    """The part of a file that opcodes are read from: bounded, and sliding forward with them.
+
+    Attributes:
+        data: The bytes of it.
+        base: The file offset of the first of them.
+        limit: The file offset that no read passes.
+        skipped: Bytes of long strings that were passed over without being read.
+    """
+
+    __slots__ = ("_reader", "base", "data", "limit", "name", "skipped")
+
+    def __init__(self, reader: FileReader, start: int, limit: int) -> None:
+        self._reader = reader
+        self.name = reader.name
+        self.limit = limit
+        self.base = start
+        self.skipped = 0
+        self.data = reader.read_up_to(start, min(WINDOW_BYTES, limit - start))
+
+    def read(self, position: int, length: int) -> bytes:
+        """Read exactly `length` bytes at a file offset.
+
+        Raises:
+            TruncatedFileError: They reach past the limit.
+        """
+        if position + length > self.limit:
+            raise TruncatedFileError(
+                f"{self.name}: the pickle stream ends inside an opcode's argument of {length} bytes",
+                code="pickle-truncated",
+                file=self.name,
+                offset=position,
+            )
+        index = position - self.base
+        if index < 0 or index + length > len(self.data):
+            self.slide(position, length)
+            index = 0
+        return self.data[index : index + length]
+
+    def slide(self, position: int, length: int = WINDOW_BYTES) -> None:
+        """Read the bytes from a file offset on, `length` of them or more, up to the limit."""
+        self.data = self._reader.read_up_to(position, min(max(length, WINDOW_BYTES), self.limit - position))
+        self.base = position
+
+    def read_line(self, position: int) -> tuple[bytes, int]:
+        """Read the bytes up to the next newline; return them and the offset after it.
+
+        Raises:
+            TruncatedFileError: There is no newline before the limit.
+            FormatError: The line is longer than `LONGEST_LINE`.
+        """
+        index = position - self.base
+        end = self.data.find(b"\n", index) if 0 <= index < len(self.data) else -1
+        if end < 0:
+            self.slide(position, LONGEST_LINE)
+            index = 0
+            end = self.data.find(b"\n")
+        if end < 0 and len(self.data) >= LONGEST_LINE:
+            raise FormatError(
+                f"{self.name}: a line of more than {LONGEST_LINE} bytes in a pickle stream",
+                code="pickle-malformed",
+                file=self.name,
+                offset=position,
+            )
+        if end < 0:
+            raise TruncatedFileError(
+                f"{self.name}: the pickle stream ends inside a line",
+                code="pickle-truncated",
+                file=self.name,
+                offset=position,
+            )
+        return self.data[index:end], self.base + end + 1
+
+
+ArgumentReader = Callable[[Window, int], tuple[Any, int]]
+"""Reads an argument at a file offset; returns its value and the offset after it."""
+
+
+def _malformed(window: Window, position: int, message: str) -> FormatError:
     return FormatError(
         f"{window.name}: {message}", code="pickle-malformed", file=window.name, offset=position
     )
 
 
-def _nothing(window: Window, position: int) -> tuple[None, int]:  # noqa: ARG001  # one signature for all
+def _no_argument(window: Window, position: int) -> tuple[None, int]:  # noqa: ARG001  # one signature for all
     return None, position
 
 
-def _fixed(length: int, unpack: Callable[[bytes], tuple[Any, ...]]) -> Argument:
+def _fixed(length: int, unpack: Callable[[bytes], tuple[Any, ...]]) -> ArgumentReader:
     def read(window: Window, position: int) -> tuple[Any, int]:
-        return unpack(window.at(position, length))[0], position + length
+        return unpack(window.read(position, length))[0], position + length
 
     return read
 
@@ -62,45 +144,49 @@ _SIZES: dict[int, Callable[[bytes], tuple[Any, ...]]] = {
 }
 
 
-def _counted(width: int, *, text: bool, signed: bool = False) -> Argument:
+def _sized(width: int, *, text: bool, signed: bool = False) -> ArgumentReader:
     size_of = _I32 if signed else _SIZES[width]
 
     def read(window: Window, position: int) -> tuple[Any, int]:
-        length = size_of(window.at(position, width))[0]
+        length = size_of(window.read(position, width))[0]
         start = position + width
         if length < 0:
-            raise _bad(window, position, f"a string of negative length {length}")
+            raise _malformed(window, position, f"a string of negative length {length}")
         if start + length > window.limit:
-            window.at(start, length)
-        if length > KEEP:
-            head = window.at(start, KEEP)
-            window.skipped += length - KEEP
+            window.read(start, length)
+        if length > LONGEST_KEPT:
+            head = window.read(start, LONGEST_KEPT)
+            window.skipped += length - LONGEST_KEPT
             return Blob(length, head, text, start), start + length
-        data = window.at(start, length)
-        return (decoded(data) if text else data), start + length
+        data = window.read(start, length)
+        return (decode_text(data) if text else data), start + length
 
     return read
 
 
-def _integer(width: int) -> Argument:
+def _integer(width: int) -> ArgumentReader:
     size_of = _I32 if width > 1 else _SIZES[width]
 
     def read(window: Window, position: int) -> tuple[Any, int]:
-        length = size_of(window.at(position, width))[0]
+        length = size_of(window.read(position, width))[0]
         start = position + width
         if length < 0:
-            raise _bad(window, position, f"an integer of negative length {length}")
+            raise _malformed(window, position, f"an integer of negative length {length}")
         if start + length > window.limit:
-            window.at(start, length)
+            window.read(start, length)
         if length > _LARGEST_NUMBER:
-            return Blob(length, window.at(start, _LARGEST_NUMBER), text=False, offset=start), start + length
-        return int.from_bytes(window.at(start, length), "little", signed=True), start + length
+            return Blob(length, window.read(start, _LARGEST_NUMBER), text=False, offset=start), start + length
+        return int.from_bytes(window.read(start, length), "little", signed=True), start + length
 
     return read
 
 
-def decoded(data: bytes) -> str:
-    """UTF-8 as the unpicklers read it (lone surrogates pass); bytes that are not UTF-8 stay visible."""
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8 as the unpicklers do, lone surrogates included.
+
+    Raises:
+        NotUtf8Error: It is none.
+    """
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -116,54 +202,54 @@ _INTEGER = rb"\s*[+-]?[0-9](?:_?[0-9])*\s*"
 _FLOAT = rb"(?i)\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan|infinity)(?:e[+-]?[0-9]+)?\s*"
 
 
-def _number(data: bytes, window: Window, position: int) -> int:
+def _parse_integer(data: bytes, window: Window, position: int) -> int:
     if len(data) > _LONGEST_DIGITS or not (data.isdigit() or re.fullmatch(_INTEGER, data)):
-        raise _bad(window, position, f"a number that is none: {data[:40]!r}")
+        raise _malformed(window, position, f"a number that is none: {data[:40]!r}")
     return int(data)
 
 
-def _decimal(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.line(position)
+def _decimal_line(window: Window, position: int) -> tuple[Any, int]:
+    data, end = window.read_line(position)
     if data in {b"00", b"01"}:
         return data == b"01", end
-    return _number(data, window, position), end
+    return _parse_integer(data, window, position), end
 
 
-def _long_decimal(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.line(position)
-    return _number(data.removesuffix(b"L"), window, position), end
+def _long_line(window: Window, position: int) -> tuple[Any, int]:
+    data, end = window.read_line(position)
+    return _parse_integer(data.removesuffix(b"L"), window, position), end
 
 
-def _index(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.line(position)
-    index = _number(data, window, position)
+def _memo_index_line(window: Window, position: int) -> tuple[Any, int]:
+    data, end = window.read_line(position)
+    index = _parse_integer(data, window, position)
     if not 0 <= index < 1 << 32:
-        raise _bad(window, position, f"a memo index out of range: {index}")
+        raise _malformed(window, position, f"a memo index out of range: {index}")
     return index, end
 
 
 def _float_line(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.line(position)
+    data, end = window.read_line(position)
     if len(data) > _LONGEST_DIGITS or not re.fullmatch(_FLOAT, data):
-        raise _bad(window, position, f"a float that is none: {data[:40]!r}")
+        raise _malformed(window, position, f"a float that is none: {data[:40]!r}")
     return float(data), end
 
 
-def _quoted(window: Window, position: int) -> tuple[Any, int]:
-    """STRING: quotes around a backslash-escaped text; the bytes with their escapes undone."""
-    data, end = window.line(position)
+def _quoted_line(window: Window, position: int) -> tuple[Any, int]:
+    """Read the argument of STRING: quotes around text whose backslash escapes are undone."""
+    data, end = window.read_line(position)
     data = data.strip()
     quoted = len(data) > 1 and data[:1] in {b"'", b'"'} and data[-1:] == data[:1]
     if not quoted:
-        raise _bad(window, position, "a STRING without its quotes")
-    return _unescaped(data[1:-1]), end
+        raise _malformed(window, position, "a STRING without its quotes")
+    return _unescape(data[1:-1]), end
 
 
 _ESCAPE = rb"(?s)\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(.))"
 _SIMPLE = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"a": b"\a"}
 
 
-def _unescaped(data: bytes) -> bytes:
+def _unescape(data: bytes) -> bytes:
     def undo(match: re.Match[bytes]) -> bytes:
         if match[1] is not None:
             return bytes([int(match[1], 16)])
@@ -174,9 +260,9 @@ def _unescaped(data: bytes) -> bytes:
     return re.sub(_ESCAPE, undo, data) if b"\\" in data else data
 
 
-def _text_line(window: Window, position: int) -> tuple[Any, int]:
-    r"""UNICODE: raw-unicode-escape, where ``\\uXXXX`` alone is an escape."""
-    data, end = window.line(position)
+def _unicode_line(window: Window, position: int) -> tuple[Any, int]:
+    r"""Read the argument of UNICODE: raw-unicode-escape, where ``\\uXXXX`` alone is an escape."""
+    data, end = window.read_line(position)
     try:
         return data.decode("raw-unicode-escape"), end
     except UnicodeDecodeError:
@@ -184,12 +270,12 @@ def _text_line(window: Window, position: int) -> tuple[Any, int]:
 
 
 def _raw_line(window: Window, position: int) -> tuple[Any, int]:
-    return window.line(position)
+    return window.read_line(position)
 
 
 def _two_lines(window: Window, position: int) -> tuple[Any, int]:
-    module, middle = window.line(position)
-    name, end = window.line(middle)
+    module, middle = window.read_line(position)
+    name, end = window.read_line(middle)
     return (module, name), end
 
 
@@ -199,43 +285,43 @@ class Opcode:
 
     Attributes:
         code: Its byte.
-        name: Its name in `pickletools`.
+        name: Its name in Python's `pickletools`.
         read: Reads its argument.
     """
 
     code: int
     name: str
-    read: Argument
+    read: ArgumentReader
 
 
 def _table() -> dict[int, Opcode]:
     byte = _fixed(1, _SIZES[1])
-    rows: tuple[tuple[str, str, Argument], ...] = (
-        *((code, name, _nothing) for code, name in _BARE.items()),
-        ("I", "INT", _decimal),
+    rows: tuple[tuple[str, str, ArgumentReader], ...] = (
+        *((code, name, _no_argument) for code, name in _WITHOUT_ARGUMENT.items()),
+        ("I", "INT", _decimal_line),
         ("J", "BININT", _fixed(4, _I32)),
         ("K", "BININT1", byte),
         ("M", "BININT2", _fixed(2, _U16)),
-        ("L", "LONG", _long_decimal),
+        ("L", "LONG", _long_line),
         ("\x8a", "LONG1", _integer(1)),
         ("\x8b", "LONG4", _integer(4)),
-        ("S", "STRING", _quoted),
-        ("T", "BINSTRING", _counted(4, text=False, signed=True)),
-        ("U", "SHORT_BINSTRING", _counted(1, text=False)),
-        ("B", "BINBYTES", _counted(4, text=False)),
-        ("C", "SHORT_BINBYTES", _counted(1, text=False)),
-        ("\x8e", "BINBYTES8", _counted(8, text=False)),
-        ("\x96", "BYTEARRAY8", _counted(8, text=False)),
-        ("V", "UNICODE", _text_line),
-        ("\x8c", "SHORT_BINUNICODE", _counted(1, text=True)),
-        ("X", "BINUNICODE", _counted(4, text=True)),
-        ("\x8d", "BINUNICODE8", _counted(8, text=True)),
+        ("S", "STRING", _quoted_line),
+        ("T", "BINSTRING", _sized(4, text=False, signed=True)),
+        ("U", "SHORT_BINSTRING", _sized(1, text=False)),
+        ("B", "BINBYTES", _sized(4, text=False)),
+        ("C", "SHORT_BINBYTES", _sized(1, text=False)),
+        ("\x8e", "BINBYTES8", _sized(8, text=False)),
+        ("\x96", "BYTEARRAY8", _sized(8, text=False)),
+        ("V", "UNICODE", _unicode_line),
+        ("\x8c", "SHORT_BINUNICODE", _sized(1, text=True)),
+        ("X", "BINUNICODE", _sized(4, text=True)),
+        ("\x8d", "BINUNICODE8", _sized(8, text=True)),
         ("F", "FLOAT", _float_line),
         ("G", "BINFLOAT", _fixed(8, _F64)),
-        ("g", "GET", _index),
+        ("g", "GET", _memo_index_line),
         ("h", "BINGET", byte),
         ("j", "LONG_BINGET", _fixed(4, _U32)),
-        ("p", "PUT", _index),
+        ("p", "PUT", _memo_index_line),
         ("q", "BINPUT", byte),
         ("r", "LONG_BINPUT", _fixed(4, _U32)),
         ("\x82", "EXT1", byte),
@@ -250,7 +336,7 @@ def _table() -> dict[int, Opcode]:
     return {ord(code): Opcode(ord(code), name, read) for code, name, read in rows}
 
 
-_BARE = {
+_WITHOUT_ARGUMENT = {
     "\x97": "NEXT_BUFFER",
     "\x98": "READONLY_BUFFER",
     "N": "NONE",

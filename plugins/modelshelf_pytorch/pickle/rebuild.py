@@ -1,4 +1,4 @@
-"""What torch's rebuild functions make of their arguments, symbolically: a tensor's header.
+"""torch's rebuild functions, symbolically: the tensor's header that each makes of its arguments.
 
 Each follows its namesake in torch 2.13 (``torch/_utils.py``, ``torch/_tensor.py``) as far as shapes, element
 types and bounds go. Arguments that the real function would refuse raise `BadArgumentsError`: what we call
@@ -12,17 +12,17 @@ from typing import Any
 
 from modelshelf_pytorch.pickle.allowlist import (
     DTYPES,
+    ELEMENTS_PER_ITEM,
     FLOATING,
     ITEM_BYTES,
     JAGGED,
-    PER_BYTE,
     QSCHEMES,
     TENSOR_CLASSES,
 )
-from modelshelf_pytorch.pickle.symbols import GlobalUse, Made, Mapping, Storage, Tensor
+from modelshelf_pytorch.pickle.symbols import Global, Instance, Mapping, Storage, Tensor
 
 LARGEST = 1 << 63
-"""Element counts reach this far and no further (torch keeps them in an int64)."""
+"""Element counts are below it (torch keeps them in an int64)."""
 
 MOST_DIMENSIONS = 1024
 """More dimensions than any tensor has; a longer shape is an attack on whoever multiplies it."""
@@ -31,46 +31,48 @@ LAYOUTS = frozenset(
     f"torch.{name}"
     for name in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
 )
-_COMPRESSED = LAYOUTS - {"torch.strided", "torch.sparse_coo"}
+_COMPRESSED_LAYOUTS = LAYOUTS - {"torch.strided", "torch.sparse_coo"}
 
 
 class BadArgumentsError(ValueError):
     """An allowed function was given arguments that it would refuse, or that torch.save never gives."""
 
 
-def needs(condition: object, message: str) -> None:
+def require(condition: object, message: str) -> None:
     """Refuse the arguments unless the condition holds."""
     if not condition:
         raise BadArgumentsError(message)
 
 
-def arity(arguments: Any, least: int, most: int | None = None) -> tuple[Any, ...]:
-    """The arguments as a tuple of an allowed length."""
-    needs(type(arguments) is tuple, "arguments that are no tuple")
+def arguments_of(arguments: Any, least: int, most: int | None = None) -> tuple[Any, ...]:
+    """Return the arguments, a tuple of an allowed length."""
+    require(type(arguments) is tuple, "arguments that are no tuple")
     count = len(arguments)
-    needs(least <= count <= (least if most is None else most), f"{count} arguments")
+    require(least <= count <= (least if most is None else most), f"{count} arguments")
     return arguments  # type: ignore[no-any-return]  # the type was looked at above
 
 
-def made_by(value: Any, module: str, name: str) -> bool:
-    """Whether a value is what calling that function gave."""
-    return type(value) is Made and type(value.maker) is GlobalUse and value.maker.path == (module, name)
+def is_call_of(value: Any, module: str, name: str) -> bool:
+    """Return whether a value is what a call of that function gave."""
+    return (
+        type(value) is Instance and type(value.function) is Global and value.function.path == (module, name)
+    )
 
 
-def sizes(value: Any, what: str) -> tuple[int, ...]:
-    """A tuple of dimensions or strides: whole numbers of 0 or more."""
-    if made_by(value, "torch", "Size"):
+def dimensions(value: Any, what: str) -> tuple[int, ...]:
+    """Return dimensions or strides as a tuple of whole numbers of 0 or more."""
+    if is_call_of(value, "torch", "Size"):
         value = value.state
-    needs(type(value) is tuple or type(value) is list, f"a {what} that is no tuple")
-    needs(len(value) <= MOST_DIMENSIONS, f"a {what} of {len(value)} dimensions")
+    require(type(value) is tuple or type(value) is list, f"a {what} that is no tuple")
+    require(len(value) <= MOST_DIMENSIONS, f"a {what} of {len(value)} dimensions")
     for dimension in value:
         if type(dimension) is not int or not 0 <= dimension < LARGEST:
             raise BadArgumentsError(f"a {what} that holds something other than whole numbers of 0 or more")
     return value if type(value) is tuple else tuple(value)
 
 
-def reach(start: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
-    """Elements of the storage that a strided view needs, counted from the storage's beginning."""
+def storage_extent(start: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Return the elements of its storage that a strided tensor require, from the storage's beginning on."""
     if 0 in shape:
         return 0
     last = start
@@ -79,25 +81,25 @@ def reach(start: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return last + 1
 
 
-def _grad(value: Any, dtype: str) -> None:
-    needs(type(value) is bool, "a requires_grad that is no bool")
-    needs(not value or dtype in FLOATING, f"{dtype} elements that require gradients")
+def _check_requires_grad(value: Any, dtype: str) -> None:
+    require(type(value) is bool, "a requires_grad that is no bool")
+    require(not value or dtype in FLOATING, f"{dtype} elements that require gradients")
 
 
-def _hooks(value: Any) -> None:
-    needs(value is None or type(value) is Mapping, "backward hooks that are no dict")
+def _check_hooks(value: Any) -> None:
+    require(value is None or type(value) is Mapping, "backward hooks that are no dict")
 
 
-def view(  # noqa: C901  # flat, because it is run for every tensor
+def strided_tensor(  # noqa: C901  # flat, because it is run for every tensor
     storage: Any, dtype: str | None, start: Any, shape: Any, stride: Any
 ) -> Tensor:
-    """A strided tensor over a storage, its bounds checked."""
+    """Return a strided tensor over a storage, its bounds checked."""
     if type(storage) is not Storage:
         raise BadArgumentsError("a tensor over something that is no storage")
     if type(shape) is not tuple:
-        shape = sizes(shape, "shape")
+        shape = dimensions(shape, "shape")
     if type(stride) is not tuple:
-        stride = sizes(stride, "stride")
+        stride = dimensions(stride, "stride")
     if len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS:
         raise BadArgumentsError("a shape and a stride of different lengths, or absurd ones")
     if type(start) is not int or not 0 <= start < LARGEST:
@@ -113,151 +115,154 @@ def view(  # noqa: C901  # flat, because it is run for every tensor
         needed += (dimension - 1) * step
     if elements >= LARGEST:
         raise BadArgumentsError("a shape whose product overflows")
-    held = storage.elements
+    present = storage.elements
     if dtype is None:
         dtype = storage.dtype
-        needed = -(-needed // PER_BYTE.get(dtype, 1))
+        needed = -(-needed // ELEMENTS_PER_ITEM.get(dtype, 1))
     else:
-        needed, held = needed * ITEM_BYTES[dtype], held * ITEM_BYTES[storage.dtype]
-    if elements and needed > held:
-        raise BadArgumentsError(f"a tensor that needs {needed} elements of a storage that has {held}")
+        needed, present = needed * ITEM_BYTES[dtype], present * ITEM_BYTES[storage.dtype]
+    if elements and needed > present:
+        raise BadArgumentsError(f"a tensor that needs {needed} elements of a storage that has {present}")
     return Tensor(dtype, shape, stride, storage, start)
 
 
-def _tensor(arguments: Any) -> Tensor:
-    storage, start, shape, stride = arity(arguments, 4)
-    return view(storage, None, start, shape, stride)
+def _rebuild_tensor(arguments: Any) -> Tensor:
+    storage, start, shape, stride = arguments_of(arguments, 4)
+    return strided_tensor(storage, None, start, shape, stride)
 
 
-def _metadata(rest: tuple[Any, ...]) -> None:
+def _check_metadata(rest: tuple[Any, ...]) -> None:
     for value in rest:
-        needs(type(value) is Mapping, "tensor metadata that is no dict")
+        require(type(value) is Mapping, "tensor metadata that is no dict")
         for key, flag in value.items():
-            needs(type(key) is str and key in {"conj", "neg"}, "tensor metadata other than conj and neg")
-            needs(type(flag) is bool, "tensor metadata that is no bool")
+            require(type(key) is str and key in {"conj", "neg"}, "tensor metadata other than conj and neg")
+            require(type(flag) is bool, "tensor metadata that is no bool")
 
 
-def _tensor_v2(arguments: Any) -> Tensor:
+def _rebuild_tensor_v2(arguments: Any) -> Tensor:
     if type(arguments) is not tuple or not 6 <= len(arguments) <= 7:  # noqa: PLR2004  # the seventh is metadata
         raise BadArgumentsError("arguments that are not the six or seven it takes")
     storage, start, shape, stride, grad, hooks = arguments[:6]
-    tensor = view(storage, None, start, shape, stride)
+    tensor = strided_tensor(storage, None, start, shape, stride)
     if grad is not False:
-        _grad(grad, tensor.dtype)
+        _check_requires_grad(grad, tensor.dtype)
     if type(hooks) is not Mapping:
-        _hooks(hooks)
-    _metadata(arguments[6:])
+        _check_hooks(hooks)
+    _check_metadata(arguments[6:])
     return tensor
 
 
-def _tensor_v3(arguments: Any) -> Tensor:
-    storage, start, shape, stride, grad, hooks, dtype, *rest = arity(arguments, 7, 8)
-    tensor = view(storage, dtype_of(dtype), start, shape, stride)
-    needs(grad is False, "elements of a newer type that require gradients, which torch cannot read back")
-    _hooks(hooks)
-    _metadata(tuple(rest))
+def _rebuild_tensor_v3(arguments: Any) -> Tensor:
+    storage, start, shape, stride, grad, hooks, dtype, *rest = arguments_of(arguments, 7, 8)
+    tensor = strided_tensor(storage, dtype_named(dtype), start, shape, stride)
+    require(grad is False, "elements of a newer type that require gradients, which torch cannot read back")
+    _check_hooks(hooks)
+    _check_metadata(tuple(rest))
     return tensor
 
 
-def dtype_of(value: Any) -> str:
-    """The element type that a global names."""
-    needs(
-        type(value) is GlobalUse and value.module == "torch" and value.name in DTYPES,
+def dtype_named(value: Any) -> str:
+    """Return the element type that a global names."""
+    require(
+        type(value) is Global and value.module == "torch" and value.name in DTYPES,
         "no dtype where one belongs",
     )
     return DTYPES[value.name]
 
 
-def _a_tensor(value: Any) -> Tensor:
-    needs(type(value) is Tensor, "something that is no tensor where one belongs")
+def _require_tensor(value: Any) -> Tensor:
+    require(type(value) is Tensor, "something that is no tensor where one belongs")
     return value  # type: ignore[no-any-return]  # the type was looked at above
 
 
-def _parameter(arguments: Any) -> Tensor:
-    data, grad, hooks = arity(arguments, 3)
-    tensor = _a_tensor(data)
-    _grad(grad, tensor.dtype)
-    _hooks(hooks)
+def _rebuild_parameter(arguments: Any) -> Tensor:
+    data, grad, hooks = arguments_of(arguments, 3)
+    tensor = _require_tensor(data)
+    _check_requires_grad(grad, tensor.dtype)
+    _check_hooks(hooks)
     return tensor
 
 
-def _parameter_with_state(arguments: Any) -> Tensor:
-    *first, state = arity(arguments, 4)
-    _state(state)
-    return _parameter(tuple(first))
+def _rebuild_parameter_with_state(arguments: Any) -> Tensor:
+    *first, state = arguments_of(arguments, 4)
+    _check_state(state)
+    return _rebuild_parameter(tuple(first))
 
 
-def _state(value: Any) -> None:
+def _check_state(value: Any) -> None:
     parts = value if type(value) is tuple else (value,)
-    needs(len(parts) <= 2, "a state of more than two parts")  # noqa: PLR2004  # __dict__ and slots
+    require(len(parts) <= 2, "a state of more than two parts")  # noqa: PLR2004  # __dict__ and slots
     for part in parts:
-        needs(part is None or type(part) is Mapping, "a state that is no dict")
+        require(part is None or type(part) is Mapping, "a state that is no dict")
         if part is not None:
             names = (key for key, _ in part.items())
-            needs(
+            require(
                 all(type(name) is str and not name.startswith("__") for name in names),
                 "a state that sets dunders",
             )
 
 
-def _parameter_class(arguments: Any) -> Tensor:
-    data, *grad = arity(arguments, 1, 2)
-    tensor = _a_tensor(data)
-    _grad(grad[0] if grad else True, tensor.dtype)
+def _parameter(arguments: Any) -> Tensor:
+    data, *grad = arguments_of(arguments, 1, 2)
+    tensor = _require_tensor(data)
+    _check_requires_grad(grad[0] if grad else True, tensor.dtype)
     return tensor
 
 
-def _quantized(arguments: Any) -> Tensor:
-    storage, start, shape, stride, parameters, grad, hooks = arity(arguments, 7)
-    tensor = view(storage, None, start, shape, stride)
-    needs(tensor.dtype.startswith("Q"), "a quantized tensor of elements that are not")
-    needs(type(grad) is bool and not grad, "quantized elements that require gradients")
-    _hooks(hooks)
-    needs(
-        type(parameters) is tuple and parameters and type(parameters[0]) is GlobalUse,
+def _rebuild_qtensor(arguments: Any) -> Tensor:
+    storage, start, shape, stride, parameters, grad, hooks = arguments_of(arguments, 7)
+    tensor = strided_tensor(storage, None, start, shape, stride)
+    require(tensor.dtype.startswith("Q"), "a quantized tensor of elements that are not")
+    require(type(grad) is bool and not grad, "quantized elements that require gradients")
+    _check_hooks(hooks)
+    require(
+        type(parameters) is tuple and parameters and type(parameters[0]) is Global,
         "no quantizer parameters",
     )
     scheme = parameters[0]
-    needs(scheme.path in QSCHEMES, "no quantization scheme")
+    require(scheme.path in QSCHEMES, "no quantization scheme")
     if scheme.name == "per_tensor_affine":
-        _, scale, zero = arity(parameters, 3)
-        needs(type(scale) is float and type(zero) is int, "a scale or zero point that is no number")
+        _, scale, zero = arguments_of(parameters, 3)
+        require(type(scale) is float and type(zero) is int, "a scale or zero point that is no number")
         return tensor
-    needs(scheme.name in {"per_channel_affine", "per_channel_affine_float_qparams"}, "an unknown scheme")
-    _, scales, zeros, axis = arity(parameters, 4)
-    needs(type(axis) is int and 0 <= axis < len(tensor.shape), "a quantization axis out of range")
+    require(scheme.name in {"per_channel_affine", "per_channel_affine_float_qparams"}, "an unknown scheme")
+    _, scales, zeros, axis = arguments_of(parameters, 4)
+    require(type(axis) is int and 0 <= axis < len(tensor.shape), "a quantization axis out of range")
     for part in (scales, zeros):
         count = part.elements if type(part) is Tensor else len(part) if type(part) is list else -1
-        needs(count == tensor.shape[axis], "scales or zero points that do not match the axis")
+        require(count == tensor.shape[axis], "scales or zero points that do not match the axis")
     tensor.parts = tuple(part for part in (scales, zeros) if type(part) is Tensor)
     return tensor
 
 
-def _sparse(arguments: Any) -> Tensor:
-    layout, data = arity(arguments, 2)
-    needs(made_by(layout, "torch.serialization", "_get_layout"), "no layout where one belongs")
-    (name,) = arity(layout.arguments, 1)
-    needs(type(name) is str, "a layout that is no text")
-    needs(type(data) is tuple, "sparse data that is no tuple")
+def _rebuild_sparse_tensor(arguments: Any) -> Tensor:
+    layout, data = arguments_of(arguments, 2)
+    require(is_call_of(layout, "torch.serialization", "_get_layout"), "no layout where one belongs")
+    (name,) = arguments_of(layout.arguments, 1)
+    require(type(name) is str, "a layout that is no text")
+    require(type(data) is tuple, "sparse data that is no tuple")
     if name == "torch.sparse_coo":
-        indices, values, shape, *coalesced = arity(data, 3, 4)
-        needs(all(flag is None or type(flag) is bool for flag in coalesced), "an odd is_coalesced")
+        indices, values, shape, *coalesced = arguments_of(data, 3, 4)
+        require(all(flag is None or type(flag) is bool for flag in coalesced), "an odd is_coalesced")
         parts: tuple[Any, ...] = (indices, values)
     else:
-        needs(name in _COMPRESSED, f"a sparse tensor of layout {name}")
-        compressed, plain, values, shape = arity(data, 4)
+        require(name in _COMPRESSED_LAYOUTS, f"a sparse tensor of layout {name}")
+        compressed, plain, values, shape = arguments_of(data, 4)
         parts = (compressed, plain, values)
-    tensors = tuple(_a_tensor(part) for part in parts)
-    needs(all(index.dtype in {"I64", "I32"} for index in tensors[:-1]), "sparse indices of another type")
+    tensors = tuple(_require_tensor(part) for part in parts)
+    require(all(index.dtype in {"I64", "I32"} for index in tensors[:-1]), "sparse indices of another type")
     layout_name = name.removeprefix("torch.")
-    made = Tensor(tensors[-1].dtype, sizes(shape, "shape"), layout=layout_name, parts=tensors)
-    fits = _coo_fits(made) if name == "torch.sparse_coo" else _compressed_fits(made)
-    needs(fits, "sparse indices and values whose shapes do not fit")
-    return made
+    tensor = Tensor(tensors[-1].dtype, dimensions(shape, "shape"), layout=layout_name, parts=tensors)
+    fits = _coo_fits(tensor) if name == "torch.sparse_coo" else _compressed_fits(tensor)
+    require(fits, "sparse indices and values whose shapes do not fit")
+    return tensor
 
 
 def _coo_fits(tensor: Tensor) -> bool:
-    """Indices are (sparse dimensions, entries), values (entries, dense dimensions …)."""
+    """Return whether shapes fit.
+
+    Indices are (sparse dimensions, entries), values (entries, dense dimensions …).
+    """
     indices, values = (part.shape for part in tensor.parts)
     if len(indices) != 2 or not values or indices[1] != values[0]:  # noqa: PLR2004
         return False
@@ -265,7 +270,10 @@ def _coo_fits(tensor: Tensor) -> bool:
 
 
 def _compressed_fits(tensor: Tensor) -> bool:
-    """Compressed indices are (…, lines + 1), plain ones (…, entries), values (…, entries, block …)."""
+    """Return whether shapes fit.
+
+    Compressed indices are (…, lines + 1), plain ones (…, entries), values (…, entries, block …).
+    """
     compressed, plain, values = (part.shape for part in tensor.parts)
     batch = len(compressed) - 1
     blocks = tensor.layout.startswith("sparse_bs")
@@ -280,37 +288,42 @@ def _compressed_fits(tensor: Tensor) -> bool:
     return len(heads) == 1 and plain[-1] == values[batch] and (compressed[-1] - 1) * block == lines
 
 
-def _nested(arguments: Any) -> Tensor:
-    parts = tuple(_a_tensor(part) for part in arity(arguments, 4))
+def _rebuild_nested_tensor(arguments: Any) -> Tensor:
+    parts = tuple(_require_tensor(part) for part in arguments_of(arguments, 4))
     return Tensor(parts[0].dtype, parts[0].shape, layout="nested", parts=parts)
 
 
-def _meta(arguments: Any) -> Tensor:
-    dtype, shape, stride, grad = arity(arguments, 4)
-    tensor = Tensor(dtype_of(dtype), sizes(shape, "shape"), sizes(stride, "stride"), layout="meta")
-    needs(len(tensor.shape) == len(tensor.stride), "a shape and a stride of different lengths")
-    needs(
-        reach(0, tensor.shape, tensor.stride) * ITEM_BYTES[tensor.dtype] < LARGEST, "a shape that overflows"
+def _rebuild_meta_tensor_no_storage(arguments: Any) -> Tensor:
+    dtype, shape, stride, grad = arguments_of(arguments, 4)
+    tensor = Tensor(
+        dtype_named(dtype), dimensions(shape, "shape"), dimensions(stride, "stride"), layout="meta"
     )
-    needs(not tensor.dtype.startswith("Q"), "quantized elements without data, which torch cannot make")
-    _grad(grad, tensor.dtype)
+    require(len(tensor.shape) == len(tensor.stride), "a shape and a stride of different lengths")
+    require(
+        storage_extent(0, tensor.shape, tensor.stride) * ITEM_BYTES[tensor.dtype] < LARGEST,
+        "a shape that overflows",
+    )
+    require(not tensor.dtype.startswith("Q"), "quantized elements without data, which torch cannot make")
+    _check_requires_grad(grad, tensor.dtype)
     return tensor
 
 
-def _wrapper(arguments: Any) -> Tensor:
-    kind, dtype, shape, stride, start, _, _, grad = arity(arguments, 8)
-    needs(type(kind) is GlobalUse and kind.path in _TENSOR_TYPES, "a wrapper of no tensor class")
-    needs(type(start) is int and start >= 0, "a storage offset that is no whole number")
-    tensor = Tensor(dtype_of(dtype), sizes(shape, "shape"), sizes(stride, "stride"), layout="wrapper")
-    needs(type(grad) is bool, "a requires_grad that is no bool")
+def _rebuild_wrapper_subclass(arguments: Any) -> Tensor:
+    kind, dtype, shape, stride, start, _, _, grad = arguments_of(arguments, 8)
+    require(type(kind) is Global and kind.path in _TENSOR_TYPES, "a wrapper of no tensor class")
+    require(type(start) is int and start >= 0, "a storage offset that is no whole number")
+    tensor = Tensor(
+        dtype_named(dtype), dimensions(shape, "shape"), dimensions(stride, "stride"), layout="wrapper"
+    )
+    require(type(grad) is bool, "a requires_grad that is no bool")
     return tensor
 
 
-def _from_device(arguments: Any) -> Any:
-    data, dtype, device, grad = arity(arguments, 4)
-    name = dtype_of(dtype)
-    needs(type(device) is str, "a device that is no text")
-    _grad(grad, name)
+def _rebuild_device_tensor(arguments: Any) -> Any:
+    data, dtype, device, grad = arguments_of(arguments, 4)
+    name = dtype_named(dtype)
+    require(type(device) is str, "a device that is no text")
+    _check_requires_grad(grad, name)
     shape = data.shape if type(data) is Tensor else ()
     return Tensor(name, shape, layout="device", parts=(data,) if type(data) is Tensor else ())
 
@@ -320,57 +333,59 @@ _JAGGED_PARTS = ("values", "offsets", "lengths")
 _JAGGED_FIELDS = frozenset({*_JAGGED_PARTS, "_ragged_idx", "_metadata_cache", "requires_grad"})
 
 
-def _jagged(arguments: Any) -> Tensor:
-    """``torch.nested._internal.nested_tensor``: values and offsets, under the names that it takes."""
-    (fields,) = arity(arguments, 1)
-    needs(type(fields) is Mapping, "fields that are no dict")
-    told = {name: value for name, value in fields.items() if type(name) is str}
-    needs(len(told) == len(fields.flat) // 2 and told.keys() <= _JAGGED_FIELDS, "a field of another name")
-    needs({"values", "offsets"} <= told.keys(), "no values or no offsets")
-    parts = tuple(_a_tensor(told[name]) for name in _JAGGED_PARTS if told.get(name) is not None)
-    needs(all(len(part.shape) == 1 and part.dtype in {"I64", "I32"} for part in parts[1:]), "odd offsets")
-    needs(len(parts[0].shape) > 1, "values of too few dimensions")
-    needs(type(told.get("_ragged_idx", 1)) is int, "an axis that is no number")
-    needs(type(told.get("requires_grad", False)) is bool, "a requires_grad that is no bool")
-    cache = told.get("_metadata_cache")
-    needs(cache is None or type(cache) is Mapping, "a cache that is no dict")
+def _rebuild_njt(arguments: Any) -> Tensor:
+    """Return a jagged tensor of values and offsets (``torch.nested._internal.nested_tensor``)."""
+    (fields,) = arguments_of(arguments, 1)
+    require(type(fields) is Mapping, "fields that are no dict")
+    values = {name: value for name, value in fields.items() if type(name) is str}
+    require(
+        len(values) == len(fields.flat) // 2 and values.keys() <= _JAGGED_FIELDS, "a field of another name"
+    )
+    require({"values", "offsets"} <= values.keys(), "no values or no offsets")
+    parts = tuple(_require_tensor(values[name]) for name in _JAGGED_PARTS if values.get(name) is not None)
+    require(all(len(part.shape) == 1 and part.dtype in {"I64", "I32"} for part in parts[1:]), "odd offsets")
+    require(len(parts[0].shape) > 1, "values of too few dimensions")
+    require(type(values.get("_ragged_idx", 1)) is int, "an axis that is no number")
+    require(type(values.get("requires_grad", False)) is bool, "a requires_grad that is no bool")
+    cache = values.get("_metadata_cache")
+    require(cache is None or type(cache) is Mapping, "a cache that is no dict")
     return Tensor(parts[0].dtype, parts[0].shape, layout="jagged", parts=parts)
 
 
-def _from_type(arguments: Any) -> Any:
-    function, kind, inner, state = arity(arguments, 4)
-    if type(function) is GlobalUse and function.path == JAGGED[0]:
-        needs(type(kind) is GlobalUse and kind.path == JAGGED[1], "a jagged tensor of another class")
-        _state(state)
-        return _jagged(inner)
-    needs(
-        type(function) is GlobalUse and function.path in TENSOR_BUILDERS,
+def _rebuild_from_type_v2(arguments: Any) -> Any:
+    function, kind, inner, state = arguments_of(arguments, 4)
+    if type(function) is Global and function.path == JAGGED[0]:
+        require(type(kind) is Global and kind.path == JAGGED[1], "a jagged tensor of another class")
+        _check_state(state)
+        return _rebuild_njt(inner)
+    require(
+        type(function) is Global and function.path in REBUILD_FUNCTIONS,
         "a rebuild by something that is none",
     )
-    needs(function.name != "_rebuild_from_type_v2", "a rebuild of a rebuild")
-    needs(
-        type(kind) is GlobalUse and kind.path in _TENSOR_TYPES,
+    require(function.name != "_rebuild_from_type_v2", "a rebuild of a rebuild")
+    require(
+        type(kind) is Global and kind.path in _TENSOR_TYPES,
         "a rebuild as something that is no tensor class",
     )
-    _state(state)
-    return _a_tensor(TENSOR_BUILDERS[function.path](inner))
+    _check_state(state)
+    return _require_tensor(REBUILD_FUNCTIONS[function.path](inner))
 
 
-TENSOR_BUILDERS: dict[tuple[str, str], Callable[[Any], Tensor]] = {
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor_v2,
-    ("torch._utils", "_rebuild_tensor_v3"): _tensor_v3,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter_with_state,
-    ("torch._utils", "_rebuild_qtensor"): _quantized,
-    ("torch._utils", "_rebuild_sparse_tensor"): _sparse,
-    ("torch._utils", "_rebuild_nested_tensor"): _nested,
-    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _meta,
-    ("torch._utils", "_rebuild_wrapper_subclass"): _wrapper,
-    ("torch._utils", "_rebuild_device_tensor_from_numpy"): _from_device,
-    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _from_device,
-    ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
-    ("torch.nn.parameter", "Parameter"): _parameter_class,
-    JAGGED[0]: _jagged,
+REBUILD_FUNCTIONS: dict[tuple[str, str], Callable[[Any], Tensor]] = {
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter_with_state,
+    ("torch._utils", "_rebuild_qtensor"): _rebuild_qtensor,
+    ("torch._utils", "_rebuild_sparse_tensor"): _rebuild_sparse_tensor,
+    ("torch._utils", "_rebuild_nested_tensor"): _rebuild_nested_tensor,
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _rebuild_meta_tensor_no_storage,
+    ("torch._utils", "_rebuild_wrapper_subclass"): _rebuild_wrapper_subclass,
+    ("torch._utils", "_rebuild_device_tensor_from_numpy"): _rebuild_device_tensor,
+    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _rebuild_device_tensor,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type_v2,
+    ("torch.nn.parameter", "Parameter"): _parameter,
+    JAGGED[0]: _rebuild_njt,
 }
-"""torch's rebuild functions, each with what it makes of its arguments."""
+"""What a call of each of torch's rebuild functions gives."""

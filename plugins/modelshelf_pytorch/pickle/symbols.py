@@ -1,8 +1,9 @@
-"""Values as the abstract interpreter sees them: shared, never copied, never built to the size they claim.
+"""Symbolic values: what the abstract interpreter has on its stack, never built to the size it claims.
 
-Plain data (None, bool, int, float, str, bytes) and immutable tuples stand for themselves; a list is a Python
-list of references. Everything else is one of the classes here. They compare by identity: hashing or comparing
-what a hostile file nests could cost more than the file is long.
+Data (None, bool, int, float, str, bytes), tuples and lists are Python's own, of references that are shared
+and never copied. Everything else is one of the classes here. They compare by identity: hashing or comparing
+what a hostile file nests could cost more than the file is long. They are filled in by opcode after opcode,
+and are therefore not frozen.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ class Blob:
         self.offset = offset
 
 
-class GlobalUse:
+class Global:
     """A class or function that a stream names.
 
     Attributes:
         module: The module as Python 3 names it.
         name: The name in it, dots and all.
-        offset: Where the opcode stands that names it.
+        offset: File offset of the first opcode that names it.
         allowed: Whether torch's ``weights_only`` loading accepts it.
-        build: What a call of it gives, symbolically; None where no call of it is accepted.
-        called: Whether the stream goes on to call it.
+        build: Gives what a call of it gives, symbolically; None where no call of it is accepted.
+        called: Whether the stream calls it.
     """
 
     __slots__ = ("allowed", "build", "called", "module", "name", "offset")
@@ -77,7 +78,7 @@ class Mapping:
 
     Attributes:
         kind: ``dict``, ``OrderedDict`` or ``Counter``.
-        parts: Its content in order: lists of key, value, key, value, and `TensorRun`s of names and tensors.
+        parts: Its content in order: lists of key, value, key, value, and a `TensorRun` for names and tensors.
         attributes: What BUILD gave it (``_metadata`` of a state dict), or None.
     """
 
@@ -95,16 +96,16 @@ class Mapping:
 
     @property
     def flat(self) -> list[Any]:
-        """Key, value, key, value; a later key replaces an equal earlier one. Runs are written out in it."""
+        """Key, value, key, value; of equal keys the last counts. Runs are expanded in it."""
         if len(self.parts) != 1 or type(self.parts[0]) is not list:
-            written = [one for part in self.parts for one in (part if type(part) is list else part.pairs)]
-            self.parts = [written]
+            expanded = [one for part in self.parts for one in (part if type(part) is list else part.pairs)]
+            self.parts = [expanded]
         flat: list[Any] = self.parts[0]
         return flat
 
     @property
     def runs(self) -> list[Any]:
-        """The runs that are not written out."""
+        """The runs that are not expanded."""
         return [part for part in self.parts if type(part) is not list]
 
     def extend(self, items: list[Any]) -> None:
@@ -115,17 +116,17 @@ class Mapping:
             self.parts.append(items)
 
     def items(self) -> Iterator[tuple[Any, Any]]:
-        """Keys and values in the order they were set, replaced ones included."""
+        """Return keys and values in the order in which they were set, replaced ones included."""
         pairs = iter(self.flat)
         return zip(pairs, pairs, strict=True)
 
     def get(self, key: str) -> Any:
-        """The last value at a text key, or None."""
-        found = None
+        """Return the last value of a text key, or None."""
+        last = None
         for name, value in self.items():
             if type(name) is str and name == key:
-                found = value
-        return found
+                last = value
+        return last
 
 
 class Group:
@@ -147,40 +148,40 @@ class Group:
         self.frozen = frozen
 
 
-class Made:
+class Instance:
     """What a call gives that has no class of its own here.
 
     Attributes:
-        maker: The global that was called.
+        function: The global that was called.
         arguments: What it was called with.
         state: What BUILD gave it, or None.
         items: What APPEND or SETITEM put into it, or None.
     """
 
-    __slots__ = ("arguments", "items", "maker", "state")
+    __slots__ = ("arguments", "function", "items", "state")
 
     def __init__(
         self,
-        maker: Any,
+        function: Any,
         arguments: Any,
         state: Any = None,
         items: list[Any] | None = None,
     ) -> None:
-        self.maker = maker
+        self.function = function
         self.arguments = arguments
         self.state = state
         self.items = items
 
 
 class Storage:
-    """A run of elements that a persistent id names.
+    """Elements in a row that a persistent id names; tensors are views of them.
 
     Attributes:
         dtype: Element type, as in `modelshelf_pytorch.pickle.allowlist.ITEM_BYTES`; ``U8`` for untyped bytes.
         key: Its name in the archive.
-        location: The device it was saved from.
+        location: The device that it was saved from.
         elements: How many elements the stream claims.
-        offset: Where the opcode stands that names it.
+        offset: File offset of the opcode that names it.
         untyped: Whether it is plain bytes that each tensor reads as its own element type.
         view: Whether its persistent id has the sixth part, a view's or None, as in a legacy checkpoint.
     """
@@ -214,7 +215,7 @@ class Tensor:
         dtype: Element type.
         shape: Its dimensions.
         stride: Elements to step per dimension; empty for layouts without strides.
-        storage: Where its elements lie, or None (meta tensors, sparse ones).
+        storage: The storage of its elements, or None (meta tensors, sparse ones).
         start: Its first element in the storage.
         layout: ``strided``, ``sparse_coo``, ``sparse_csr``, …, ``nested``, ``meta``, ``wrapper``.
         parts: Tensors that a sparse or nested one is made of.
@@ -250,27 +251,30 @@ class Tensor:
         return count
 
 
+def type_name(value: Any) -> str:
+    """Return what findings call the type of a value."""
+    return "Made" if type(value) is Instance else type(value).__name__
+
+
 def children(value: Any) -> list[Any]:
-    """The values that `value` holds directly."""
+    """Return the values that `value` refers to directly."""
     kind = type(value)
-    if kind is list:
-        return list(value)
-    if kind is tuple:
+    if kind is list or kind is tuple:
         return list(value)
     if kind is Mapping:
         return value.flat if value.attributes is None else [*value.flat, value.attributes]
     if kind is Group:
         return list(value.items)
-    if kind is Made:
+    if kind is Instance:
         return [value.arguments, value.state, *(value.items or ())]
     return []
 
 
 def expanded_size(root: Any, ceiling: int) -> int:
-    """How many values `root` would be with every shared reference written out, or `ceiling` if more.
+    """Return how many values `root` is with every shared reference written out, or `ceiling` if more.
 
-    The graph may nest as deep as the file is long and may hold itself, so the walk is iterative and a value
-    that contains itself counts once.
+    The graph may nest as deep as the file is long and may refer to itself, so the walk is iterative and a
+    value that contains itself counts once.
     """
     sizes: dict[int, int] = {}
     entered: set[int] = set()
@@ -288,9 +292,9 @@ def expanded_size(root: Any, ceiling: int) -> int:
         if inner:
             todo.append((value, True))
             todo.extend(
-                (child, False) for child in inner if type(child) in _HOLDERS and id(child) not in entered
+                (child, False) for child in inner if type(child) in _CONTAINERS and id(child) not in entered
             )
     return sizes.get(id(root), 1)
 
 
-_HOLDERS = frozenset({list, tuple, Mapping, Group, Made})
+_CONTAINERS = frozenset({list, tuple, Mapping, Group, Instance})

@@ -13,11 +13,11 @@ import torch
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth, HealthStatus
+from modelshelf_pytorch.containers.dispatch import inspect, inspect_once
 from modelshelf_pytorch.containers.exported import SCALAR_TYPES
-from modelshelf_pytorch.containers.inspection import inspect, inspected
-from modelshelf_pytorch.health import issues_in
+from modelshelf_pytorch.containers.issues import issues_of
 from modelshelf_pytorch.pickle.allowlist import DTYPES
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.readers import BytesReader
 from tests.fuzz import checkpoints
 from tests.plugins.modelshelf_pytorch.forge import EVIL_4, Entry, archive, checkpoint, look, look_at, saved
 from tests.support import reader_of
@@ -52,7 +52,7 @@ def headers(loaded) -> dict:
 
 def ours(path: Path) -> dict:
     with reader_of(path) as reader:
-        tensors = inspected(reader, path.name).contents.tensors
+        tensors = inspect_once(reader, path.name).contents.tensors
     return {one.name: (one.tensor.shape, one.tensor.dtype, one.tensor.stride) for one in tensors}
 
 
@@ -101,10 +101,10 @@ def test_whatever_is_healthy_torch_loads():
     loaded = 0
     try:
         for mutant in mutants(MUTANTS):
-            reader = BytesFile(mutant, "mutant.pt")
+            reader = BytesReader(mutant, "mutant.pt")
             try:
                 found = inspect(reader)
-                issues = list(issues_in(reader, found, Depth.HEADER))
+                issues = list(issues_of(reader, found, Depth.HEADER))
             except ReadError:
                 continue
             if not issues and found.kind in {"zip", "legacy"}:

@@ -12,9 +12,9 @@ import torch
 
 from modelshelf.errors import FormatError
 from modelshelf.model import Depth, HealthStatus
-from modelshelf_pytorch.health import issues_of
-from modelshelf_pytorch.pickle.embedded import OPCODES, Effort
-from modelshelf_pytorch.readers import BytesFile, Packed
+from modelshelf_pytorch.containers.issues import examine
+from modelshelf_pytorch.pickle.embedded import MOST_OPCODES, Effort
+from modelshelf_pytorch.readers import BytesReader, DeflatedReader
 from tests.plugins.modelshelf_pytorch.forge import EVIL_4, Entry, archive, look_at, saved
 
 MAIN = Entry(name=b"archive/data.pkl", content=b"\x80\x02}.")
@@ -55,11 +55,11 @@ def test_very_many_members_that_begin_as_pickles_do_share_one_bound():
     ]
     effort = Effort()
     data = archive(MAIN, VERSION, *decoys)
-    codes = [issue.code for issue in issues_of(BytesFile(data), Depth.HEADER, effort=effort)]
+    codes = [issue.code for issue in examine(BytesReader(data), Depth.HEADER, effort=effort)]
     assert codes.count("too-much-to-judge") == 1
     assert -20_000 < effort.opcodes <= 0  # one more member at most
     few = archive(MAIN, VERSION, *decoys[:9])
-    assert issues_of(BytesFile(few), Depth.HEADER) == ()
+    assert examine(BytesReader(few), Depth.HEADER) == ()
 
 
 def test_arrays_of_objects_and_archives_within_share_that_bound_too():
@@ -69,7 +69,7 @@ def test_arrays_of_objects_and_archives_within_share_that_bound_too():
     for name, content in ((b"archive/%d.npy", objects + pickle), (b"archive/%d.pt", inner)):
         members = [Entry(name=name % number, content=content, method=8) for number in range(300)]
         effort = Effort()
-        issues = issues_of(BytesFile(archive(MAIN, VERSION, *members)), Depth.HEADER, effort=effort)
+        issues = examine(BytesReader(archive(MAIN, VERSION, *members)), Depth.HEADER, effort=effort)
         assert "too-much-to-judge" in {issue.code for issue in issues}
         assert effort.opcodes > -20_000
 
@@ -80,20 +80,22 @@ def test_stored_pickles_are_judged_as_far_as_they_are_long():
         for number in range(40)
     ]
     effort = Effort()
-    assert issues_of(BytesFile(archive(MAIN, VERSION, *members)), Depth.HEADER, effort=effort) == ()
-    assert 0 < effort.opcodes < OPCODES
+    assert examine(BytesReader(archive(MAIN, VERSION, *members)), Depth.HEADER, effort=effort) == ()
+    assert 0 < effort.opcodes < MOST_OPCODES
 
 
 def test_what_is_deflated_reads_as_it_was():
     content = bytes(range(256)) * 9000 + bytes(3_000_000)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(content) + packer.flush()
-    reader = Packed(BytesFile(b"xx" + packed + b"yy"), 2, len(packed), len(content), len(content) - 10)
+    reader = DeflatedReader(
+        BytesReader(b"xx" + packed + b"yy"), 2, len(packed), len(content), len(content) - 10
+    )
     for place, length in ((0, 5), (2_000_000, 300), (100, 7), (len(content) - 30, 20)):
         assert reader.read(place, length) == content[place : place + length]
     with pytest.raises(FormatError, match="inflates to"):
         reader.read(len(content) - 15, 10)
-    cut = Packed(BytesFile(packed[:-9]), 0, len(packed) - 9, len(content), len(content))
+    cut = DeflatedReader(BytesReader(packed[:-9]), 0, len(packed) - 9, len(content), len(content))
     with pytest.raises(FormatError, match="breaks off"):
         cut.read(len(content) - 1, 1)
 

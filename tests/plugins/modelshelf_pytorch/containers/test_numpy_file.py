@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import ReadError
 from modelshelf.model import HealthStatus
-from modelshelf_pytorch.containers.numpy_file import literal, read
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.containers.numpy_file import parse_literal, read
+from modelshelf_pytorch.readers import BytesReader
 from tests.plugins.modelshelf_pytorch.forge import look_at
 
 STRUCTURE = [("a", "<f4"), ("b", "<i2", (2,)), ("c", [("d", "u1")])]
@@ -80,7 +80,7 @@ def test_an_archive_of_arrays_lists_them_and_judges_their_objects(tmp_path):
 def test_a_literal_reads_as_python_reads_it(text):
     import ast
 
-    assert literal(text) == ast.literal_eval(text.strip())
+    assert parse_literal(text) == ast.literal_eval(text.strip())
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_literal_reads_as_python_reads_it(text):
 )
 def test_anything_but_a_literal_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
-        literal(text)
+        parse_literal(text)
 
 
 @settings(deadline=None, max_examples=300)
@@ -112,4 +112,4 @@ def test_a_mutated_array_raises_nothing_but_a_read_error(place, byte, tail):
     data[place] = byte
     for one in (bytes(data), b"\x93NUMPY" + tail):
         with contextlib.suppress(ReadError):
-            read(BytesFile(one))
+            read(BytesReader(one))

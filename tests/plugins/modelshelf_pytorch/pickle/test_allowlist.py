@@ -12,7 +12,7 @@ from modelshelf_pytorch.pickle.allowlist import (
     JAGGED,
     NUMPY,
     STORAGES,
-    modern,
+    python3_name,
     runs_code,
 )
 
@@ -58,7 +58,7 @@ def test_the_element_types_that_may_require_gradients_are_those_of_torch():
     ],
 )
 def test_names_of_python_2_are_told_by_their_new_name(written, meant):
-    assert modern(*written) == meant
+    assert python3_name(*written) == meant
 
 
 def test_numpy_is_not_within_the_allowlist():

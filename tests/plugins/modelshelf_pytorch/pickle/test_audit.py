@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf_pytorch.pickle.audit import Verdict, audit
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.readers import BytesReader
 from tests.fuzz.pickles import DANGEROUS, generate
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4
 
@@ -133,7 +133,7 @@ def test_more_streams_than_are_judged_are_not_healthy():
 
 def test_many_streams_cost_little_more_than_their_bytes():
     streams = b"".join(pickle.dumps(list(range(number, number + 200))) for number in range(4000))
-    reader = BytesFile(streams)
+    reader = BytesReader(streams)
     assert audit(reader).issues == ()
     assert reader._budget.spent < 2 * len(streams)
 

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Depth
-from modelshelf_pytorch.health import issues_of
+from modelshelf_pytorch.containers.issues import examine
 from modelshelf_pytorch.pickle.audit import audit
-from modelshelf_pytorch.pickle.embedded import Effort, code_in, hidden_in
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.pickle.embedded import Effort, find_call, find_hidden
+from modelshelf_pytorch.readers import BytesReader
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive
 
 MANY = (b"\x80\x02" + b"N0" * 100) * 20  # each beginning goes on to the end
 
 
 def codes(data: bytes) -> list[str]:
-    return [issue.code for issue in issues_of(BytesFile(data), Depth.HEADER)]
+    return [issue.code for issue in examine(BytesReader(data), Depth.HEADER)]
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,16 @@ def test_all_streams_and_all_members_share_one_effort():
 
 def test_an_effort_that_is_spent_ends_the_search_and_says_so():
     effort = Effort(1000)
-    assert list(hidden_in(MANY, effort=effort)) == []
+    assert list(find_hidden(MANY, effort=effort)) == []
     assert effort.spent
     enough = Effort()
-    assert len(list(hidden_in(b"some text " + EVIL_4, effort=enough))) == 1
+    assert len(list(find_hidden(b"some text " + EVIL_4, effort=enough))) == 1
     assert not enough.spent
 
 
 @pytest.mark.parametrize("before", [b"", b"text\n", b"c" * 5000, b"(" * 20 + b"cc", b"x\ny\nz\n" * 9])
 def test_a_pickle_that_names_a_global_by_lines_is_found_behind_anything(before):
-    found = [use.name for hidden in hidden_in(before + EVIL) for use in hidden.outcome.globals]
+    found = [use.name for hidden in find_hidden(before + EVIL) for use in hidden.outcome.globals]
     assert "system" in found
 
 
@@ -73,14 +73,14 @@ def test_a_pickle_that_names_a_global_by_lines_is_found_behind_anything(before):
     ],
 )
 def test_a_call_with_an_argument_is_code(text):
-    assert code_in(text.encode()) is not None
+    assert find_call(text.encode()) is not None
 
 
 @pytest.mark.parametrize(
     "text", ["eval()", "eval(((", "eval(\n'1')", "medieval('1')", "eval(''", "(eval(" * 20_000]
 )
 def test_a_call_without_an_argument_or_an_end_is_not(text):
-    assert code_in(text.encode()) is None
+    assert find_call(text.encode()) is None
 
 
 @settings(deadline=None, max_examples=200)
@@ -90,4 +90,4 @@ def test_code_is_told_as_one_expression_would_tell_it(parts):
 
     text = "".join(parts).encode()
     whole = re.search(rb"(?:^|[;\n\s=(,'\"])(?:eval|os\.system)\s*\([^)\n]*['\"\w][^\n]*\)", text)
-    assert (code_in(text) is None) == (whole is None)
+    assert (find_call(text) is None) == (whole is None)

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf_pytorch.pickle.audit import Verdict, audit
-from modelshelf_pytorch.pickle.embedded import Effort, hidden_in
-from modelshelf_pytorch.pickle.encoded import undone
+from modelshelf_pytorch.pickle.embedded import Effort, decode, find_hidden
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4
 
 WITHOUT_PROTO = EVIL_4[2:]
@@ -69,13 +68,13 @@ PARTS = [b"80", b"04", b"AF", b"x", b"\\x", b"\\x41", b":", b" ", b"\n", b"=", b
 )
 def test_undoing_finds_what_expressions_over_the_whole_find(parts):
     data = b"".join(parts)
-    assert {(encoding, inner) for encoding, _, inner in undone(data)} == plainly(data)
+    assert {(encoding, inner) for encoding, _, inner in decode(data)} == plainly(data)
 
 
 @pytest.mark.parametrize("length", [20, 3000])
 def test_random_bytes_hold_no_pickle(length):
     numbers = random.Random(5)  # noqa: S311 - no secret
-    assert [one for _ in range(3000) for one in hidden_in(numbers.randbytes(length))] == []
+    assert [one for _ in range(3000) for one in find_hidden(numbers.randbytes(length))] == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_random_bytes_hold_no_pickle(length):
 )
 def test_what_random_bytes_and_lists_of_names_spell_by_chance_is_no_pickle(noise):
     for before in (b"some text\n", bytes(300)):
-        assert list(hidden_in(before + noise)) == []
+        assert list(find_hidden(before + noise)) == []
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_decoys_hide_nothing(decoy, hidden):
 @pytest.mark.parametrize("before", [b"basic", b"iii", b"(x", b"icicle\n", b"a (b) c\nwords\nin\nlines\n"])
 @pytest.mark.parametrize("hidden", [EVIL, b"(S'id'\nios\nsystem\n."])
 def test_a_pickle_of_lines_is_found_behind_letters_that_are_opcodes(before, hidden):
-    found = [use.name for one in hidden_in(before + hidden) for use in one.outcome.globals]
+    found = [use.name for one in find_hidden(before + hidden) for use in one.outcome.globals]
     assert "system" in found
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import HealthStatus
-from modelshelf_pytorch.pickle.layers import last_of
+from modelshelf_pytorch.pickle.tensor_records import last_layer
 from modelshelf_pytorch.tensors import contents_of, count_of, stored_bytes
 from tests.plugins.modelshelf_pytorch.forge import look
 from tests.plugins.modelshelf_pytorch.pickle.test_machine import facts, run
@@ -80,7 +80,7 @@ def test_a_stack_that_is_not_all_alike_is_read_as_it_is_one_opcode_at_a_time(cas
 def test_a_stack_is_taken_in_few_stretches():
     (taken,) = run(stream(STACK)).runs
     assert len(taken.names) == len(STACK) - 1  # the first names what the others ask the memo for
-    assert len(taken.stretches) < 8
+    assert len(taken.segments) < 8
 
 
 SAVED = stream(layers(range(40)))
@@ -133,5 +133,5 @@ def test_what_two_layers_share_counts_once_in_the_metadata(tmp_path):
     ],
 )
 def test_the_last_whole_layer_is_found(names, keys, found):
-    layer = last_of(names.split(), keys.split())
+    layer = last_layer(names.split(), keys.split())
     assert (layer and (layer.start, layer.stop)) == found

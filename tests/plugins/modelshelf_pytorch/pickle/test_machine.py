@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle.symbols import expanded_size
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.tensors import contents_of
 from tests.fuzz.pickles import generate
 from tests.plugins.modelshelf_pytorch.forge import saved
@@ -29,7 +29,7 @@ DATA = st.recursive(
 
 
 def run(data: bytes, **options):
-    return Machine(BytesFile(data), 0, len(data), **options).run()
+    return Machine(BytesReader(data), 0, len(data), **options).run()
 
 
 def codes(data: bytes, **options) -> list[str]:
@@ -50,7 +50,7 @@ def facts(data: bytes, *, fast: bool):
         told.issues,
         uses,
         stores,
-        told.suspects,
+        told.strings,
         tensors,
         expanded_size(told.value, 10**6),
     )

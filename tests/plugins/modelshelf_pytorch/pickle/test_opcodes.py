@@ -7,10 +7,9 @@ import pytest
 from torch import _weights_only_unpickler
 
 from modelshelf.errors import FormatError, TruncatedFileError
-from modelshelf_pytorch.pickle.opcodes import KEEP, OPCODES, WEIGHTS_ONLY
+from modelshelf_pytorch.pickle.opcodes import LONGEST_KEPT, OPCODES, WEIGHTS_ONLY, Window
 from modelshelf_pytorch.pickle.symbols import Blob
-from modelshelf_pytorch.pickle.window import Window
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.readers import BytesReader
 
 SAMPLE = {
     "text": "é" * 300,
@@ -41,7 +40,7 @@ def test_the_opcodes_of_weights_only_are_those_that_torch_imports():
 @pytest.mark.parametrize("protocol", range(6))
 def test_arguments_read_as_pickletools_reads_them(protocol):
     data = pickle.dumps(SAMPLE, protocol)
-    window = Window(BytesFile(data), 0, len(data))
+    window = Window(BytesReader(data), 0, len(data))
     position = 0
     for theirs, argument, offset in pickletools.genops(data):
         assert offset == position
@@ -58,9 +57,9 @@ def test_arguments_read_as_pickletools_reads_them(protocol):
 
 
 def test_a_long_string_is_measured_and_not_kept():
-    data = b"B" + (KEEP + 5).to_bytes(4, "little") + bytes(KEEP + 5)
-    blob, end = OPCODES[ord("B")].read(Window(BytesFile(data), 0, len(data)), 1)
-    assert (blob.length, len(blob.head), end) == (KEEP + 5, KEEP, len(data))
+    data = b"B" + (LONGEST_KEPT + 5).to_bytes(4, "little") + bytes(LONGEST_KEPT + 5)
+    blob, end = OPCODES[ord("B")].read(Window(BytesReader(data), 0, len(data)), 1)
+    assert (blob.length, len(blob.head), end) == (LONGEST_KEPT + 5, LONGEST_KEPT, len(data))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_a_long_string_is_measured_and_not_kept():
 )
 def test_an_argument_past_the_end_is_truncated_and_nothing_is_allocated(data):
     with pytest.raises(TruncatedFileError):
-        OPCODES[data[0]].read(Window(BytesFile(data), 0, len(data)), 1)
+        OPCODES[data[0]].read(Window(BytesReader(data), 0, len(data)), 1)
 
 
 @pytest.mark.parametrize(
@@ -77,4 +76,4 @@ def test_an_argument_past_the_end_is_truncated_and_nothing_is_allocated(data):
 )
 def test_an_argument_that_no_unpickler_reads_is_malformed(data):
     with pytest.raises(FormatError):
-        OPCODES[data[0]].read(Window(BytesFile(data), 0, len(data)), 1)
+        OPCODES[data[0]].read(Window(BytesReader(data), 0, len(data)), 1)

@@ -19,10 +19,10 @@ from modelshelf.model import HealthStatus
 from modelshelf_pytorch.pickle.audit import Verdict, audit
 from modelshelf_pytorch.pickle.embedded import search
 from modelshelf_pytorch.pickle.machine import Machine
-from modelshelf_pytorch.pickle.window import CHUNK
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.pickle.opcodes import WINDOW_BYTES
+from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.tensors import contents_of, count_of, elements_of, stored_bytes, types_of
-from modelshelf_pytorch.zip.read import content, read_directory
+from modelshelf_pytorch.zip.read import read_directory, read_member
 from tests.fuzz import checkpoints
 from tests.plugins.modelshelf_pytorch.forge import EVIL_4, look, saved
 from tests.plugins.modelshelf_pytorch.pickle.test_machine import facts, run
@@ -111,8 +111,8 @@ def test_generated_checkpoints_are_read_alike(tmp_path):
     for path in checkpoints.generate(tmp_path, 40, seed=21):
         data = path.read_bytes()
         if zipfile.is_zipfile(path):
-            main = read_directory(BytesFile(data)).member(0)
-            data = content(BytesFile(data), main, main.size)
+            main = read_directory(BytesReader(data)).member(0)
+            data = read_member(BytesReader(data), main, main.size)
         else:
             data = data[data.index(b"\x80\x02", 40) :]
         assert facts(data, fast=True) == facts(data, fast=False)
@@ -128,7 +128,7 @@ def test_a_checkpoint_longer_than_the_window_is_taken_by_its_runs():
 
 def test_behind_the_first_windows_too_next_to_no_opcode_is_read_by_itself(monkeypatch):
     data = stream({f"experts.{n}.weight": torch.ones(2) for n in range(9000)})
-    assert len(data) > 3 * CHUNK
+    assert len(data) > 3 * WINDOW_BYTES
     single, step = [], Machine._step
     monkeypatch.setattr(Machine, "_step", lambda self: (single.append(self.position), step(self)))
     told = run(data)
@@ -219,7 +219,7 @@ def test_a_pickle_hidden_in_a_tensors_name_is_found(hide):
         "last": torch.ones(2, dtype=torch.float16),
     }
     data = stream(state)
-    found = [list(search(run(data, fast=fast), BytesFile(data))) for fast in (True, False)]
+    found = [list(search(run(data, fast=fast), BytesReader(data))) for fast in (True, False)]
     assert [one.code for one in found[0]] == ["embedded-pickle"]
     assert found[0] == found[1]
 

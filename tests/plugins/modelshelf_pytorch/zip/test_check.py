@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth, HealthStatus
-from modelshelf_pytorch.health import issues_of
-from modelshelf_pytorch.readers import BytesFile
-from modelshelf_pytorch.zip.read import content, read_directory
+from modelshelf_pytorch.containers.issues import examine
+from modelshelf_pytorch.readers import BytesReader
+from modelshelf_pytorch.zip.read import read_directory, read_member
 from tests.plugins.modelshelf_pytorch.forge import (
     EVIL,
     EVIL_4,
@@ -33,12 +33,12 @@ MAIN = checkpoint_pickle()
 def test_an_honest_archive_is_read_as_zipfile_reads_it():
     data = saved({"a": torch.ones(3)})
     theirs = zipfile.ZipFile(io.BytesIO(data))
-    ours = read_directory(BytesFile(data))
-    assert [(one.name, one.size, one.header) for one in ours.members] == [
+    ours = read_directory(BytesReader(data))
+    assert [(one.name, one.size, one.header_offset) for one in ours.members] == [
         (one.filename, one.file_size, one.header_offset) for one in theirs.infolist()
     ]
     for member in ours.members:
-        assert content(BytesFile(data), member, 1 << 20) == theirs.read(member.name)
+        assert read_member(BytesReader(data), member, 1 << 20) == theirs.read(member.name)
 
 
 def test_a_deflated_archive_of_another_writer_is_healthy(tmp_path):
@@ -215,10 +215,10 @@ def test_a_160_byte_archive_that_asks_for_gigabytes_costs_nothing():
         Entry(name=b"a/data.pkl", content=b"", size=2**31, packed=2**31),
         Entry(name=b"a/data.pkl", content=b""),
     )
-    reader = BytesFile(small)
+    reader = BytesReader(small)
     codes = set()
     try:
-        codes = {issue.code for issue in issues_of(reader, Depth.HEADER)}
+        codes = {issue.code for issue in examine(reader, Depth.HEADER)}
     except ReadError as error:
         codes = {error.code}
     assert codes & {"zip-duplicate-name", "zip-overlap", "truncated", "pickle-truncated"}
@@ -232,7 +232,7 @@ def test_a_mutated_archive_raises_nothing_but_a_read_error(place, byte, other, m
     data[place % len(data)] = byte
     data[other % len(data)] = more
     with contextlib.suppress(ReadError):
-        issues_of(BytesFile(bytes(data)), Depth.FULL)
+        examine(BytesReader(bytes(data)), Depth.FULL)
 
 
 def test_a_wrong_checksum_of_a_storage_is_found_at_full_depth(tmp_path):

@@ -8,14 +8,14 @@ import pytest
 
 from modelshelf.errors import ReadError
 from modelshelf.model import HealthStatus
-from modelshelf_pytorch.readers import BytesFile
+from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.zip.directory import MOST_MEMBERS, parse
 from tests.plugins.modelshelf_pytorch.forge import EVIL, Entry, checkpoint, look_at
 
 
 def test_more_members_than_any_checkpoint_has_are_refused_before_one_is_read():
     with pytest.raises(ReadError) as raised:
-        parse(BytesFile(b""), b"", 0, MOST_MEMBERS + 1)
+        parse(BytesReader(b""), b"", 0, MOST_MEMBERS + 1)
     assert raised.value.code == "zip-too-many-members"
 
 
