@@ -49,7 +49,7 @@ def test_every_sample_of_the_corpus_gets_its_verdict(corpus):
 
 
 def test_the_corpus_tensors_are_those_that_torch_loads(corpus):
-    from tests.plugins.modelshelf_pytorch.test_checkpoint import headers, ours
+    from tests.plugins.modelshelf_pytorch.containers.test_checkpoint import headers, ours
 
     for path in (
         *sorted((corpus / "torch").glob("*.pth")),
@@ -231,8 +231,8 @@ def test_telling_the_tensors_imports_nothing_that_findings_need(tmp_path):
         "one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)\n"
         "reader = ArtifactReader(Artifact(folder=folder, primary=name, files=(one,)))\n"
         "assert plugin.modelshelf_extract_metadata(reader.artifact, 'pytorch', reader).parameters == 2\n"
-        "findings = {'modelshelf.model.health', 'modelshelf_pytorch.artifact', 'modelshelf_pytorch.health'}\n"
-        "assert not findings & set(sys.modules)\n"
+        "health, check = 'modelshelf_pytorch.health', 'modelshelf_pytorch.zip.check'\n"
+        "assert not {'modelshelf.model.health', health, check} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], check=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modelshelf.model import HealthStatus
-from modelshelf_pytorch.pickle_audit import Verdict, audit
+from modelshelf_pytorch.pickle.audit import Verdict, audit
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, checkpoint, look_at
 
 

@@ -1,0 +1,1 @@
+"""What a pickle would do, told without unpickling it: an abstract interpreter and its tables."""
