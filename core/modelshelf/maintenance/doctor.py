@@ -10,7 +10,7 @@ from modelshelf.errors import DamagedStoreError, StoreError
 from modelshelf.model import Finding, Severity
 from modelshelf.plugin.report import PluginState
 from modelshelf.records.codec import decode_record
-from modelshelf.records.sealed import decode_frame, decode_value, printable
+from modelshelf.records.frame import decode_frame, decode_value, printable
 from modelshelf.records.tables import pin_part, record_key
 
 if TYPE_CHECKING:

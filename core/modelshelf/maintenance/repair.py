@@ -16,7 +16,7 @@ from attrs import frozen
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.model import ModelVersion
 from modelshelf.records.codec import decode_record
-from modelshelf.records.sealed import decode_value, unpack
+from modelshelf.records.frame import decode_value, unpack
 from modelshelf.records.tables import pin_part, record_key
 from modelshelf.records.write import RecordReader, Records
 from modelshelf.registry.open_store import DEFAULT_SCHEME

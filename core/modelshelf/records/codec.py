@@ -4,7 +4,7 @@ A record is read and written far more often than anything else, so its parts hav
 every other value has those that cattrs makes, which is imported for those alone: it costs more than all the
 rest of a start. Fields are added by name (records, metadata) or at the end
 (lists). What a later minor release adds is left out on reading; whatever changes the meaning of a field
-raises `sealed.SCHEMA` and gets a step in `sealed.UPGRADES`.
+raises `frame.SCHEMA` and gets a step in `sealed.UPGRADES`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from modelshelf.model.health import Finding, Severity
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
 from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
-from modelshelf.records.sealed import Summary, decode_content, encode_frame, pack, printable
+from modelshelf.records.frame import Summary, decode_content, encode_frame, pack, printable
 
 if TYPE_CHECKING:
     from cattrs import Converter

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from modelshelf.model import ModelVersion, Query
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.frame import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
 _FOLDED_TO = "[fiklst]"

@@ -11,7 +11,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from modelshelf.errors import DamagedStoreError
-from modelshelf.records.sealed import (
+from modelshelf.records.frame import (
     Summary,
     decode_summary,
     decode_value,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-from modelshelf.records.read import ListingReader, current_version
-from modelshelf.records.sealed import (
+from modelshelf.records.frame import (
     Summary,
     decode_summary,
     decode_value,
@@ -14,6 +13,7 @@ from modelshelf.records.sealed import (
     id_inside,
     misplaced_error,
 )
+from modelshelf.records.read import ListingReader, current_version
 from modelshelf.records.tables import (
     CACHED_ROOTS,
     DEFAULT,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelshelf.model import HealthStatus, ModelConfig, ModelVersion, Query
+    from modelshelf.records.frame import Summary
     from modelshelf.records.read import OnDamage
-    from modelshelf.records.sealed import Summary
     from modelshelf.records.write import RecordReader
     from modelshelf.store import Snapshot, Store
 

@@ -19,9 +19,9 @@ from modelshelf.model import (
     ModelVersion,
     Problem,
 )
-from modelshelf.records import sealed
+from modelshelf.records import frame
 from modelshelf.records.codec import converter, decode_record, encode_record, summary_of
-from modelshelf.records.sealed import (
+from modelshelf.records.frame import (
     decode_frame,
     decode_summary,
     decode_value,
@@ -130,8 +130,8 @@ def test_content_that_is_no_record_is_damage(content):
 
 
 def test_a_record_of_a_newer_schema_says_to_upgrade(monkeypatch):
-    monkeypatch.setattr(sealed, "SCHEMA", 9)
-    monkeypatch.setattr(sealed, "_SCHEMA_BYTE", bytes([9]))
+    monkeypatch.setattr(frame, "SCHEMA", 9)
+    monkeypatch.setattr(frame, "_SCHEMA_BYTE", bytes([9]))
     value = encode_record(KEY, RECORD)
     monkeypatch.undo()
     for read in (decode_record, decode_summary, decode_value):
@@ -149,8 +149,8 @@ def test_a_record_of_an_older_schema_is_brought_up_step_by_step(monkeypatch):
     def third(summary, content):
         return summary, {**content, "aliases": [content["display_name"]]}
 
-    monkeypatch.setattr(sealed, "SCHEMA", 3)
-    monkeypatch.setattr(sealed, "UPGRADES", {1: second, 2: third})
+    monkeypatch.setattr(frame, "SCHEMA", 3)
+    monkeypatch.setattr(frame, "UPGRADES", {1: second, 2: third})
     assert decode_record(KEY, value) == attrs.evolve(RECORD, display_name="renamed", aliases=("renamed",))
     assert decode_summary(KEY, value).display_name == "renamed"
 
@@ -192,6 +192,6 @@ def test_versions_keep_every_part():
 
 
 def test_reading_summaries_needs_no_cattrs():
-    program = "import sys, modelshelf.records.sealed; print('cattrs' in sys.modules)"
+    program = "import sys, modelshelf.records.frame; print('cattrs' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"

@@ -12,9 +12,9 @@ from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model import Origin
 from modelshelf.records.codec import encode_record
+from modelshelf.records.frame import decode_summary
 from modelshelf.records.query import matches, needle
 from modelshelf.records.read import ListingReader, current_version, summaries
-from modelshelf.records.sealed import decode_summary
 from modelshelf.records.tables import record_key
 
 FORMATS = (
