@@ -1,17 +1,19 @@
-"""How a record lies in a store: a checksum, a schema version, the few fields of a listing, then the rest.
+"""The bytes of a stored value: a checksum, a schema version, a record's summary, the content as msgpack.
 
 ::
 
     u8   schema version
     u32  CRC-32 over the key and everything but this field
-    u32  length of the summary part, 0 where there is none
-    ...  msgpack of the summary: a list in the order of `Summary`
+    u32  length of the summary, 0 where there is none
+    ...  msgpack of the summary: a list in the order of `records.summary.Summary`
     ...  msgpack of the content
 
-This frame stays as it is in every schema version; the schema tells what is inside. The key is part of the
-checksum, so that a value under another key is noticed. A listing decodes the summary alone, and needs neither
-attrs nor cattrs for it. Text keeps lone surrogates (bytes of file names that are not UTF-8), floats keep NaN
-and infinities, and integers have no upper limit.
+This frame is the same in every schema version, which tells what is inside. The key is part of the checksum,
+so that a value under another key is noticed. Text keeps lone surrogates (bytes of file names that are not
+UTF-8), floats keep NaN and infinities, and integers have no upper limit.
+
+Apart from `records.codec`, which makes values of the content, because a listing needs the frame alone: attrs
+and cattrs take longer to load than a listing of a thousand models to make.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 
@@ -36,34 +38,8 @@ _SUMMARY_FROM = _HEADER.size
 _BIG_INTEGER = 1  # msgpack extension type: hexadecimal digits of an integer beyond 64 bits
 
 
-class Summary(NamedTuple):
-    """The fields of a record that listing and finding need; see `ModelConfig` and `ModelMetadata`."""
-
-    id: str
-    version: str
-    display_name: str
-    path: str
-    format: str | None
-    architecture: str | None
-    quantization: str | None
-    parameters: int | None
-    parameter_count: str | None
-    context_length: int | None
-    size_bytes: int | None
-    tags: list[str] | None
-    source: str | None
-    license: str | None
-    health_status: str
-    enabled: bool
-    missing: bool
-    last_used: int | None
-    use_count: int
-    added_at: int
-    offline: bool = False
-
-
 def pack(content: Any) -> bytes:
-    """Plain values as msgpack.
+    """Plain data as msgpack.
 
     Raises:
         StoreError: A value is of a kind that cannot be stored, or nested too deep.
@@ -111,23 +87,28 @@ def decode_frame(key: bytes, value: bytes) -> tuple[int, bytes, bytes]:
         StoreError: A newer release wrote it.
     """
     if len(value) < _HEADER.size:
-        raise _damaged(key, "is too short")
-    schema, checksum, length = _HEADER.unpack_from(value)
-    if zlib.crc32(value[_CHECKED_FROM:], zlib.crc32(value[:1], zlib.crc32(key))) != checksum:
-        raise _damaged(key, "does not match its checksum")
+        raise damaged(key, "is too short")
+    if not is_intact(key, value):
+        raise damaged(key, "does not match its checksum")
+    schema, _, length = _HEADER.unpack_from(value)
     if schema > SCHEMA:
-        raise StoreError(
-            f"record {printable(key)} was written by a newer modelshelf: it has schema {schema}, this one "
-            f"reads {SCHEMA}; upgrade modelshelf"
-        )
-    middle = _HEADER.size + length
-    return schema, value[_HEADER.size : middle], value[middle:]
+        raise newer(key, f"it has schema {schema}, this one reads {SCHEMA}")
+    middle = _SUMMARY_FROM + length
+    return schema, value[_SUMMARY_FROM:middle], value[middle:]
+
+
+def is_intact(key: bytes, value: bytes) -> bool:
+    """Whether a stored value is as it was written, and under that very key."""
+    if len(value) < _HEADER.size:
+        return False
+    checksum = _HEADER.unpack_from(value)[1]
+    return bool(zlib.crc32(value[_CHECKED_FROM:], zlib.crc32(value[:1], zlib.crc32(key))) == checksum)
 
 
 def packed_summaries(records: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
-    """The packed summary of each record, its seal checked as `decode_frame` does.
+    """The packed summary of each record, its checksum checked as `decode_frame` does.
 
-    None where one is damaged or of another release, so that each has to be looked at by itself.
+    None where one is damaged or of another release, so that each has to be decoded by itself.
     """
     unpack, crc32, found = _HEADER.unpack_from, zlib.crc32, []
     for key, value in records:
@@ -140,91 +121,88 @@ def packed_summaries(records: Iterable[tuple[bytes, bytes]]) -> list[bytes] | No
     return found
 
 
-def _damaged(key: bytes, what: str) -> DamagedStoreError:
-    return DamagedStoreError(
-        f"record {printable(key)} {what}: the store is damaged; `modelshelf doctor --repair` saves the rest"
-    )
-
-
-def misplaced_error(key: bytes, wanted: bytes) -> DamagedStoreError:
-    """The error for a record under a damaged key; `wanted` is the right one, or how that begins."""
-    return _damaged(key, f"is that of {printable(wanted).strip()}")
-
-
-def fits(key: bytes, value: bytes) -> bool:
-    """Whether a stored value was sealed under that key."""
+def unchecked_summary(value: bytes) -> list[Any]:
+    """The summary in a value, whatever its key and its checksum say; empty where there is none."""
+    start = _SUMMARY_FROM
+    length = int.from_bytes(value[start - 4 : start], "little")
     try:
-        decode_frame(key, value)
-    except StoreError:
-        return False
-    return True
-
-
-def id_inside(value: bytes) -> str | None:
-    """The id that a record names itself, whatever its key and its seal say; None where it names none."""
-    start = _HEADER.size
-    try:
-        told = unpack(value[start : start + int.from_bytes(value[start - 4 : start], "little")])[0]
-    except (ValueError, TypeError, IndexError, KeyError):
-        return None
-    return told if isinstance(told, str) else None
-
-
-def printable(key: bytes) -> str:
-    """A key for a message."""
-    return key.replace(b"\0", b" ").decode("utf-8", "backslashreplace")
+        summary = unpack(value[start : start + length])
+    except (ValueError, TypeError):
+        return []
+    return summary if isinstance(summary, list) else []
 
 
 def encode_value(key: bytes, content: Any) -> bytes:
-    """A plain value as it is stored."""
+    """Plain data as a stored value."""
     return encode_frame(key, pack(content))
 
 
 def decode_value(key: bytes, value: bytes) -> Any:
-    """What `encode_value` sealed.
+    """What `encode_value` encoded.
 
     Raises:
         DamagedStoreError: The checksum does not match.
+        StoreError: A newer release wrote it.
     """
-    return _decoded(key, decode_frame(key, value)[2])
+    return _unpack_part(key, decode_frame(key, value)[2])
 
 
-def decode_summary(key: bytes, value: bytes) -> Summary:
-    """The listing fields of a record; those that a later minor release adds at the end are left out.
+def unpack_summary(key: bytes, value: bytes) -> Any:
+    """A record's summary as plain data of the present schema.
 
     Raises:
-        DamagedStoreError: The checksum does not match, or it holds no summary.
+        DamagedStoreError: The checksum does not match, or it cannot be unpacked; the error names the key.
         StoreError: A newer release wrote it.
     """
     schema, packed, _ = decode_frame(key, value)
-    summary = _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[0]
-    try:
-        return Summary(*summary[: len(Summary._fields)])
-    except TypeError:
-        raise _damaged(key, "holds no summary") from None
+    return _unpack_part(key, packed) if schema == SCHEMA else _upgraded(key, value)[0]
 
 
-def decode_content(key: bytes, value: bytes) -> Any:
+def unpack_content(key: bytes, value: bytes) -> Any:
     """A record's content as plain data of the present schema.
 
     Raises:
-        DamagedStoreError: The checksum does not match, or it cannot be decoded; the error names the key.
-        StoreError: A newer release wrote it.
+        DamagedStoreError: As `unpack_summary`.
+        StoreError: As `unpack_summary`.
     """
     schema, _, packed = decode_frame(key, value)
-    return _decoded(key, packed) if schema == SCHEMA else _upgraded(key, value)[1]
+    return _unpack_part(key, packed) if schema == SCHEMA else _upgraded(key, value)[1]
 
 
 def _upgraded(key: bytes, value: bytes) -> tuple[list[Any], dict[str, Any]]:
     schema, packed_summary, packed = decode_frame(key, value)
-    summary, content = _decoded(key, packed_summary), _decoded(key, packed)
+    summary, content = _unpack_part(key, packed_summary), _unpack_part(key, packed)
     for older in range(schema, SCHEMA):
         summary, content = UPGRADES[older](summary, content)
     return summary, content
 
 
-def _decoded(key: bytes, packed: bytes) -> Any:
+def _unpack_part(key: bytes, packed: bytes) -> Any:
     try:
         return unpack(packed)
     except ValueError:
-        raise _damaged(key, "cannot be decoded") from None
+        raise damaged(key, "cannot be decoded") from None
+
+
+def damaged(key: bytes, what: str) -> DamagedStoreError:
+    """The error for a damaged value; `what` says what is wrong with it."""
+    return DamagedStoreError(
+        f"record {printable(key)} {what}: the store is damaged; `modelshelf doctor --repair` saves the rest"
+    )
+
+
+def misplaced(key: bytes, wanted: bytes) -> DamagedStoreError:
+    """The error for a value under a damaged key; `wanted` is the right one, or how that begins."""
+    return damaged(key, f"is that of {printable(wanted).strip()}")
+
+
+def newer(key: bytes, what: str) -> StoreError:
+    """The error for a value that a newer release wrote; `what` says how that shows."""
+    return StoreError(
+        f"record {printable(key)} was written by a newer modelshelf: {what}; upgrade modelshelf"
+    )
+
+
+def printable(key: bytes) -> str:
+    """A key for a message."""
+    return key.replace(b"\0", b" ").decode("utf-8", "backslashreplace")

@@ -12,9 +12,8 @@ from modelshelf import ModelConfig, ModelMetadata, ModelRegistry, ModelVersion, 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.model import Origin
 from modelshelf.records.codec import encode_record
-from modelshelf.records.frame import decode_summary
 from modelshelf.records.query import matches, needle
-from modelshelf.records.read import ListingReader, current_version, summaries
+from modelshelf.records.summary import current_version, decode_summary, summaries
 from modelshelf.records.tables import record_key
 
 FORMATS = (
@@ -31,23 +30,23 @@ FORMATS = (
 )
 
 
-def sealed(config: ModelConfig) -> tuple[bytes, bytes]:
+def stored(config: ModelConfig) -> tuple[bytes, bytes]:
     key = record_key(config.id, config.version)
     return key, encode_record(key, config)
 
 
-def model(name: str, version: int = 1, **told: object) -> ModelConfig:
+def model(name: str, version: int = 1, **values: object) -> ModelConfig:
     return ModelConfig(
         id=name,
         version=ModelVersion.parse(f"{version}.0.0"),
-        metadata=ModelMetadata.partial(Origin.HEADER, "test", **told),
+        metadata=ModelMetadata.partial(Origin.HEADER, "test", **values),
     )
 
 
-def shelf(count: int = 700) -> list[tuple[bytes, bytes]]:
+def several(count: int = 700) -> list[tuple[bytes, bytes]]:
     """Records of models with one to three versions, so that models lie across the ends of batches."""
     made = [
-        sealed(model(f"model-{number:04d}", version, quantization="IQ2_XXS" if number % 40 == 0 else "F16"))
+        stored(model(f"model-{number:04d}", version, quantization="IQ2_XXS" if number % 40 == 0 else "F16"))
         for number in range(count)
         for version in range(1, 2 + number % 3)
     ]
@@ -55,31 +54,31 @@ def shelf(count: int = 700) -> list[tuple[bytes, bytes]]:
 
 
 def test_all_at_once_are_those_one_by_one():
-    records = shelf()
+    records = several()
     assert list(summaries(records)) == [decode_summary(*record) for record in records]
 
 
-def test_a_needle_gives_every_version_of_the_models_that_hold_it():
-    records = shelf()
+def test_a_needle_gives_every_version_of_the_models_that_contain_it():
+    records = several()
     wanted = {one.id for one in summaries(records) if one.quantization == "IQ2_XXS"}
     found = list(summaries(records, needle=b"q2_xx"))
     assert found == [one for one in summaries(records) if one.id in wanted]
 
 
 @pytest.mark.parametrize("part", [b"", b"q2_xx"])
-def test_a_damaged_record_is_told_of_whatever_is_looked_for_and_the_others_are_given(part):
-    records = shelf()
+def test_a_damaged_record_is_named_whatever_is_looked_for_and_the_others_are_given(part):
+    records = several()
     key, value = records[301]  # one of three versions
     records[301] = (key, value[:-1] + bytes([value[-1] ^ 1]))
-    told: list[DamagedStoreError] = []
-    found = {one.id for one in summaries(records, told.append, part)}
-    assert len(told) == 1
-    assert {one.id for one in summaries(shelf(), needle=part)} <= found
+    damage: list[DamagedStoreError] = []
+    found = {one.id for one in summaries(records, damage.append, part)}
+    assert len(damage) == 1
+    assert {one.id for one in summaries(several(), needle=part)} <= found
     with pytest.raises(DamagedStoreError):
         list(summaries(records, needle=part))
 
 
-def test_no_letter_outside_of_ascii_folds_to_one_that_a_needle_holds():
+def test_no_letter_outside_of_ascii_folds_to_one_in_a_needle():
     folded = {chr(code).casefold() for code in range(0x80, sys.maxunicode + 1)}
     letters = {letter for text in folded if text.isascii() for letter in text}
     assert letters
@@ -89,11 +88,11 @@ def test_no_letter_outside_of_ascii_folds_to_one_that_a_needle_holds():
 
 @settings(deadline=None)
 @given(
-    held=st.lists(st.sampled_from(FORMATS) | st.text(max_size=4), min_size=1, max_size=12),
+    texts=st.lists(st.sampled_from(FORMATS) | st.text(max_size=4), min_size=1, max_size=12),
     wanted=st.sampled_from(FORMATS[:-1]) | st.text(min_size=1, max_size=4),
 )
-def test_what_a_query_picks_out_holds_all_that_meets_it(held, wanted):
-    records = sorted(sealed(model(f"m{number}", format=text)) for number, text in enumerate(held))
+def test_what_a_query_picks_out_contains_all_that_meets_it(texts, wanted):
+    records = sorted(stored(model(f"m{number}", format=text)) for number, text in enumerate(texts))
     query = Query(format=wanted)
     everything = [one for one in summaries(records) if matches(query, one)]
     picked = [one for one in summaries(records, needle=needle(query)) if matches(query, one)]
@@ -130,42 +129,10 @@ VERSIONS = st.builds(
     )
 )
 def test_the_current_version_is_the_newest_that_is_there_by_semver(versions):
-    held = [
-        decode_summary(*sealed(model("m")))._replace(version=str(version), missing=missing)
+    found = [
+        decode_summary(*stored(model("m")))._replace(version=str(version), missing=missing)
         for version, missing in versions
     ]
     newest = max(versions, key=lambda one: (not one[1], one[0]))
-    assert current_version(held, None).version == str(newest[0])
-    assert current_version(held, str(versions[0][0])).version == str(versions[0][0])
-
-
-class ScannedState:
-    """A state that keeps which prefixes it was asked for."""
-
-    def __init__(self, records):
-        self.records = records
-        self.scanned = []
-
-    def scan(self, prefix=b""):
-        self.scanned.append(prefix)
-        yield from (one for one in self.records if one[0].startswith(prefix))
-
-
-@given(
-    ids=st.lists(
-        st.text("ab/é\udc80", min_size=1, max_size=4)
-        | st.builds(str.__mul__, st.text("aé", min_size=1, max_size=3), st.integers(80, 160)),
-        min_size=1,
-        max_size=10,
-        unique=True,
-    ),
-    end=st.integers(0, 400),
-)
-def test_ids_that_begin_so_are_those_of_all_and_no_others_are_scanned(ids, end):
-    records = sorted(sealed(model(name, version)) for name in ids for version in (1, 2))
-    for beginning in {name[:end] for name in ids}:
-        state = ScannedState(records)
-        wanted = sorted({one.id for one in summaries(records) if one.id.startswith(beginning)})
-        assert ListingReader(state).ids(beginning) == wanted
-        told = beginning.encode("utf-8", "surrogatepass")
-        assert state.scanned == [b"m\0" + told[:266]]
+    assert current_version(found, None).version == str(newest[0])
+    assert current_version(found, str(versions[0][0])).version == str(versions[0][0])
