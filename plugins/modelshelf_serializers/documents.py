@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.records.json import openai_entry, plain
+from modelshelf.records.json import json_record, openai_entry
 
 if TYPE_CHECKING:
     from modelshelf.model.config import ModelConfig
@@ -26,13 +26,13 @@ def dump_openai(models: Iterable[ModelConfig]) -> Iterator[bytes]:
 
 def dump_json(models: Iterable[ModelConfig]) -> Iterator[bytes]:
     """One JSON array (RFC 8259), a record on each line."""
-    return _sequence((plain(model) for model in models), b"[", b"]\n")
+    return _sequence((json_record(model) for model in models), b"[", b"]\n")
 
 
 def dump_jsonl(models: Iterable[ModelConfig]) -> Iterator[bytes]:
     """One JSON object on each line; no records give no line."""
     for model in models:
-        yield _json(plain(model)) + b"\n"
+        yield _json(json_record(model)) + b"\n"
 
 
 def dump_yaml(models: Iterable[ModelConfig]) -> Iterator[bytes]:
@@ -48,7 +48,9 @@ def dump_yaml(models: Iterable[ModelConfig]) -> Iterator[bytes]:
     empty = True
     for model in models:
         empty = False
-        text = yaml.dump([plain(model)], Dumper=Dumper, sort_keys=False, allow_unicode=False, width=_UNFOLDED)
+        text = yaml.dump(
+            [json_record(model)], Dumper=Dumper, sort_keys=False, allow_unicode=False, width=_UNFOLDED
+        )
         yield text.encode("ascii")
     if empty:
         yield b"[]\n"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import StoreError
-from modelshelf.records.sealed import decode_value, encode_value
+from modelshelf.records.frame import decode_value, encode_value
 from modelshelf.scan.folder_cache import CachedFolder, FolderCache
 from tests.fuzz.mutate import changed
 

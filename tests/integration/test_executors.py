@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from modelshelf import ModelRegistry
-from modelshelf.records.json import plain
+from modelshelf.records.json import json_record
 from tests.distributions import write_distribution
 
 COUNT = 150
@@ -33,7 +33,7 @@ def records(models: Path, store: Path, **options: Any) -> list[dict[str, Any]]:
     with ModelRegistry(models, store) as registry:
         stats = registry.discover_models(**options)
         assert (stats.models_added, stats.errors) == (COUNT, 0)
-        told = [plain(model) for model in registry]
+        told = [json_record(model) for model in registry]
     for one in told:
         for name in ("added_at", "updated_at", "checked_at"):
             del one[name]

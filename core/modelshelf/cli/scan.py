@@ -77,7 +77,7 @@ def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> li
 
 def _below(registry: ModelRegistry, roots: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
     """Id and version of the models whose files lie in the places, sorted; the first `most` by path."""
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     def look(state: Snapshot) -> list[tuple[str, str]]:
         reader = RecordReader(state)
@@ -101,7 +101,7 @@ def _every(registry: ModelRegistry, roots: Sequence[str]) -> Iterator[ModelConfi
 
 def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, str, str]]:
     """Id, version and status of the models there that are not healthy, sorted, each once."""
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     return registry.store.view(
         lambda state: sorted({one for root in roots for one in RecordReader(state).unhealthy_below(root)})
@@ -110,7 +110,7 @@ def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, 
 
 def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registry: ModelRegistry) -> None:
     from modelshelf.cli.models import show_table
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     shown = _below(registry, roots, _MOST_ROWS)
     models = registry.store.view(

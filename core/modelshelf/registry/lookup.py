@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from modelshelf.errors import InvalidValueError, RegistryClosedError
 from modelshelf.records import query as selection
-from modelshelf.records.read import ListingReader, current_version
+from modelshelf.records.read import RecordReader
+from modelshelf.records.summary import current_version
 from modelshelf.records.tables import pin_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from modelshelf.model import HealthStatus, ModelConfig, ModelVersion, Query
-    from modelshelf.records.read import OnDamage
-    from modelshelf.records.sealed import Summary
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.summary import OnDamage, Summary
     from modelshelf.store import Snapshot, Store
 
 T = TypeVar("T")
@@ -141,7 +140,7 @@ class ModelLookup:
 
     def default_id(self) -> str | None:
         """The default model's id; its record is not decoded."""
-        return self.store.view(lambda state: ListingReader(state).default())
+        return self.store.view(lambda state: RecordReader(state).default())
 
     def list_models(self) -> list[str]:
         """Every model's id, sorted."""
@@ -149,7 +148,7 @@ class ModelLookup:
 
     def ids_beginning(self, text: str) -> list[str]:
         """The ids that begin with a text, sorted; nothing of other models is read or remembered."""
-        return self.store.view(lambda state: ListingReader(state, self.on_damage).ids(text))
+        return self.store.view(lambda state: RecordReader(state, self.on_damage).ids(text))
 
     def get_healthy_models(self) -> list[str]:
         """Ids of the models whose status is healthy, sorted."""
@@ -158,12 +157,12 @@ class ModelLookup:
     def summaries(self, *, all_versions: bool = False) -> list[Summary]:
         """The fields that a listing needs, of each model's current version, sorted by id."""
         if all_versions:
-            return self.store.view(lambda state: list(ListingReader(state, self.on_damage).summaries()))
+            return self.store.view(lambda state: list(RecordReader(state, self.on_damage).summaries()))
         remembered = self._of_now()
         if remembered.summaries is not None:
             return remembered.summaries
         with _collector_paused():
-            remembered, found = self._read(lambda state: _current(ListingReader(state, self.on_damage)))
+            remembered, found = self._read(lambda state: _current(RecordReader(state, self.on_damage)))
         remembered.summaries = found
         return found
 
@@ -193,7 +192,7 @@ class ModelLookup:
             return self.summaries(all_versions=query.all_versions)
         with _collector_paused():
             remembered, found = self._read(
-                lambda state: _current(ListingReader(state, self.on_damage), needle)
+                lambda state: _current(RecordReader(state, self.on_damage), needle)
             )
         remembered.queried = True
         return found
@@ -301,8 +300,6 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _records(state: Snapshot) -> RecordReader:
-    from modelshelf.records.write import RecordReader
-
     return RecordReader(state)
 
 
@@ -311,7 +308,7 @@ def _decoded(records: RecordReader, wanted: Iterable[Summary]) -> list[ModelConf
     return [model for model in models if model is not None]
 
 
-def _current(records: ListingReader, needle: bytes = b"") -> list[Summary]:
+def _current(records: RecordReader, needle: bytes = b"") -> list[Summary]:
     pins = records.pins()
     chosen: dict[str, Summary] = {}
     several: dict[str, list[Summary]] = {}

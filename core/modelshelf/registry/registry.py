@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelshelf.errors import InvalidModelError, SerializerError, UnknownModelError
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.records.read import RecordReader
+from modelshelf.records.write import Records
 from modelshelf.registry.lookup import ModelLookup, as_version
 from modelshelf.registry.open_store import open_store
 

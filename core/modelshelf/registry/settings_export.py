@@ -39,7 +39,7 @@ from modelshelf.registry.edits import CONFIG_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
 LARGEST_DOCUMENT = 64 * 1024 * 1024  # bytes; what 300,000 models need
 _KIND = "settings"

@@ -233,13 +233,13 @@ def decode_answer(data: bytes) -> list[Examination]:
 
 def _encode(value: object) -> bytes:
     from modelshelf.records.codec import converter
-    from modelshelf.records.sealed import pack
+    from modelshelf.records.frame import pack
 
     return pack(converter().unstructure(value))
 
 
 def _decode(data: bytes, kind: Any) -> Any:
     from modelshelf.records.codec import converter
-    from modelshelf.records.sealed import unpack
+    from modelshelf.records.frame import unpack
 
     return converter().structure(unpack(data), kind)

@@ -13,8 +13,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import path_bytes
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.records.write import Records
 from modelshelf.scan.folder_cache import MODEL, OTHER, CachedFolder, FolderCache, is_settled, pack_status
 from modelshelf.scan.places import is_below
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from modelshelf.model import Artifact, ArtifactFile, Depth, Problem
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.records.seen import PathEntry
+    from modelshelf.records.read import PathEntry
     from modelshelf.scan.file_names import FormatTable
     from modelshelf.scan.walk import ListedFolder
     from modelshelf.store import Snapshot, Store, Transaction

@@ -21,7 +21,7 @@ from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from modelshelf.records.sealed import pack, unpack
+from modelshelf.records.frame import pack, unpack
 
 OTHER, MODEL = 0, 1
 """A file of a cached folder: the one that a model is loaded by, or another that is watched all the same."""

@@ -16,7 +16,8 @@ from attrs import evolve
 
 from modelshelf.errors import SourceError
 from modelshelf.model import Depth, Orphan, Problem, UnfinishedDownload
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.records.read import RecordReader
+from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
 from modelshelf.scan.counters import HARMLESS, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable

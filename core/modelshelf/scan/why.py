@@ -18,7 +18,7 @@ from modelshelf.source import Folder
 
 if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
 
 @frozen(kw_only=True)

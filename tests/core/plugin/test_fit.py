@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modelshelf.command import CommandType
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
 from modelshelf.plugin.fit import is_plain, misfit
-from modelshelf.records.sealed import pack, unpack
+from modelshelf.records.frame import pack, unpack
 from modelshelf.serializer import SerializerType
 
 

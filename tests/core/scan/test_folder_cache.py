@@ -15,7 +15,7 @@ import pytest
 
 from modelshelf import ModelRegistry
 from modelshelf.model import Candidate, Detection, DiscoveryStats, FormatType
-from modelshelf.records.json import plain
+from modelshelf.records.json import json_record
 from modelshelf.scan import changed, folder_cache
 from modelshelf.scan.changed import FolderChanges
 from modelshelf.scan.folder_cache import MODEL, OTHER, CachedFolder, FolderCache, is_settled, pack_status
@@ -84,7 +84,7 @@ def told(stats: DiscoveryStats) -> dict[str, object]:
 
 def records(registry: ModelRegistry) -> list[dict[str, object]]:
     found = [
-        plain(registry.get_by_version(model_id, version))
+        json_record(registry.get_by_version(model_id, version))
         for model_id in registry.list_models()
         for version in registry.get_versions(model_id)
     ]

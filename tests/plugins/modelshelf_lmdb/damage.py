@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf.records.sealed import decode_value, encode_value
+from modelshelf.records.frame import decode_value, encode_value
 from modelshelf_lmdb.store import LmdbStore
 
 PAGE = 4096
