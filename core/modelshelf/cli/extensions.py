@@ -10,7 +10,7 @@ from attrs import frozen
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.entries import BUILTIN, blocked_names
+from modelshelf.plugin.find import BUILTIN, blocked_names
 from modelshelf.plugin.load import find, load
 from modelshelf.plugin.report import describe
 

@@ -82,7 +82,7 @@ def _extensions(ctx: click.Context) -> dict[str, Extension]:
 
 
 def _others_have_plugins() -> bool:
-    from modelshelf.plugin.entries import entry_points_of, others_offer
+    from modelshelf.plugin.find import entry_points_of, others_offer
 
     if not others_offer(PROGRAM, PROGRAM):
         return False

@@ -17,10 +17,10 @@ from attrs import frozen
 
 from modelshelf.errors import ReadError
 from modelshelf.model.depth import Depth
-from modelshelf.plugin.entries import blocked_names
-from modelshelf.plugin.fit import misfit
+from modelshelf.plugin.find import blocked_names
 from modelshelf.plugin.load import HookImplementation, LoadedPlugins, find, given, load
 from modelshelf.plugin.report import PluginReport, describe
+from modelshelf.plugin.results import misfit
 from modelshelf.plugin.spec import HOOK_SECONDS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import BUILTIN, GROUP, Offer, all_offered, entry_points_of, offered_by
+from modelshelf.plugin.find import BUILTIN, GROUP, Offer, all_offered, entry_points_of, offered_by
 from modelshelf.plugin.report import PluginReport, PluginState, describe
 
 if TYPE_CHECKING:

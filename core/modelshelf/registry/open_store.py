@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import StoreUnavailableError
-from modelshelf.plugin.entries import BUILTIN, GROUP, blocked_names, offered_by
+from modelshelf.plugin.find import BUILTIN, GROUP, blocked_names, offered_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,7 +8,7 @@ import pytest
 
 from modelshelf import hookimpl
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import BLOCK_VARIABLE, blocked_names
+from modelshelf.plugin.find import BLOCK_VARIABLE, blocked_names
 from modelshelf.plugin.load import (
     LoadedPlugins,
     find,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelshelf.command import CommandType
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
-from modelshelf.plugin.fit import is_plain, misfit
+from modelshelf.plugin.results import is_plain, misfit
 from modelshelf.records.sealed import pack, unpack
 from modelshelf.serializer import SerializerType
 
