@@ -10,8 +10,8 @@ from attrs import frozen
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.find import BUILTIN, blocked_names
-from modelshelf.plugin.load import find, load
+from modelshelf.plugin.find import BUILTIN, blocked_names, find
+from modelshelf.plugin.load import load
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:

@@ -73,7 +73,8 @@ def open_guarded(
 ) -> Store:
     """As `open_store`, by what hooks give: first that of the built-in plugin of that name, then all."""
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.plugin.load import find_builtin, load
+    from modelshelf.plugin.find import find_builtin
+    from modelshelf.plugin.load import load
 
     scheme, blocked = _scheme_of(location), blocked | blocked_names()
     alone = find_builtin(scheme)
