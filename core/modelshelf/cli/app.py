@@ -34,6 +34,7 @@ class App:
     Attributes:
         screen: Standard output, for people.
         settings_path: The configuration file that the command line names, or None.
+        plugin_files: One-file plugins that the command line names.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class App:
         *,
         store: str | None = None,
         config: str | None = None,
+        plugin_files: Sequence[str] = (),
         log_format: str = "text",
         verbosity: int = 0,
     ) -> None:
@@ -48,6 +50,7 @@ class App:
         self._log = (log_format, verbosity)
         self._logging = False
         self.settings_path = config
+        self.plugin_files = tuple(plugin_files)
         self.screen = Screen()
 
     @cached_property
@@ -113,7 +116,7 @@ class App:
         return ModelRegistry(
             settings.paths[0] if settings.paths else MODELS_FOLDER,
             settings.store,
-            plugins=plugins,
+            plugins=(*self.plugin_files, *plugins),
             blocked=settings.disable_plugins,
             sources=settings.sources,
             readonly=readonly,
@@ -127,7 +130,8 @@ class App:
         store = open_builtin(settings.store, settings.disable_plugins, readonly=readonly)
         if store is None:
             self.begin_logging()
-            store = open_guarded(settings.store, blocked=settings.disable_plugins, readonly=readonly)
+            blocked = settings.disable_plugins
+            store = open_guarded(settings.store, self.plugin_files, blocked, readonly=readonly)
         return ModelLookup(store)
 
     def write(self, chunks: Iterable[bytes]) -> None:

@@ -8,7 +8,7 @@ import pluggy
 import pytest
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.load import hook_arguments
+from modelshelf.plugin.register import hook_arguments
 
 HOOKS = sorted(hook_arguments())
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.plugin.entries import Offer, all_offered, entry_points_of, offered_by, others_offer
-from modelshelf.plugin.load import find, load
+from modelshelf.plugin.find import Offer, all_offered, entry_points_of, find, offered_by, others_offer
+from modelshelf.plugin.load import load
 from modelshelf.plugin.report import PluginState
 from tests.distributions import write_distribution
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelshelf.command import CommandType
 from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
-from modelshelf.plugin.fit import is_plain, misfit
+from modelshelf.plugin.results import is_json, wrong_field
 from modelshelf.records.frame import pack, unpack
 from modelshelf.serializer import SerializerType
 
@@ -49,7 +49,7 @@ SOUND = [
 
 @pytest.mark.parametrize("value", SOUND, ids=lambda value: type(value).__name__)
 def test_a_value_that_holds_what_it_declares_fits(value: object) -> None:
-    assert misfit(value, type(value)) is None
+    assert wrong_field(value, type(value)) is None
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_value_that_holds_what_it_declares_fits(value: object) -> None:
     ],
 )
 def test_the_first_field_that_does_not_fit_is_named(value: object, reason: str) -> None:
-    assert misfit(value, type(value)) == reason
+    assert wrong_field(value, type(value)) == reason
 
 
 def test_what_is_no_value_class_always_fits() -> None:
-    assert misfit(None, type(None)) is None
+    assert wrong_field(None, type(None)) is None
 
 
 values = st.recursive(
@@ -91,11 +91,11 @@ values = st.recursive(
 @given(values)
 @settings(deadline=None, max_examples=300)
 def test_what_counts_as_plain_can_be_stored(value: object) -> None:
-    if is_plain(value):
+    if is_json(value):
         assert unpack(pack(value)) == value
 
 
 def test_a_value_without_end_is_not_plain() -> None:
     endless: list[object] = []
     endless.append(endless)
-    assert not is_plain(endless)
+    assert not is_json(endless)
