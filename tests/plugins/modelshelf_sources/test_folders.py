@@ -9,7 +9,7 @@ import pytest
 from modelshelf.discovery.walk import Walker
 from modelshelf.source import Folder, Listing, Place
 from modelshelf_sources.folders import FolderSource
-from modelshelf_sources.hub_metadata import read_note
+from modelshelf_sources.hub_metadata import read_download_metadata
 from modelshelf_sources.listing import model_id, relative, stem_of
 from tests.plugins.modelshelf_sources.stores import (
     COMMIT,
@@ -132,7 +132,7 @@ def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: Fold
 def test_a_note_of_no_file_is_none(tmp_path: Path) -> None:
     put(tmp_path / "x.safetensors", WEIGHTS)
     (model,) = listed(FolderSource(machine=machine(tmp_path)), tmp_path).artifacts
-    assert read_note(str(tmp_path / "none.metadata"), model.weights[0]) is None
+    assert read_download_metadata(str(tmp_path / "none.metadata"), model.weights[0]) is None
 
 
 def test_nothing_is_written(tmp_path: Path, source: FolderSource) -> None:

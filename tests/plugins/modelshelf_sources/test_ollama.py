@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelshelf_sources.ollama import OllamaSource
 from modelshelf_sources.ollama_manifest import names_of
-from modelshelf_sources.ollama_metadata import licence_name
+from modelshelf_sources.ollama_metadata import license_name
 from tests.plugins.modelshelf_sources.stores import (
     REGISTRY,
     OllamaStore,
@@ -384,8 +384,8 @@ def test_a_store_is_listed_without_a_change_to_it(store: OllamaStore, source: Ol
         ("", None),
     ],
 )
-def test_licences_are_known_by_their_titles(text: str, name: str | None) -> None:
-    assert licence_name(text) == name
+def test_licenses_are_recognised_by_their_titles(text: str, name: str | None) -> None:
+    assert license_name(text) == name
 
 
 JSON = st.recursive(

@@ -98,9 +98,9 @@ def test_ollamas_places_are_the_variables_the_users_and_the_services(tmp_path: P
     assert told(OllamaSource(machine=machine(tmp_path)), tmp_path)[0] == (".ollama/models", "default")
     named = OllamaSource(machine=machine(tmp_path, OLLAMA_MODELS="~/big"))
     assert told(named, tmp_path)[0] == ("big", "$OLLAMA_MODELS")
-    roots = [root.path for root in named.told_roots()]
+    roots = [root.path for root in named.default_roots()]
     assert roots[2:] == ["/usr/share/ollama/.ollama/models", "/var/lib/ollama/.ollama/models"]
-    assert len([*OllamaSource(machine=machine(tmp_path, "darwin")).told_roots()]) == 1
+    assert len([*OllamaSource(machine=machine(tmp_path, "darwin")).default_roots()]) == 1
 
 
 @pytest.mark.parametrize(
