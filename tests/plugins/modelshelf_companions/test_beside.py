@@ -37,38 +37,38 @@ def model(tmp_path):
 
 
 def test_config_card_and_names_are_ranked_in_this_order(model):
-    told, findings = model(
+    metadata, findings = model(
         folder="Llama-3.2-1B-Instruct",
         config={"model_type": "llama", "max_position_embeddings": 131072},
         card=b"---\nlicense: llama3.2\nmodel_name: Llama\ntags: [chat]\n---\n",
     )
     assert findings == {}
-    assert (told.architecture, told.context_length, told.license) == ("llama", 131072, "llama3.2")
-    assert (told.title, told.tags, told.parameter_count) == ("Llama", ("chat",), "1B")
-    assert told.details["name_version"] == "3.2.0"
-    assert told.provenance["architecture"].origin is Origin.CONFIG
-    assert told.provenance["title"].origin is Origin.CARD
-    assert told.provenance["parameter_count"].origin is Origin.FILENAME
-    assert told.provenance["parameter_count"].detail == "Llama-3.2-1B-Instruct"
+    assert (metadata.architecture, metadata.context_length, metadata.license) == ("llama", 131072, "llama3.2")
+    assert (metadata.title, metadata.tags, metadata.parameter_count) == ("Llama", ("chat",), "1B")
+    assert metadata.details["name_version"] == "3.2.0"
+    assert metadata.provenance["architecture"].origin is Origin.CONFIG
+    assert metadata.provenance["title"].origin is Origin.CARD
+    assert metadata.provenance["parameter_count"].origin is Origin.FILENAME
+    assert metadata.provenance["parameter_count"].detail == "Llama-3.2-1B-Instruct"
 
 
 @pytest.mark.parametrize(
     "name", ["config", "tokenizer_config", "adapter_config", "generation_config", "model_index"]
 )
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"a":' + b"1" * 5000])
-def test_broken_json_is_a_warning_and_the_rest_is_told(model, name, content):
-    told, findings = model(folder="phi-2", card=b"---\nlicense: mit\n---\n", **{name: content})
+def test_broken_json_is_a_warning_and_the_rest_is_reported(model, name, content):
+    metadata, findings = model(folder="phi-2", card=b"---\nlicense: mit\n---\n", **{name: content})
     finding = findings[f"{name}.json"]
     assert (finding.code, finding.severity) == ("malformed-config", Severity.WARNING)
-    assert told.license == "mit"
-    assert told.details["name_version"] == "2.0.0"
+    assert metadata.license == "mit"
+    assert metadata.details["name_version"] == "2.0.0"
 
 
 @pytest.mark.parametrize("content", [b"---\na: [", b"---\n\xff\n---\n", b"---\na: &a [*a]\n---\n"])
 def test_a_broken_card_is_an_info(model, content):
-    told, findings = model(card=content, config={"model_type": "bert"})
+    metadata, findings = model(card=content, config={"model_type": "bert"})
     assert (findings["README.md"].code, findings["README.md"].severity) == ("malformed-card", Severity.INFO)
-    assert told.architecture == "bert"
+    assert metadata.architecture == "bert"
 
 
 def test_a_config_of_a_hundred_megabytes_is_not_read(tmp_path):
@@ -102,20 +102,20 @@ def test_a_companion_that_vanished_is_a_finding(tmp_path):
     assert (finding.code, finding.severity, finding.file) == ("unreadable", Severity.WARNING, "config.json")
 
 
-def test_infinity_in_a_config_is_an_info_and_the_config_is_told(model):
-    told, findings = model(config=b'{"model_type": "mamba2", "time_step_limit": [0.0, Infinity]}')
-    assert told.architecture == "mamba2"
+def test_infinity_in_a_config_is_an_info_and_the_config_is_reported(model):
+    metadata, findings = model(config=b'{"model_type": "mamba2", "time_step_limit": [0.0, Infinity]}')
+    assert metadata.architecture == "mamba2"
     finding = findings["config.json"]
     assert (finding.code, finding.severity) == ("config-not-strict-json", Severity.INFO)
 
 
 def test_a_config_value_of_the_wrong_type_is_an_info(model):
-    told, findings = model(config={"model_type": "bert", "hidden_size": "big"})
+    metadata, findings = model(config={"model_type": "bert", "hidden_size": "big"})
     assert (findings["config.json"].code, findings["config.json"].severity) == (
         "config-value-ignored",
         Severity.INFO,
     )
-    assert (told.architecture, told.embedding_length) == ("bert", None)
+    assert (metadata.architecture, metadata.embedding_length) == ("bert", None)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_a_chat_template_is_present_absent_or_unknown(model, companions, present
 def test_a_folder_tells_version_and_title_where_it_names_this_model(
     model, folder, file, model_id, version, title
 ):
-    told, _ = model(folder=folder, file=file, model_id=model_id)
-    assert told.details.get("name_version") == version
-    assert told.title == title
+    metadata, _ = model(folder=folder, file=file, model_id=model_id)
+    assert metadata.details.get("name_version") == version
+    assert metadata.title == title
 
 
 def test_the_files_own_name_tells_the_quantization_before_the_folders(model):
-    told, _ = model(folder="Qwen2.5-0.5B-FP16", file="qwen2.5-0.5b-q8_0.gguf")
-    assert told.quantization == "Q8_0"
+    metadata, _ = model(folder="Qwen2.5-0.5B-FP16", file="qwen2.5-0.5b-q8_0.gguf")
+    assert metadata.quantization == "Q8_0"
 
 
 def test_quick_depth_opens_nothing(tmp_path):

@@ -33,19 +33,23 @@ def told_by(front: str):
 
 
 def test_a_card_tells_licence_tags_base_languages_task_and_title():
-    told = from_card(parse_card(CARD), "README.md")
-    assert (told.license, told.pipeline_tag, told.title) == ("apache-2.0", "text-generation", "My Model")
-    assert told.languages == ("en", "no")
-    assert told.tags == ("text-generation", "llama")
-    assert told.base_model == ("meta-llama/Llama-3.2-1B",)
-    assert told.details == {"library_name": "transformers"}
-    assert told.provenance["license"] == Provenance(Origin.CARD, "README.md")
+    metadata = from_card(parse_card(CARD), "README.md")
+    assert (metadata.license, metadata.pipeline_tag, metadata.title) == (
+        "apache-2.0",
+        "text-generation",
+        "My Model",
+    )
+    assert metadata.languages == ("en", "no")
+    assert metadata.tags == ("text-generation", "llama")
+    assert metadata.base_model == ("meta-llama/Llama-3.2-1B",)
+    assert metadata.details == {"library_name": "transformers"}
+    assert metadata.provenance["license"] == Provenance(Origin.CARD, "README.md")
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\n"])
 def test_line_endings_and_a_byte_order_mark_do_not_matter(ending):
-    told = parse_card(b"\xef\xbb\xbf" + CARD.replace(b"\n", ending))
-    assert told["license"] == "apache-2.0"
+    front = parse_card(b"\xef\xbb\xbf" + CARD.replace(b"\n", ending))
+    assert front["license"] == "apache-2.0"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_front_matter_that_is_not_utf8_is_refused():
 @settings(deadline=None, max_examples=400)
 def test_any_front_matter_is_read_or_refused(front):
     try:
-        told = from_card(parse_card(b"---\n" + front + b"\n---\n"), "README.md")
+        metadata = from_card(parse_card(b"---\n" + front + b"\n---\n"), "README.md")
     except ValueError:
         return
-    assert all(isinstance(tag, str) for tag in told.tags or ())
+    assert all(isinstance(tag, str) for tag in metadata.tags or ())

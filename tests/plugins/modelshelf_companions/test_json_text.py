@@ -30,7 +30,7 @@ def test_what_is_no_object_is_a_value_error_that_says_why(raw, fault):
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_pythons_dialect_is_read_and_told(constant):
+def test_pythons_dialect_is_read_and_reported(constant):
     document = parse_document(b'{"limit": [0.0, %s], "model_type": "mamba2"}' % constant.encode())
     assert document.members["model_type"] == "mamba2"
     assert not document.strict

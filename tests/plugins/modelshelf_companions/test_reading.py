@@ -33,7 +33,7 @@ pipeline_tag: text-generation
 """
 
 
-def told(folder: Path, **files: Any) -> tuple[ModelMetadata, list[Finding]]:
+def read(folder: Path, **files: Any) -> tuple[ModelMetadata, list[Finding]]:
     """Merged metadata and findings of a model with these companions beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "model.safetensors"
@@ -53,7 +53,7 @@ def told(folder: Path, **files: Any) -> tuple[ModelMetadata, list[Finding]]:
 
 
 def test_a_configuration_tells_the_architecture_and_its_numbers(tmp_path: Path) -> None:
-    metadata, findings = told(tmp_path, config=LLAMA)
+    metadata, findings = read(tmp_path, config=LLAMA)
     assert (metadata.architecture, metadata.context_length, metadata.embedding_length) == (
         "llama",
         131072,
@@ -67,14 +67,14 @@ def test_a_configuration_tells_the_architecture_and_its_numbers(tmp_path: Path) 
 
 
 def test_a_multimodal_configuration_tells_its_language_models_numbers(tmp_path: Path) -> None:
-    metadata, _ = told(
+    metadata, _ = read(
         tmp_path, config={"model_type": "llava", "text_config": {"hidden_size": 4096, "vocab_size": 32000}}
     )
     assert (metadata.architecture, metadata.embedding_length, metadata.vocab_size) == ("llava", 4096, 32000)
 
 
 def test_a_card_tells_licence_tags_base_model_and_languages(tmp_path: Path) -> None:
-    metadata, findings = told(tmp_path, card=CARD)
+    metadata, findings = read(tmp_path, card=CARD)
     assert (metadata.license, metadata.pipeline_tag) == ("llama3.2", "text-generation")
     assert metadata.tags == ("facebook", "llama-3")
     assert metadata.base_model == ("meta-llama/Llama-3.2-1B",)
@@ -84,20 +84,20 @@ def test_a_card_tells_licence_tags_base_model_and_languages(tmp_path: Path) -> N
 
 
 def test_a_card_without_front_matter_tells_nothing(tmp_path: Path) -> None:
-    metadata, findings = told(tmp_path, card="# only text\n---\nlicense: mit\n")
+    metadata, findings = read(tmp_path, card="# only text\n---\nlicense: mit\n")
     assert metadata.license is None
     assert findings == []
 
 
 def test_the_name_ranks_below_everything_and_is_marked(tmp_path: Path) -> None:
-    metadata, _ = told(tmp_path / "Llama-3.2-1B-Instruct", config=LLAMA)
+    metadata, _ = read(tmp_path / "Llama-3.2-1B-Instruct", config=LLAMA)
     assert metadata.parameter_count == "1B"
     assert metadata.provenance["parameter_count"].origin is Origin.FILENAME
     assert metadata.details["name_version"] == "3.2.0"
 
 
-def test_a_template_file_and_an_adapters_base_model_are_told(tmp_path: Path) -> None:
-    metadata, _ = told(
+def test_a_template_file_and_an_adapters_base_model_are_reported(tmp_path: Path) -> None:
+    metadata, _ = read(
         tmp_path,
         template="{{ x }}",
         adapter_config={"peft_type": "LORA", "base_model_name_or_path": "org/base"},
@@ -120,14 +120,14 @@ def test_a_template_file_and_an_adapters_base_model_are_told(tmp_path: Path) -> 
     ],
 )
 def test_a_broken_configuration_is_a_warning_and_never_an_exception(tmp_path: Path, broken: bytes) -> None:
-    metadata, findings = told(tmp_path, config=broken)
+    metadata, findings = read(tmp_path, config=broken)
     assert metadata.architecture is None
     assert [(one.severity, one.file) for one in findings] == [(Severity.WARNING, "config.json")]
 
 
 @pytest.mark.parametrize("value", [-1, 0, 1.5, "4096", True, None, [4096], {}, float("nan")])
 def test_a_number_of_the_wrong_type_is_unknown(tmp_path: Path, value: object) -> None:
-    metadata, _ = told(tmp_path, config={"vocab_size": value, "model_type": "llama"})
+    metadata, _ = read(tmp_path, config={"vocab_size": value, "model_type": "llama"})
     assert (metadata.vocab_size, metadata.architecture) == (None, "llama")
 
 
@@ -140,6 +140,6 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     "front", [BOMB, "a: [", "- list", "!!python/object/apply:os.system [x]", "\x00", "? {[}"]
 )
 def test_a_broken_or_hostile_card_is_an_info_and_never_an_exception(tmp_path: Path, front: str) -> None:
-    metadata, findings = told(tmp_path, card=f"---\n{front}\n---\n")
+    metadata, findings = read(tmp_path, card=f"---\n{front}\n---\n")
     assert metadata.license is None
     assert [(one.severity, one.file) for one in findings] == [(Severity.INFO, "README.md")]

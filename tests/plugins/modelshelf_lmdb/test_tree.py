@@ -102,9 +102,7 @@ def test_many_changes_at_once_have_all_pages_looked_over_once(opened, monkeypatc
     store.update(lambda state: [state.put(b"m\0%05d" % number, bytes(200)) for number in range(400)])
     looked = []
     original = TreeReader.find_leaf
-    monkeypatch.setattr(
-        TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key)
-    )
+    monkeypatch.setattr(TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key))
     store.update(lambda state: [state.put(b"m\0%05d" % number, b"new") for number in range(2000)])
     assert 400 < len(looked) < 1000
     looked.clear()
@@ -116,9 +114,7 @@ def test_few_changes_at_a_time_are_each_looked_over(opened, monkeypatch):
     store = opened()
     looked = []
     original = TreeReader.find_leaf
-    monkeypatch.setattr(
-        TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key)
-    )
+    monkeypatch.setattr(TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key))
     for number in range(700):
         store.update(lambda state, key=b"m\0%05d" % number: state.put(key, b"new"))
     assert len(looked) == 700

@@ -86,9 +86,9 @@ def test_folders_that_a_walk_leaves_out_are_asked_for_their_notes(
 
 def test_a_download_of_a_whole_repository_tells_what_it_lacks(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "model.safetensors", WEIGHTS)
-    told = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
+    entries = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
     tree = tmp_path / f"m/.cache/huggingface/trees/{COMMIT}.json"
-    put(tree, {"format_version": 1, "files": told})
+    put(tree, {"format_version": 1, "files": entries})
     (model,) = listed(source, tmp_path / "m").artifacts
     assert (model.facts["repository_files"], model.facts["absent"]) == (2, ["other.safetensors"])
     put(tree, "{")
@@ -121,7 +121,7 @@ def test_an_unfinished_download_into_a_folder_is_listed(tmp_path: Path, source: 
     assert [one.size for one in found.unfinished] == [30]
 
 
-def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: FolderSource) -> None:
+def test_several_commits_in_one_folder_are_all_reported(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "a.gguf", gguf_bytes("a"))
     downloaded(tmp_path / "m", "b.gguf", gguf_bytes("b"))
     note = tmp_path / f"m/{NOTES}/b.gguf.metadata"
