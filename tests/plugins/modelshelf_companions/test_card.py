@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Origin, Provenance
-from modelshelf_companions.card import MOST_BYTES, from_card, parse_card
+from modelshelf_companions.card import MAX_BYTES, from_card, parse_card
 
 CARD = b"""---
 license: apache-2.0
@@ -131,7 +131,7 @@ def test_tags_of_yaml_construct_nothing(tag):
 
 def test_front_matter_that_does_not_end_is_refused():
     with pytest.raises(ValueError, match="does not end"):
-        parse_card(b"---\n" + b"a: b\n" * MOST_BYTES)
+        parse_card(b"---\n" + b"a: b\n" * MAX_BYTES)
 
 
 def test_front_matter_that_is_not_utf8_is_refused():
