@@ -1,4 +1,7 @@
-"""Ways to write records: OpenAI's listing, JSON, JSON Lines, CSV, YAML."""
+"""Ways to write records: OpenAI's listing, JSON, JSON Lines, CSV, YAML.
+
+Commands that write none load this module too, so each writer is imported when it is used.
+"""
 
 from __future__ import annotations
 
