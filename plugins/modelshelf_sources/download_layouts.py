@@ -1,4 +1,8 @@
-"""How downloads lie on a disk: where caches are by default, and how each layout is recognised."""
+"""How downloads are laid out on a disk: where caches are by default, and how each layout is recognised.
+
+The layouts of huggingface_hub's cache, of its downloads into a folder (``local_dir``), and of llama.cpp's
+older, flat cache. Several sources share them, and decide by them which lists what.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,40 @@ if TYPE_CHECKING:
     from modelshelf.source import Folder
     from modelshelf_sources.machine import Machine
 
+REPOSITORY_PREFIX = "models--"
+"""What the name of a model repository's folder begins with."""
+
+HUB_FOLDER = ".cache/huggingface"
+"""What huggingface_hub keeps in a folder that it downloaded into."""
+
+DOWNLOAD_METADATA = f"{HUB_FOLDER}/download"
+"""Where it keeps the metadata of the files; see `hub_metadata`."""
+
+FLAT_MANIFEST = re.compile(r"manifest=(?P<user>[^=]+)=(?P<repository>[^=]+)=(?P<tag>[^=]+)\.json")
+
+FLAT_SIDECARS = (".gguf.etag", ".gguf.json")
+"""Endings of the files that llama.cpp keeps beside a model's; see `llamacpp_flat`."""
+
+_REPOSITORY_PARTS = frozenset({"snapshots", "blobs", "refs"})
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class CacheLocation:
+    """What a path means within a cache of the Hub's layout.
+
+    Attributes:
+        cache: The folder of the repositories, or None where one repository is meant.
+        repository: The repository's folder, or None where all are meant.
+        commit: The snapshot that is meant, or None for all of the repository.
+    """
+
+    cache: str | None = None
+    repository: str | None = None
+    commit: str | None = None
+
 
 def hub_roots(machine: Machine) -> Iterator[Root]:
-    """Where huggingface_hub keeps its cache on this machine (huggingface_hub, ``constants.py``)."""
+    """List where huggingface_hub keeps its cache on this machine (huggingface_hub, ``constants.py``)."""
     default = os.path.join(machine.cache_home, "huggingface", "hub")
     for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
         value = machine.variable(variable)
@@ -30,83 +65,51 @@ def hub_roots(machine: Machine) -> Iterator[Root]:
     yield Root(path=default, reason=reason)
 
 
-PREFIX = "models--"
-"""What the name of a model's repository begins with."""
-
-_PARTS = frozenset({"snapshots", "blobs", "refs"})
-
-
-@frozen(kw_only=True, eq=False, repr=False)
-class Spot:
-    """What a path means within a cache.
-
-    Attributes:
-        cache: The folder that holds the repositories, or None where one repository is meant.
-        repository: The repository's folder, or None where all are meant.
-        commit: The snapshot that is meant, or None for all of the repository.
-    """
-
-    cache: str | None = None
-    repository: str | None = None
-    commit: str | None = None
-
-
-def locate(root: str) -> Spot | None:
-    """What a folder is: a cache, its parent, a repository, a snapshot; None for none of these."""
+def locate(root: str) -> CacheLocation | None:
+    """Find out what a folder is: a cache, its parent, a repository, a snapshot; None for none of these."""
     path = os.path.normpath(root)
     if is_cache(path):
-        return Spot(cache=path)
+        return CacheLocation(cache=path)
     if is_cache(f"{path}/hub"):  # $HF_HOME
-        return Spot(cache=f"{path}/hub")
-    if is_repository(path):
-        return Spot(repository=path)
+        return CacheLocation(cache=f"{path}/hub")
+    if _is_repository(path):
+        return CacheLocation(repository=path)
     snapshots, commit = os.path.split(path)
     repository = os.path.dirname(snapshots)
-    if os.path.basename(snapshots) == "snapshots" and is_repository(repository):
-        return Spot(repository=repository, commit=commit)
+    if os.path.basename(snapshots) == "snapshots" and _is_repository(repository):
+        return CacheLocation(repository=repository, commit=commit)
     return None
 
 
 def is_cache(folder: str) -> bool:
-    """Whether a folder holds a repository of a model."""
-    return any(name.startswith(PREFIX) and is_repository(f"{folder}/{name}") for name in names_in(folder))
+    """Whether a folder has a repository of a model in it."""
+    return any(
+        name.startswith(REPOSITORY_PREFIX) and _is_repository(f"{folder}/{name}") for name in names_in(folder)
+    )
 
 
-def is_repository(folder: str) -> bool:
-    """Whether a folder is a repository of a model."""
-    return os.path.basename(folder).startswith(PREFIX) and not _PARTS.isdisjoint(names_in(folder))
-
-
-_CACHE = ".cache"
-
-HUB = ".cache/huggingface"
-
-NOTES = f"{HUB}/download"
+def _is_repository(folder: str) -> bool:
+    is_named_so = os.path.basename(folder).startswith(REPOSITORY_PREFIX)
+    return is_named_so and not _REPOSITORY_PARTS.isdisjoint(names_in(folder))
 
 
 def is_local_download(folder: Folder) -> bool:
-    """Whether huggingface_hub downloaded into this folder."""
-    return _CACHE in folder.subfolders and has_notes(folder.path)
+    """Whether huggingface_hub downloaded into this folder, by its listing."""
+    return ".cache" in folder.subfolders and has_download_metadata(folder.path)
 
 
-def has_notes(folder: str) -> bool:
-    """Whether notes of downloads lie in this folder."""
-    return os.path.isdir(f"{folder}/{NOTES}")
+def has_download_metadata(folder: str) -> bool:
+    """Whether huggingface_hub downloaded into this folder, by its path."""
+    return os.path.isdir(f"{folder}/{DOWNLOAD_METADATA}")
 
 
 def is_bookkeeping(path: str, root: str) -> bool:
-    """Whether a folder below a local download is the download's own."""
-    return relative(path, root).startswith(HUB)
-
-
-MANIFEST = re.compile(r"manifest=(?P<user>[^=]+)=(?P<repository>[^=]+)=(?P<tag>[^=]+)\.json")
-
-BESIDE = (".gguf.etag", ".gguf.json")
-"""Endings of the files that lie beside a model's."""
+    """Whether a folder below a local download is huggingface_hub's own."""
+    return relative(path, root).startswith(HUB_FOLDER)
 
 
 def flat_roots(machine: Machine) -> tuple[str, ...]:
-    """Where llama.cpp keeps, or kept, its flat cache by default on this platform."""
+    """List where llama.cpp keeps, or kept, its flat cache by default on this platform."""
     if machine.platform == "darwin":
         return (machine.below_home("Library", "Caches", "llama.cpp"),)
     if machine.platform == "win32":
@@ -115,5 +118,5 @@ def flat_roots(machine: Machine) -> tuple[str, ...]:
 
 
 def has_flat_files(folder: str) -> bool:
-    """Whether a folder holds what only llama.cpp's flat cache does: manifests, or tags of files."""
-    return any(MANIFEST.fullmatch(name) or name.endswith(BESIDE) for name in names_in(folder))
+    """Whether a folder has what only llama.cpp's flat cache has: manifests, or etags of files."""
+    return any(FLAT_MANIFEST.fullmatch(name) or name.endswith(FLAT_SIDECARS) for name in names_in(folder))

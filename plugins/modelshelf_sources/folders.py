@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from modelshelf.source import LOCAL, PlainFolders
-from modelshelf_sources.download_layouts import has_notes, is_bookkeeping, is_local_download
+from modelshelf_sources.download_layouts import has_download_metadata, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
@@ -17,48 +17,48 @@ if TYPE_CHECKING:
 class FolderSource(LocalStore):
     """Folders that a person or the settings name; the core walks them.
 
-    What huggingface_hub noted of files that it downloaded into a folder is added to them.
+    Files that huggingface_hub downloaded into a folder get the metadata that it wrote down.
     """
 
     name = LOCAL
 
-    def told_roots(self) -> Iterable[Root]:
-        """None: plain folders are the settings' to name."""
+    def default_roots(self) -> Iterable[Root]:
+        """List none: plain folders are the settings' to name."""
         return ()
 
     def recognises(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
-        """Nothing: plain folders are what is left when no other source claims a folder."""
+        """Recognise nothing: plain folders are what is left when no other source claims a folder."""
         return False
 
     def claims(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
-        """Nothing, see `recognises`."""
+        """Claim nothing, see `recognises`."""
         return False
 
     def list(self, place: Place, walk: Walk) -> PlainFolders:  # noqa: ARG002 - the core walks them
-        """Everything below the place's root."""
+        """List everything below the place's root."""
         downloads: dict[str, bool] = {}  # folders, and whether huggingface_hub downloaded into them
-        return PlainFolders(describe=lambda folder: _with_notes(folder, place.root, downloads))
+        return PlainFolders(describe=lambda folder: _with_metadata(folder, place.root, downloads))
 
 
-def _with_notes(folder: Folder, place: str, downloads: dict[str, bool]) -> Folder:
-    """The folder with what was noted of its files, where it lies in a download."""
+def _with_metadata(folder: Folder, place: str, downloads: dict[str, bool]) -> Folder:
+    """The folder with the metadata of its files, where it lies in a download."""
     downloads[folder.path] = is_local_download(folder)
     root = _download_around(folder.path, place, downloads)
     if root is None or is_bookkeeping(folder.path, root):
         return folder
-    from modelshelf_sources.hub_metadata import annotated  # few folders are downloads
+    from modelshelf_sources.hub_metadata import with_download_metadata  # few folders are downloads
 
-    return annotated(folder, root)
+    return with_download_metadata(folder, root)
 
 
 def _download_around(path: str, root: str, downloads: dict[str, bool]) -> str | None:
-    """The nearest folder at or above a path, up to the root, that was downloaded into; None without one.
+    """Find the nearest folder at or above a path, up to the root, that was downloaded into; else None.
 
     A walk may leave out folders that did not change: those above this one are then asked for.
     """
     while True:
         if path not in downloads:
-            downloads[path] = has_notes(path)
+            downloads[path] = has_download_metadata(path)
         if downloads[path]:
             return path
         if path == root or len(path) <= len(root):

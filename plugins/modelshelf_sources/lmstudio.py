@@ -1,7 +1,7 @@
 """LM Studio's models: ``<publisher>/<model>/<file>.gguf``, or a folder of safetensors for MLX.
 
 Virtual models are ``model.yaml`` files ``{model: publisher/name, base: [{key: publisher/model, …}]}``, below
-``hub/models`` of LM Studio's home or among the models. They hold no weights: the model that a key names gets
+``hub/models`` of LM Studio's home or among the models. They have no weights: the model that a key names gets
 their names.
 """
 
@@ -22,80 +22,12 @@ from modelshelf_sources.local_store import LocalStore, Root
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
 
-
-_MOST_BYTES = 1024 * 1024
-
-
-class LMStudioSource(LocalStore):
-    """Models that LM Studio keeps, named as it names them: ``publisher/model``."""
-
-    name = "lmstudio"
-
-    def told_roots(self) -> Iterable[Root]:
-        """``downloadsFolder`` of ``~/.lmstudio/settings.json``, the default, and that of older versions."""
-        try:
-            told = _downloads_folder(self._settings)
-        except UnusableDocumentError:  # `list` says so
-            told = None
-        if told is not None:
-            yield Root(path=self.machine.expand(told), reason=self._settings)
-        reason = "default" if told is None else "default, not in use: settings.json names another"
-        yield Root(
-            path=self.machine.below_home(".lmstudio", "models"), reason=reason, optional=told is not None
-        )
-        yield Root(
-            path=self.machine.below_home(".cache", "lm-studio", "models"),
-            reason="default of older versions",
-            optional=True,
-        )
-
-    @property
-    def _settings(self) -> str:
-        return self.machine.below_home(".lmstudio", "settings.json")
-
-    def recognises(self, root: str) -> bool:
-        """Whether it is LM Studio's home, which holds its settings and models."""
-        return os.path.isfile(f"{root}/settings.json") and os.path.isdir(f"{root}/hub") and _has_models(root)
-
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Every model, with the virtual models that are based on it; virtual models without a base here."""
-        root = f"{place.root}/models" if self.recognises(place.root) else place.root
-        if not os.path.isdir(root):
-            yield absent(root)
-            return
-        if root == self.machine.below_home(".lmstudio", "models"):
-            try:
-                _downloads_folder(self._settings)
-            except UnusableDocumentError as error:
-                message = f"{error}; LM Studio may keep models where only they tell"
-                yield Problem(code="unreadable-settings", path=self._settings, message=message)
-        yield from list_models(root, walk)
-
-
-def _downloads_folder(settings: str) -> str | None:
-    """The folder that LM Studio's settings name; None where they are absent or name none.
-
-    Raises:
-        UnusableDocumentError: They are there and cannot be used.
-    """
-    if not os.path.lexists(settings):
-        return None
-    told = read_object(settings, _MOST_BYTES).get("downloadsFolder")
-    return told if isinstance(told, str) and told.strip() and "\0" not in told else None
-
-
-def _has_models(home: str) -> bool:
-    return os.path.isdir(f"{home}/models")
-
-
 _VIRTUAL = "model.yaml"
-
 _LEVELS = 2  # publisher and model
+_MAX_BYTES = 1024 * 1024
 
-_MOST_BYTES = 1024 * 1024
 
-
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _VirtualModel:
     """A name for one of several models.
 
@@ -109,14 +41,67 @@ class _VirtualModel:
     bases: frozenset[str]
     path: str
 
+
+class LMStudioSource(LocalStore):
+    """Models that LM Studio keeps, named as it names them: ``publisher/model``."""
+
+    name = "lmstudio"
+
+    def default_roots(self) -> Iterable[Root]:
+        """List ``downloadsFolder`` of ``~/.lmstudio/settings.json``, the default, and the older one."""
+        try:
+            named = _downloads_folder(self._settings)
+        except UnusableDocumentError:  # `list` reports it
+            named = None
+        if named is not None:
+            yield Root(path=self.machine.expand(named), reason=self._settings)
+        reason = "default" if named is None else "default, not in use: settings.json names another"
+        yield Root(
+            path=self.machine.below_home(".lmstudio", "models"), reason=reason, optional=named is not None
+        )
+        yield Root(
+            path=self.machine.below_home(".cache", "lm-studio", "models"),
+            reason="default of older versions",
+            optional=True,
+        )
+
     @property
-    def problem(self) -> Problem:
-        message = f"{self.name}: none of the models that it is based on is on this machine"
-        return Problem(code="no-weights-here", path=self.path, message=message)
+    def _settings(self) -> str:
+        return self.machine.below_home(".lmstudio", "settings.json")
+
+    def recognises(self, root: str) -> bool:
+        """Whether it is LM Studio's home, with its settings and models."""
+        is_home = os.path.isfile(f"{root}/settings.json") and os.path.isdir(f"{root}/hub")
+        return is_home and os.path.isdir(f"{root}/models")
+
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+        """List every model, with the virtual models based on it; virtual models without a base here."""
+        root = f"{place.root}/models" if self.recognises(place.root) else place.root
+        if not os.path.isdir(root):
+            yield absent(root)
+            return
+        if root == self.machine.below_home(".lmstudio", "models"):
+            try:
+                _downloads_folder(self._settings)
+            except UnusableDocumentError as error:
+                message = f"{error}; LM Studio may keep models where only they tell"
+                yield Problem(code="unreadable-settings", path=self._settings, message=message)
+        yield from _list_models(root, walk)
 
 
-def list_models(root: str, walk: Walk) -> Iterator[Listing]:
-    """Every model below a folder, with the virtual models that are based on it; those without a base here."""
+def _downloads_folder(settings: str) -> str | None:
+    """Return the folder that LM Studio's settings name; None where they are absent or name none.
+
+    Raises:
+        UnusableDocumentError: They are there and cannot be used.
+    """
+    if not os.path.lexists(settings):
+        return None
+    folder = read_object(settings, _MAX_BYTES).get("downloadsFolder")
+    return folder if isinstance(folder, str) and folder.strip() and "\0" not in folder else None
+
+
+def _list_models(root: str, walk: Walk) -> Iterator[Listing]:
     virtual: list[_VirtualModel] = []
     for file in _virtual_files(root):
         try:
@@ -124,23 +109,27 @@ def list_models(root: str, walk: Walk) -> Iterator[Listing]:
         except UnusableDocumentError as error:
             yield Problem(code="unreadable-settings", path=file, message=f"{error}; it names no model")
     present: set[str] = set()
-    for listed in walk(root):
-        if not isinstance(listed, Folder):
-            yield listed
+    for item in walk(root):
+        if not isinstance(item, Folder):
+            yield item
             continue
-        name = relative(listed.path, root)
-        if listed.files:
+        name = relative(item.path, root)
+        if item.files:
             present.add(_base_key(name))
-        yield _named(listed, name, virtual) if name else listed
-    yield from (one.problem for one in virtual if not one.bases & present)
+        yield _name_model(item, name, virtual) if name else item
+    for model in virtual:
+        if not model.bases & present:
+            message = f"{model.name}: none of the models that it is based on is on this machine"
+            yield Problem(code="no-weights-here", path=model.path, message=message)
 
 
-def _named(folder: Folder, name: str, virtual: Iterable[_VirtualModel]) -> Folder:
-    facts: dict[str, Any] = {"publisher": text_of(name.partition("/")[0], 256)} if "/" in name else {}
-    names = [one.name for one in virtual if _base_key(name) in one.bases]
+def _name_model(folder: Folder, name: str, virtual: Iterable[_VirtualModel]) -> Folder:
+    publisher = text_of(name.partition("/")[0], 256) if "/" in name else None
+    facts: dict[str, Any] = {} if publisher is None else {"publisher": publisher}
+    names = [model.name for model in virtual if _base_key(name) in model.bases]
     if names:
         facts["virtual_models"] = names
-    return evolve(folder, model_id=model_id(name), facts={key: told for key, told in facts.items() if told})
+    return evolve(folder, model_id=model_id(name), facts=facts)
 
 
 def _base_key(name: str) -> str:
@@ -148,7 +137,7 @@ def _base_key(name: str) -> str:
 
 
 def _virtual_files(root: str) -> Iterator[str]:
-    """The ``model.yaml`` two folders below the models, and below ``hub/models`` beside them."""
+    """Find each ``model.yaml`` two folders below the models, and below ``hub/models`` beside them."""
     for base in (root, os.path.join(os.path.dirname(root), "hub", "models")):
         for publisher in names_in(base):
             for model in names_in(f"{base}/{publisher}"):
@@ -158,22 +147,25 @@ def _virtual_files(root: str) -> Iterator[str]:
 
 
 def _read_virtual(file: str) -> Iterator[_VirtualModel]:
-    content = read_mapping(file, _MOST_BYTES)
+    content = read_mapping(file, _MAX_BYTES)
     name = text_of(content.get("model"), 256)
     base = content.get("base")
     if name is None:
         return
-    told = base if isinstance(base, list) else [{"key": base}] if isinstance(base, str) else []
-    bases = frozenset(key for one in told if isinstance(one, dict) for key in _keys(one))
-    yield _VirtualModel(name=name, bases=bases, path=file)
+    entries = base if isinstance(base, list) else [{"key": base}] if isinstance(base, str) else []
+    keys = frozenset(key for entry in entries if isinstance(entry, dict) for key in _base_keys(entry))
+    yield _VirtualModel(name=name, bases=keys, path=file)
 
 
-def _keys(base: Mapping[str, Any]) -> Iterator[str]:
-    """The names that a base has: its key, and the repositories that it can be had from."""
+def _base_keys(base: Mapping[str, Any]) -> Iterator[str]:
+    """List the names of a base: its key, and the repositories that it can be downloaded from."""
     key = base.get("key")
     if isinstance(key, str):
         yield key.lower()
     sources = base.get("sources")
-    for one in sources if isinstance(sources, list) else ():
-        if isinstance(one, dict) and isinstance(one.get("user"), str) and isinstance(one.get("repo"), str):
-            yield f"{one['user']}/{one['repo']}".lower()
+    for source in sources if isinstance(sources, list) else ():
+        if not isinstance(source, dict):
+            continue
+        user, repository = source.get("user"), source.get("repo")
+        if isinstance(user, str) and isinstance(repository, str):
+            yield f"{user}/{repository}".lower()

@@ -1,16 +1,16 @@
-"""One model in RamaLama's store: its tags, its snapshots, its blobs.
+"""A model in RamaLama's store: its tags, its snapshots, its blobs.
 
-It lies at ``<transport>/<organization>/<model>/{blobs, refs/<tag>.json, snapshots/<hash>}``. A ref is JSON
+It is at ``<transport>/<organization>/<model>/{blobs, refs/<tag>.json, snapshots/<hash>}``. A ref is JSON
 ``{hash, path, version, files: [{hash, name, type}]}``; its snapshot's folder is named by its ``hash``, with
 ``-`` for ``:``, and links into ``blobs`` (ramalama, ``model_store``). An organization may have several levels
-(``huggingface/org/repository/file.gguf``), so a model is wherever ``refs`` lies.
+(``huggingface/org/repository/file.gguf``), so a model is wherever ``refs`` is.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -18,42 +18,39 @@ from attrs import evolve, frozen
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role
 from modelshelf.source import Folder
 from modelshelf_sources.documents import UnusableDocumentError, read_object, text_of
-from modelshelf_sources.listing import model_id, names_in, orphan, relative, unfinished
+from modelshelf_sources.listing import leftovers, model_id, names_in, relative
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Walk
 
-
 _REF = ".json"
-
 _LATEST = "latest"
-
-_MOST_REF_BYTES = 1024 * 1024
-
+_UNFINISHED = (".partial",)
+_MAX_REF_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha256-([0-9a-f]{64})")
 
 
 @frozen(kw_only=True)
 class _Ref:
-    """What one tag names.
+    """A tag's files.
 
     Attributes:
         tag: The tag.
         snapshot: Name of its folder below ``snapshots``.
         blobs: Names of its files' blobs, by the files' names.
         models: Names of the files that are models by their type; a pulled one often has no ending.
-        gone: Names of the files whose blobs are not there.
+        missing: Names of the files whose blobs are not there.
     """
 
     tag: str
     snapshot: str
     blobs: dict[str, str]
     models: tuple[str, ...]
-    gone: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 def list_model(folder: str, below: str, walk: Walk, source: str) -> Iterator[Listing]:
-    """Every tag of one model, unfinished downloads, and blobs that no tag uses.
+    """List every tag of one model, unfinished downloads, and blobs that no tag uses.
 
     Args:
         folder: The model's folder.
@@ -63,63 +60,62 @@ def list_model(folder: str, below: str, walk: Walk, source: str) -> Iterator[Lis
     """
     transport, _, name = below.partition("/")
     used: set[str] = set()
-    whole = True
-    faults: list[Problem] = []
-    refs, blobs = names_in(f"{folder}/refs", faults), frozenset(names_in(f"{folder}/blobs", faults))
-    if faults:  # every tag, or every blob, would seem to be gone
-        yield evolve(faults[0], path=folder)
+    complete = True
+    problems: list[Problem] = []
+    refs, blobs = names_in(f"{folder}/refs", problems), names_in(f"{folder}/blobs", problems)
+    if problems:  # every tag, or every blob, would seem to be removed
+        yield evolve(problems[0], path=folder)
         return
     for entry in refs:
         if not entry.endswith(_REF):
             continue
         path = f"{folder}/refs/{entry}"
         try:
-            ref = _read_ref(path, entry.removesuffix(_REF))
+            ref = _read_ref(path, entry.removesuffix(_REF), frozenset(blobs))
         except UnusableDocumentError as error:
-            whole = False
+            complete = False
             message = f"{name}: {error}; pull the model again"
             yield Problem(code="unreadable-manifest", path=path, message=message)
             continue
         used |= set(ref.blobs.values())
-        told = name if ref.tag == _LATEST else f"{name}:{ref.tag}"
+        tagged = name if ref.tag == _LATEST else f"{name}:{ref.tag}"
         facts = {"transport": text_of(transport, 64), "tag": text_of(ref.tag, 256)}
-        ref = evolve(ref, gone=frozenset(name for name, blob in ref.blobs.items() if blob not in blobs))
-        yield from _list_snapshot(folder, ref, model_id(told.removeprefix("library/")), facts, walk, source)
-    yield from _left_over(f"{folder}/blobs", blobs, used if whole else None)
+        yield from _list_snapshot(folder, ref, model_id(tagged.removeprefix("library/")), facts, walk, source)
+    reason = "no tag of the model uses this blob"
+    yield from leftovers(f"{folder}/blobs", blobs, used if complete else None, _UNFINISHED, reason)
 
 
 def _list_snapshot(
-    folder: str, ref: _Ref, told: str, facts: dict[str, Any], walk: Walk, source: str
+    folder: str, ref: _Ref, model: str, facts: dict[str, Any], walk: Walk, source: str
 ) -> Iterator[Listing]:
     root = f"{folder}/snapshots/{ref.snapshot}"
-    for name in sorted(ref.gone):
-        message = f"{told}: the blob of {name} is not there; pull the model again"
+    for name in sorted(ref.missing):
+        message = f"{model}: the blob of {name} is not there; pull the model again"
         yield Problem(code="missing-blob", path=f"{root}/{name}", message=message)
-    for listed in walk(root):
-        if not isinstance(listed, Folder):
-            if relative(listed.path or "", root) not in ref.gone:
-                yield listed
+    for item in walk(root):
+        if not isinstance(item, Folder):
+            if relative(item.path or "", root) not in ref.missing:
+                yield item
             continue
-        below = relative(listed.path, root)
+        below = relative(item.path, root)
         files = []
-        for one in listed.files:
-            problem = _leaving(f"{listed.path}/{one.name}", f"{folder}/blobs")
+        for file in item.files:
+            problem = _link_problem(f"{item.path}/{file.name}", f"{folder}/blobs")
             if problem is not None:
                 yield problem
             else:
-                files.append(
-                    _with_digest(one, ref.blobs.get(f"{below}/{one.name}" if below else one.name, ""))
-                )
-        named = evolve(listed, files=tuple(files), model_id=f"{told}/{below}" if below else told, facts=facts)
+                path = f"{below}/{file.name}" if below else file.name
+                files.append(_with_digest(file, ref.blobs.get(path, "")))
+        named = evolve(item, files=tuple(files), model_id=f"{model}/{below}" if below else model, facts=facts)
         yield (None if below else _one_model(named, ref, source)) or named
 
 
 def _one_model(folder: Folder, ref: _Ref, source: str) -> Artifact | None:
-    """The snapshot as the one model that its tag tells of; None where it tells of several, or of none."""
-    weights = [one for one in folder.files if one.name in ref.models]
+    """Make the snapshot the one model that its tag names; None where it names several, or none."""
+    weights = [file for file in folder.files if file.name in ref.models]
     if len(weights) != 1 or len(ref.models) != 1:
         return None
-    beside = [evolve(one, role=Role.COMPANION) for one in folder.files if one is not weights[0]]
+    beside = [evolve(file, role=Role.COMPANION) for file in folder.files if file is not weights[0]]
     return Artifact(
         folder=folder.path,
         primary=weights[0].name,
@@ -131,50 +127,44 @@ def _one_model(folder: Folder, ref: _Ref, source: str) -> Artifact | None:
     )
 
 
-def _leaving(path: str, blobs: str) -> Problem | None:
-    """The problem of a snapshot's link that leads to no blob of its model, or None."""
+def _link_problem(path: str, blobs: str) -> Problem | None:
+    """Make the problem of a snapshot's link that leads to no blob of its model; else None."""
     if os.path.islink(path) and os.path.dirname(os.path.realpath(path)) != os.path.realpath(blobs):
         message = f"{path}: links out of its model's blobs, so not followed"
         return Problem(code="link-leaves-blobs", path=path, message=message)
     return None
 
 
-def _with_digest(one: ArtifactFile, blob: str) -> ArtifactFile:
+def _with_digest(file: ArtifactFile, blob: str) -> ArtifactFile:
     match = _DIGEST.fullmatch(blob)
-    return one if match is None else evolve(one, sha256=match[1])
+    return file if match is None else evolve(file, sha256=match[1])
 
 
-def _read_ref(path: str, tag: str) -> _Ref:
-    content = read_object(path, _MOST_REF_BYTES)
-    snapshot = _name(content.get("hash"), path)
+def _read_ref(path: str, tag: str, present: frozenset[str]) -> _Ref:
+    """Read a tag's ref, where these blobs are present.
+
+    Raises:
+        UnusableDocumentError: It cannot be used.
+    """
+    content = read_object(path, _MAX_REF_BYTES)
+    snapshot = _checked_name(content.get("hash"), path)
     files = content.get("files")
     if not isinstance(files, list):
         raise UnusableDocumentError(f"{path}: has no list of files")
     blobs, models = {}, []
-    for one in files:
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+    for file in files:
+        if not isinstance(file, dict) or not isinstance(file.get("name"), str):
             raise UnusableDocumentError(f"{path}: a file has no name")
-        blobs[one["name"]] = _name(one.get("hash"), path)
-        if str(one.get("type")).endswith("model"):  # also gguf_model and safetensor_model
-            models.append(one["name"])
-    return _Ref(tag=tag, snapshot=snapshot, blobs=blobs, models=tuple(models))
+        blobs[file["name"]] = _checked_name(file.get("hash"), path)
+        if str(file.get("type")).endswith("model"):  # also gguf_model and safetensor_model
+            models.append(file["name"])
+    missing = frozenset(name for name, blob in blobs.items() if blob not in present)
+    return _Ref(tag=tag, snapshot=snapshot, blobs=blobs, models=tuple(models), missing=missing)
 
 
-def _name(told: object, path: str) -> str:
-    """A hash as the name of a file or folder; checked before it becomes a path."""
-    name = told.replace(":", "-") if isinstance(told, str) else ""
+def _checked_name(value: object, path: str) -> str:
+    """Return a hash as the name of a file or folder, checked before it becomes a path."""
+    name = value.replace(":", "-") if isinstance(value, str) else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", name):
-        raise UnusableDocumentError(f"{path}: {str(told)[:100]!r} is no hash")
+        raise UnusableDocumentError(f"{path}: {str(value)[:100]!r} is no hash")
     return name
-
-
-def _left_over(folder: str, names: Iterable[str], used: set[str] | None) -> Iterator[Listing]:
-    for name in sorted(names):
-        path = f"{folder}/{name}"
-        try:
-            if name.endswith(".partial"):
-                yield unfinished(path, "its name ends in .partial")
-            elif used is not None and name not in used:
-                yield orphan(path, "no tag of the model uses this blob")
-        except OSError:
-            continue  # finished or removed in the meantime

@@ -146,11 +146,11 @@ def test_a_full_probe_passes_over_what_would_take_the_package_minutes(tmp_path):
 DATA = b"\1" * 128
 
 
-def shard(folder, number, of, *, told=None, count=None, names=(), total=None, first=()):
-    """One shard; `told` and `count` are what its header says where that is not the truth."""
+def shard(folder, number, of, *, written=None, count=None, names=(), total=None, first=()):
+    """One shard; `written` and `count` are the number and count in its header where that is not the truth."""
     fields = [
         *first,
-        pair(b"split.no", forge.U16, number - 1 if told is None else told),
+        pair(b"split.no", forge.U16, number - 1 if written is None else written),
         pair(b"split.count", forge.U16, of if count is None else count),
         pair(b"split.tensors.count", forge.I32, of if total is None else total),
     ]
@@ -205,7 +205,7 @@ def test_a_shard_with_a_broken_header_leaves_no_sums(tmp_path):
     assert (result.metadata.architecture, result.metadata.parameters) == ("llama", None)
 
 
-def test_shards_that_the_numbering_shows_to_be_missing_are_not_told_twice(tmp_path):
+def test_shards_that_the_numbering_shows_to_be_missing_are_not_reported_twice(tmp_path):
     missing = ("model-00002-of-00003.gguf",)
     result = verdict(shard(tmp_path, 1, 3), shard(tmp_path, 3, 3), missing=missing)
     assert result.codes == set()
@@ -222,7 +222,7 @@ def test_a_renamed_lone_shard_is_missed_by_its_header(tmp_path):
     ("odd", "words"),
     [
         ({"count": 3}, "disagree on how many"),
-        ({"told": 0}, "is shard 1 by its header"),
+        ({"written": 0}, "is shard 1 by its header"),
         ({"total": 7}, "tells of 7 tensors and the shards hold 2"),
     ],
 )

@@ -20,10 +20,10 @@ def detected(path):
         return modelshelf_gguf.modelshelf_detect_format(candidate_of(reader))
 
 
-def test_the_format_is_told_by_suffix_and_magic():
-    (told,) = modelshelf_gguf.modelshelf_formats()
-    assert (told.name, told.suffixes, told.magic) == ("gguf", (".gguf",), ((0, b"GGUF"),))
-    assert told.magic == ((0, MAGIC),)
+def test_the_format_is_recognised_by_suffix_and_magic():
+    (kind,) = modelshelf_gguf.modelshelf_formats()
+    assert (kind.name, kind.suffixes, kind.magic) == ("gguf", (".gguf",), ((0, b"GGUF"),))
+    assert kind.magic == ((0, MAGIC),)
 
 
 @pytest.mark.parametrize(

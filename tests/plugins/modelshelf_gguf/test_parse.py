@@ -284,7 +284,7 @@ def test_hyphens_in_an_architecture_are_ordinary(tmp_path):
     assert status_and_codes(path) == (HealthStatus.HEALTHY, set())
 
 
-def test_what_stands_before_a_fault_is_told_and_sums_are_not(tmp_path):
+def test_what_comes_before_a_fault_is_reported_and_sums_are_not(tmp_path):
     good = [ARCHITECTURE, pair(b"llama.context_length", forge.U32, 8192)]
     content = file([*good, pair(b"general.alignment", forge.U32, 7)], [tensor(b"t", (32,), 0, 0)], F32_ROW)
     metadata = verdict(save(tmp_path, content)).metadata

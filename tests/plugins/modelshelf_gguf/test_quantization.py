@@ -69,7 +69,7 @@ def test_the_tensors_decide_where_they_contradict_the_declared_name(declared, ki
     assert (judged.name, judged.contradicted) == (name, True)
 
 
-def test_without_a_declared_name_the_type_of_most_elements_is_told():
+def test_without_a_declared_name_the_type_of_most_elements_is_reported():
     assert named(None, ("Q4_K", (256, 9)), ("Q6_K", (256, 2)), ("F32", (9999,))) == "Q4_K"
 
 
@@ -78,7 +78,7 @@ def test_vectors_decide_only_where_there_is_nothing_else():
     assert named(None, ("F32", (64,))) == "F32"
 
 
-def test_nothing_is_told_of_no_tensors():
+def test_nothing_is_reported_of_no_tensors():
     assert named("Q4_K_M") is None
 
 

@@ -28,7 +28,7 @@ def test_an_empty_folder_that_was_there_is_closed_to_others_and_one_in_use_is_le
         assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
-def test_modes_that_let_others_in_are_told_with_the_command_that_sets_them(opened, folder):
+def test_modes_that_let_others_in_are_reported_with_the_command_that_sets_them(opened, folder):
     store = opened()
     for path, mode, right in ((folder, 0o750, "700"), (folder / "data.mdb", 0o644, "600")):
         path.chmod(mode)
@@ -40,7 +40,7 @@ def test_modes_that_let_others_in_are_told_with_the_command_that_sets_them(opene
     assert found(store) == {}
 
 
-def test_what_repairs_left_is_told_and_is_no_problem(opened, folder):
+def test_what_repairs_left_is_reported_and_is_no_problem(opened, folder):
     store = opened()
     (folder / "data.mdb.damaged-2026-01-01T000000Z").write_bytes(b"x")
     severity, message = found(store)["store-leftover"]
@@ -48,7 +48,7 @@ def test_what_repairs_left_is_told_and_is_no_problem(opened, folder):
     assert "data.mdb.damaged-2026-01-01T000000Z" in message
 
 
-def test_a_disk_without_room_for_a_repair_is_told(opened, monkeypatch):
+def test_a_disk_without_room_for_a_repair_is_reported(opened, monkeypatch):
     monkeypatch.setattr(check, "_MIN_ROOM", 1 << 60)
     assert found(opened())["little-room"][0] is Severity.WARNING
 
@@ -71,7 +71,7 @@ def test_a_program_that_holds_an_old_state_is_named_by_its_process(opened, monke
     assert "6 commits old" in one.message
 
 
-def test_readers_that_were_killed_are_told_once(opened, folder):
+def test_readers_that_were_killed_are_reported_once(opened, folder):
     opened().close()
     hold = (
         "import os, signal, sys; from modelshelf_lmdb.store import LmdbStore\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import modelshelf_serializers
 from modelshelf.model import Finding, ModelConfig, ModelMetadata, Severity
 from modelshelf.records.json import json_record, openai_listing
-from modelshelf_serializers.table import COLUMNS
+from modelshelf_serializers.csv_table import COLUMNS
 from tests.core.record_strategies import CONFIGS
 
 BY_NAME = {one.name: one for one in modelshelf_serializers.modelshelf_serializers()}

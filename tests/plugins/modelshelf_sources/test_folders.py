@@ -8,7 +8,7 @@ import pytest
 from modelshelf.scan.walk import walk
 from modelshelf.source import Folder, Place
 from modelshelf_sources.folders import FolderSource
-from modelshelf_sources.hub_metadata import read_note
+from modelshelf_sources.hub_metadata import read_download_metadata
 from modelshelf_sources.listing import model_id, relative, stem_of
 from tests.plugins.modelshelf_sources.stores import (
     COMMIT,
@@ -81,9 +81,9 @@ def test_folders_that_a_walk_leaves_out_are_asked_for_their_notes(
 
 def test_a_download_of_a_whole_repository_tells_what_it_lacks(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "model.safetensors", WEIGHTS)
-    told = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
+    entries = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
     tree = tmp_path / f"m/.cache/huggingface/trees/{COMMIT}.json"
-    put(tree, {"format_version": 1, "files": told})
+    put(tree, {"format_version": 1, "files": entries})
     (model,) = listed(source, tmp_path / "m").artifacts
     assert (model.facts["repository_files"], model.facts["absent"]) == (2, ["other.safetensors"])
     put(tree, "{")
@@ -116,7 +116,7 @@ def test_an_unfinished_download_into_a_folder_is_listed(tmp_path: Path, source: 
     assert [one.size for one in found.unfinished] == [30]
 
 
-def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: FolderSource) -> None:
+def test_several_commits_in_one_folder_are_all_reported(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "a.gguf", gguf_bytes("a"))
     downloaded(tmp_path / "m", "b.gguf", gguf_bytes("b"))
     note = tmp_path / f"m/{NOTES}/b.gguf.metadata"
@@ -127,7 +127,7 @@ def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: Fold
 def test_a_note_of_no_file_is_none(tmp_path: Path) -> None:
     put(tmp_path / "x.safetensors", WEIGHTS)
     (model,) = listed(FolderSource(machine=machine(tmp_path)), tmp_path).artifacts
-    assert read_note(str(tmp_path / "none.metadata"), model.weights[0]) is None
+    assert read_download_metadata(str(tmp_path / "none.metadata"), model.weights[0]) is None
 
 
 def test_nothing_is_written(tmp_path: Path, source: FolderSource) -> None:

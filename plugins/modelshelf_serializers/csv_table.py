@@ -1,4 +1,4 @@
-"""Records as CSV (RFC 4180), safe to open in a spreadsheet and to print on a terminal."""
+"""Write records as CSV (RFC 4180), safe to open in a spreadsheet and to print on a terminal."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ COLUMNS: dict[str, Callable[[ModelConfig], Any]] = {
     "added_at": lambda model: model.added_at,
     "updated_at": lambda model: model.updated_at,
 }
-"""Column name to the value that it shows; lists are joined by a semicolon, unknown is empty."""
+"""Column names and their values; lists are joined by a semicolon, an unknown value is empty."""
 
 
 def dump_csv(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    """A header line, then a line for each record; lines end in CR LF, text is UTF-8."""
+    """Write a header line, then a line for each record; lines end in CR LF, text is UTF-8."""
     yield _line(list(COLUMNS))
     for model in models:
         yield _line([_cell(value(model)) for value in COLUMNS.values()])
@@ -77,6 +77,6 @@ def _cell(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    """Text for a cell: one line without anything unseen, and with an apostrophe before what is a formula."""
+    """Make a cell's text: one line without invisible characters, and with an apostrophe before a formula."""
     formula = text.lstrip(_BLANKS).startswith(_FORMULA)
     return f"'{neutral(text)}" if formula else neutral(text)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf_companions.json_text import count, parse_document, text, texts
+from modelshelf_companions.documents import count_of, parse_json, text_of, texts_of
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ from modelshelf_companions.json_text import count, parse_document, text, texts
 )
 def test_what_is_no_object_is_a_value_error_that_says_why(raw, fault):
     with pytest.raises(ValueError, match=fault):
-        parse_document(raw)
+        parse_json(raw)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_pythons_dialect_is_read_and_told(constant):
-    document = parse_document(b'{"limit": [0.0, %s], "model_type": "mamba2"}' % constant.encode())
+def test_pythons_dialect_is_read_and_reported(constant):
+    document = parse_json(b'{"limit": [0.0, %s], "model_type": "mamba2"}' % constant.encode())
     assert document.members["model_type"] == "mamba2"
     assert not document.strict
 
 
 def test_a_byte_order_mark_does_not_matter():
-    assert parse_document(b'\xef\xbb\xbf{"a": 1}').members == {"a": 1}
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}').members == {"a": 1}
 
 
 @given(
@@ -45,14 +45,14 @@ def test_a_byte_order_mark_does_not_matter():
 )
 @settings(deadline=None, max_examples=100)
 def test_what_json_writes_is_read(members):
-    document = parse_document(json.dumps(members).encode())
+    document = parse_json(json.dumps(members).encode())
     assert (document.members, document.strict) == (members, True)
 
 
 def test_what_a_record_cannot_keep_is_none():
-    assert [text(one) for one in ("a", " a ", "", "\ud800", "x" * 257, 1, None)] == ["a", "a", *[None] * 5]
-    assert [count(one) for one in (1, 0, -1, 1.0, True, "1", 2**63, None)] == [1, *[None] * 7]
-    assert texts(["a", "b", "a", 1, None]) == ("a", "b")
-    assert texts("a") == ("a",)
-    assert (texts([]), texts(None), texts({"a": 1})) == (None, None, None)
-    assert len(texts([str(at) for at in range(1000)]) or ()) == 64
+    assert [text_of(one) for one in ("a", " a ", "", "\ud800", "x" * 257, 1, None)] == ["a", "a", *[None] * 5]
+    assert [count_of(one) for one in (1, 0, -1, 1.0, True, "1", 2**63, None)] == [1, *[None] * 7]
+    assert texts_of(["a", "b", "a", 1, None]) == ("a", "b")
+    assert texts_of("a") == ("a",)
+    assert (texts_of([]), texts_of(None), texts_of({"a": 1})) == (None, None, None)
+    assert len(texts_of([str(at) for at in range(1000)]) or ()) == 64
