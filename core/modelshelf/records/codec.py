@@ -201,11 +201,11 @@ def _structure_config(content: Any) -> ModelConfig:
     return ModelConfig(**content)
 
 
-def _only(known: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
+def _only(fields: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
     """A copy, without the fields of a later minor release."""
-    if content.keys() <= known:
+    if content.keys() <= fields:
         return dict(content)
-    return {name: value for name, value in content.items() if name in known}
+    return {name: value for name, value in content.items() if name in fields}
 
 
 def encode_record(key: bytes, config: ModelConfig) -> bytes:
