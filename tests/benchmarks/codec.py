@@ -13,7 +13,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 from cattrs.preconf.msgpack import make_converter
 
 from modelshelf import ArtifactFile, Finding, Location, ModelConfig, ModelVersion, Provenance
-from modelshelf.records.codec import converter, provenance_back, provenance_out
+from modelshelf.records.codec import converter, structure_provenance, unstructure_provenance
 from tests.benchmarks.measure import Comparison, Workshop, processes_side_by_side, side_by_side
 from tests.benchmarks.registry import model
 
@@ -67,8 +67,8 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison]:
 def generated() -> Converter:
     """A converter of the same layout that cattrs generates; written out is only how provenance is grouped."""
     made = make_converter(omit_if_default=True, detailed_validation=False)
-    made.register_unstructure_hook_func(_is_provenance, provenance_out)
-    made.register_structure_hook_func(_is_provenance, lambda content, _: provenance_back(content))
+    made.register_unstructure_hook_func(_is_provenance, unstructure_provenance)
+    made.register_structure_hook_func(_is_provenance, lambda content, _: structure_provenance(content))
     made.register_structure_hook_func(lambda kind: kind == dict[str, Any], lambda content, _: content)
     for kind in _LISTS:
         names = [one.name for one in attrs.fields(kind)]

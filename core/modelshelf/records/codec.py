@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from modelshelf.model.artifact import Artifact, ArtifactFile, Role
+from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.depth import Depth
 from modelshelf.model.health import Finding, Severity
@@ -66,37 +66,37 @@ def converter() -> Converter:
     from cattrs.preconf.msgpack import make_converter  # see above: few processes need it
 
     made = make_converter(omit_if_default=True, detailed_validation=False)
-    for kind, out, back in (
-        (ModelVersion, _version_out, _version_back),
-        (ArtifactFile, _file_out, _file_back),
-        (Location, _location_out, _location_back),
-        (Finding, finding_out, finding_back),
-        (ModelMetadata, metadata_out, metadata_back),
-        (ModelConfig, _config_out, _config_back),
+    for kind, unstructure, structure in (
+        (ModelVersion, _unstructure_version, _structure_version),
+        (ArtifactFile, _unstructure_file, _structure_file),
+        (Location, _unstructure_location, _structure_location),
+        (Finding, _unstructure_finding, _structure_finding),
+        (ModelMetadata, _unstructure_metadata, _structure_metadata),
+        (ModelConfig, _unstructure_config, _structure_config),
     ):
-        made.register_unstructure_hook(kind, out)
-        made.register_structure_hook(kind, _hook(back))
+        made.register_unstructure_hook(kind, unstructure)
+        made.register_structure_hook(kind, _hook(structure))
     return made
 
 
-def _hook(back: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda content, _: back(content)
+def _hook(structure: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda content, _: structure(content)
 
 
-def _version_out(version: ModelVersion) -> list[Any]:
+def _unstructure_version(version: ModelVersion) -> list[Any]:
     return [version.major, version.minor, version.patch, version.prerelease, version.build]
 
 
-def _version_back(content: Any) -> ModelVersion:
+def _structure_version(content: Any) -> ModelVersion:
     major, minor, patch, prerelease, build, *_ = content
     return ModelVersion(major=major, minor=minor, patch=patch, prerelease=prerelease, build=build)
 
 
-def _file_out(one: ArtifactFile) -> list[Any]:
+def _unstructure_file(one: ArtifactFile) -> list[Any]:
     return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
 
 
-def _file_back(content: Any) -> ArtifactFile:
+def _structure_file(content: Any) -> ArtifactFile:
     name, size, mtime_ns, inode, role, etag, *added = content
     return ArtifactFile(
         name=name,
@@ -109,19 +109,19 @@ def _file_back(content: Any) -> ArtifactFile:
     )
 
 
-def _location_out(place: Location) -> list[Any]:
-    files = [_file_out(one) for one in place.files]
+def _unstructure_location(place: Location) -> list[Any]:
+    files = [_unstructure_file(one) for one in place.files]
     state = [place.fingerprint, place.missing, place.offline, place.depth.value]
     return [place.path, place.folder, place.source, files, *state]
 
 
-def _location_back(content: Any) -> Location:
+def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
     return Location(
         path=path,
         folder=folder,
         source=source,
-        files=tuple([_file_back(one) for one in files]),
+        files=tuple([_structure_file(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
         offline=bool(added and added[0]),
@@ -129,48 +129,34 @@ def _location_back(content: Any) -> Location:
     )
 
 
-def artifact_out(artifact: Artifact) -> Any:
-    """An artifact as plain data."""
-    return converter().unstructure(artifact)
-
-
-def artifact_back(content: Any) -> Artifact:
-    """What `artifact_out` gave."""
-    return converter().structure(content, Artifact)
-
-
-def finding_out(finding: Finding) -> list[Any]:
-    """A finding as plain data."""
+def _unstructure_finding(finding: Finding) -> list[Any]:
     return [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
 
 
-def finding_back(content: Any) -> Finding:
-    """What `finding_out` gave."""
+def _structure_finding(content: Any) -> Finding:
     code, severity, message, file, offset, *_ = content
     return Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
 
 
-def metadata_out(metadata: ModelMetadata) -> dict[str, Any]:
-    """Metadata as plain data."""
+def _unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     content = dict(known_values(metadata))
     if metadata.parameter_count is None and metadata.parameters is not None:
         content["parameter_count"] = None  # left out, it would be computed
     if metadata.details:
         content["details"] = metadata.details
     if metadata.provenance:
-        content["provenance"] = provenance_out(metadata.provenance)
+        content["provenance"] = unstructure_provenance(metadata.provenance)
     return content
 
 
-def metadata_back(content: Any) -> ModelMetadata:
-    """What `metadata_out` gave."""
+def _structure_metadata(content: Any) -> ModelMetadata:
     content = _only(_METADATA_FIELDS, content)
     if "provenance" in content:
-        content["provenance"] = provenance_back(content["provenance"])
+        content["provenance"] = structure_provenance(content["provenance"])
     return ModelMetadata(**content)
 
 
-def provenance_out(provenance: dict[str, Provenance]) -> list[Any]:
+def unstructure_provenance(provenance: dict[str, Provenance]) -> list[Any]:
     """Provenance as plain data: most values come from one place, so each place is written once, with them."""
     fields: dict[int, tuple[Provenance, list[str]]] = {}  # by identity first, which costs no comparison
     for name, place in provenance.items():
@@ -181,45 +167,45 @@ def provenance_out(provenance: dict[str, Provenance]) -> list[Any]:
     return [[origin, detail, names] for (origin, detail), names in places.items()]
 
 
-def provenance_back(content: Any) -> dict[str, Provenance]:
-    """What `provenance_out` gave."""
+def structure_provenance(content: Any) -> dict[str, Provenance]:
+    """Provenance by field name, from what `unstructure_provenance` gave."""
     provenance: dict[str, Provenance] = {}
     for origin, detail, names, *_ in content:
         provenance.update(dict.fromkeys(names, Provenance(_ORIGINS[origin], detail)))
     return provenance
 
 
-def _config_out(config: ModelConfig) -> dict[str, Any]:
+def _unstructure_config(config: ModelConfig) -> dict[str, Any]:
     content = {
         name: value for name, value in zip(_AS_IT_IS, _values_of(config), strict=True) if value is not None
     }
-    content["version"] = _version_out(config.version)
-    content["metadata"] = metadata_out(config.metadata)
+    content["version"] = _unstructure_version(config.version)
+    content["metadata"] = _unstructure_metadata(config.metadata)
     content["health_status"] = config.health_status.value
-    content["locations"] = [_location_out(one) for one in config.locations]
+    content["locations"] = [_unstructure_location(one) for one in config.locations]
     if config.findings:
-        content["findings"] = [finding_out(one) for one in config.findings]
+        content["findings"] = [_unstructure_finding(one) for one in config.findings]
     if config.set_by_user:
         content["set_by_user"] = sorted(config.set_by_user)
     return content
 
 
-def _config_back(content: Any) -> ModelConfig:
+def _structure_config(content: Any) -> ModelConfig:
     content = _only(_CONFIG_FIELDS, content)
-    content["version"] = _version_back(content["version"])
-    content["metadata"] = metadata_back(content["metadata"])
+    content["version"] = _structure_version(content["version"])
+    content["metadata"] = _structure_metadata(content["metadata"])
     content["health_status"] = _STATUSES[content["health_status"]]
-    content["locations"] = tuple([_location_back(one) for one in content["locations"]])
+    content["locations"] = tuple([_structure_location(one) for one in content["locations"]])
     if "findings" in content:
-        content["findings"] = tuple([finding_back(one) for one in content["findings"]])
+        content["findings"] = tuple([_structure_finding(one) for one in content["findings"]])
     return ModelConfig(**content)
 
 
-def _only(known: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
+def _only(fields: frozenset[str], content: dict[str, Any]) -> dict[str, Any]:
     """A copy, without the fields of a later minor release."""
-    if content.keys() <= known:
+    if content.keys() <= fields:
         return dict(content)
-    return {name: value for name, value in content.items() if name in known}
+    return {name: value for name, value in content.items() if name in fields}
 
 
 def encode_record(key: bytes, config: ModelConfig) -> bytes:
@@ -228,7 +214,7 @@ def encode_record(key: bytes, config: ModelConfig) -> bytes:
     Raises:
         StoreError: A value of it cannot be stored, such as an object among its details.
     """
-    return encode_frame(key, pack(_config_out(config)), pack(summary_of(config)))
+    return encode_frame(key, pack(_unstructure_config(config)), pack(summary_of(config)))
 
 
 def decode_record(key: bytes, value: bytes) -> ModelConfig:
@@ -240,7 +226,7 @@ def decode_record(key: bytes, value: bytes) -> ModelConfig:
     """
     content = unpack_content(key, value)
     try:
-        return _config_back(content)
+        return _structure_config(content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(key, f"cannot be read ({error})") from None
 

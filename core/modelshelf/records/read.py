@@ -8,6 +8,7 @@ than a listing of a thousand models to make.
 from __future__ import annotations
 
 import os
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from modelshelf.errors import DamagedStoreError
@@ -263,13 +264,15 @@ class RecordReader:
         start = path_bytes(root.rstrip("/"))
         prefix = table.prefix + start[:PATH_PREFIX]
         spares_work = table.rebuild is Rebuild.NEXT_SCAN
-        for key, value in self._state.scan(prefix) if spares_work else self._entries(table, prefix):
+        for key, value in self._state.scan(prefix):
             if spares_work and not is_intact(key, value):
                 continue
             content = decode_value(key, value)
             path = content[-1]
             if path == start or path.startswith(start + b"/"):
                 yield os.fsdecode(path), content
+        if not spares_work:
+            self._ensure_none_beside(table, prefix)
 
     def _entries(self, table: Table, prefix: bytes) -> Iterator[Record]:
         """Every entry of a table whose key begins with a prefix.
@@ -330,12 +333,10 @@ def _may_belong_to(table: Table, key: bytes, value: bytes) -> bool:
 
 
 def _location(value: list[Any]) -> PathEntry:
-    from modelshelf.model.depth import Depth
-
     fingerprint, model_id, version, missing, *added = value
     return PathEntry(
         fingerprint=fingerprint,
-        depth=Depth(added[0]) if len(added) > 1 else Depth.HEADER,  # the path comes last
+        depth=_depth(added[0] if len(added) > 1 else "header"),  # the path comes last
         model_id=model_id,
         version=_version(version),
         missing=bool(missing),
@@ -343,10 +344,8 @@ def _location(value: list[Any]) -> PathEntry:
 
 
 def _rejection(value: list[Any]) -> PathEntry:
-    from modelshelf.model.depth import Depth
-
     fingerprint, code, message, *_ = value
-    return PathEntry(fingerprint=fingerprint, depth=Depth.HEADER, code=code, message=message)
+    return PathEntry(fingerprint=fingerprint, depth=_depth("header"), code=code, message=message)
 
 
 def _is_present(location: list[Any]) -> bool:
@@ -358,6 +357,14 @@ def _shard_index(value: list[Any]) -> tuple[int, int, int, list[str]]:
     return (value[0], value[1], value[2], [os.fsdecode(name) for name in value[3]])
 
 
+@cache
+def _depth(text: str) -> Depth:
+    from modelshelf.model.depth import Depth
+
+    return Depth(text)
+
+
+@lru_cache(maxsize=1024)  # nearly all models have one of a few versions
 def _version(text: str) -> ModelVersion:
     from modelshelf.model.version import ModelVersion
 

@@ -39,7 +39,7 @@ class Table(NamedTuple):
     """One table.
 
     Attributes:
-        name: What it holds, in a word.
+        name: What its entries are.
         prefix: What its keys begin with.
         key: What the rest of a key is.
         value: What a value is; several things are a list, in this order.
