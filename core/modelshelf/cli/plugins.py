@@ -69,7 +69,7 @@ def _list(app: App, *, as_json: bool) -> int:
         for failure in in_scans:
             if failure.plugin == report.plugin and report.state is not PluginState.DISABLED:
                 report.add(failure)
-                if failure.always:
+                if failure.always and failure.version == report.version:
                     report.mark_failing(failure.hook, failing=True)
     if as_json:
         app.write_json([_as_dict(report) for report in plugins.reports])

@@ -54,20 +54,17 @@ class PluginSet:
     Attributes:
         failures: Every failure since the plugins were loaded, load failures included.
         load_failures: Those of loading alone.
-        blocked: Names of the plugins that were not to be loaded.
         selection: What another process needs to load the same plugins, or None where it cannot.
     """
 
     def __init__(
         self,
         loaded: LoadedPlugins,
-        blocked: frozenset[str] = frozenset(),
         timer: HookTimer | None = None,
         selection: PluginSelection | None = None,
     ) -> None:
         self._loaded = loaded
         self._timer = timer
-        self.blocked = blocked
         self.selection = selection
         self._reports = {one.plugin: one for one in loaded.reports}
         self._silent = {one: Outcome(plugin=one) for one in self._reports}
@@ -96,7 +93,7 @@ class PluginSet:
             for plugin, report in zip(passed, loaded.reports[len(installed) :], strict=True)
             if report.state is PluginState.LOADED
         ]
-        return cls(loaded, names, timer, PluginSelection.of(working, names))
+        return cls(loaded, timer, PluginSelection.of(working, names))
 
     @classmethod
     def select(cls, selection: PluginSelection, timer: HookTimer | None = None) -> PluginSet:
@@ -110,7 +107,7 @@ class PluginSet:
         for report in loaded.reports[len(installed) :]:
             if report.state is PluginState.FAILED:
                 raise PluginLoadError(report.plugin, report.failures[0].reason)
-        return cls(loaded, selection.blocked, timer, selection)
+        return cls(loaded, timer, selection)
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
@@ -159,7 +156,7 @@ class PluginSet:
         """
         failing = {(one.plugin, one.hook) for one in failures}
         for hook in hooks:
-            for implementation in self._loaded.hooks[hook]:
+            for implementation in self._loaded.hooks.get(hook, ()):
                 if not implementation.worked:
                     _mark(implementation, worked=(implementation.report.plugin, hook) not in failing)
         for failure in failures:

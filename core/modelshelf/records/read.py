@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from modelshelf.store import Snapshot
 
 
+FAILURE_FIELDS = ("plugin", "version", "hook", "reason", "path", "file", "line", "always")
+"""What is stored of a `PluginFailure`, in this order."""
+
+
 class PathEntry(NamedTuple):
     """What an earlier scan made of a path. No attrs class, because a listing loads this module.
 
@@ -174,10 +178,8 @@ class RecordReader:
             return []
         from modelshelf.model.failure import PluginFailure
 
-        return [
-            PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
-            for plugin, version, hook, reason, path in value
-        ]
+        # Release 0.1 stored the first five.
+        return [PluginFailure(**dict(zip(FAILURE_FIELDS, one, strict=False))) for one in value]
 
     def mounts(self) -> list[str]:
         """The mount points that models lie, or lay, on."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.records.frame import decode_value, encode_value, is_intact
-from modelshelf.records.read import RecordReader
+from modelshelf.records.read import FAILURE_FIELDS, RecordReader
 from modelshelf.records.tables import (
     ALIASES,
     CACHED_ROOTS,
@@ -143,7 +143,7 @@ class Records(RecordReader):
 
     def save_failures(self, failures: list[PluginFailure]) -> None:
         """Remember what plugins failed at, in place of what was remembered before."""
-        entries = [[one.plugin, one.version, one.hook, one.reason, one.path] for one in failures]
+        entries = [[getattr(one, name) for name in FAILURE_FIELDS] for one in failures]
         self._put(FAILURES, entries[-_MOST_FAILURES:])
 
     def save_folder_cache(self, root: str, content: Any) -> None:

@@ -45,8 +45,9 @@ class ModelRegistry(ModelLookup):
     Args:
         model_base_path: The folder that `discover_models` scans when it is given no other.
         metadata_path: Where the records are kept: a folder, or a store's URL.
-        plugins: Plugins beside the installed ones: modules, or objects whose methods are hooks. A scan with
-            such plugins runs in this process alone.
+        plugins: Plugins beside the installed ones: modules, paths of one-file plugins, or objects whose
+            methods are hooks. Worker processes load modules and files by themselves; with an object, a scan
+            runs in this process alone.
         blocked: Names of plugins that are not to be loaded.
         sources: Settings of sources, each with the ``name`` of the source that reads the rest of it, as the
             ``[[sources]]`` tables of the configuration.
@@ -187,7 +188,7 @@ class ModelRegistry(ModelLookup):
                 `model_base_path`.
             depth: How deep a probe looks; full also looks into files that no format asks for by name.
             executor: Where to examine; None decides between this process and worker processes. A registry
-                with plugins of its own examines in this process whatever is given here.
+                with objects as plugins examines in this process whatever is given here.
             workers: Worker processes; 1 means this process.
             force: Examine unchanged files too.
             progress: Called now and then, in this thread.
@@ -205,8 +206,8 @@ class ModelRegistry(ModelLookup):
             [path if isinstance(path, Place) else os.fspath(path) for path in paths],
             tables=self._sources,
             depth=_depth(depth),
-            executor=None if self._extra else executor,
-            workers=1 if self._extra else workers,
+            executor=executor,
+            workers=workers,
             force=force,
             progress=progress,
             emit=self._emit,

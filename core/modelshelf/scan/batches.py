@@ -13,10 +13,11 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
+from modelshelf.plugin.given import PluginSelection
 from modelshelf.plugin.limit import HookTimer
 from modelshelf.plugin.report import describe
 from modelshelf.plugin.spec import HOOK_SECONDS
@@ -25,6 +26,8 @@ from modelshelf.scan.examine import Examination, Examiner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Executor, Future
+
+    from modelshelf.plugin.call import PluginSet
 
 BATCH = 32
 """The most artifacts in one call."""
@@ -48,11 +51,11 @@ class WorkerSettings:
     """What a worker process must know beside the artifacts.
 
     Attributes:
-        blocked: Names of the plugins that it must not load.
+        plugins: Which plugins it loads beside the installed ones, and which not.
         hook_seconds: Time after which it ends a hook.
     """
 
-    blocked: frozenset[str] = frozenset()
+    plugins: PluginSelection = field(factory=PluginSelection)
     hook_seconds: float = HOOK_SECONDS
 
 
@@ -95,16 +98,21 @@ def examine_batches(
     """Examine batches wherever that is fastest: on the executor that was given, here, or in worker processes.
 
     Args:
-        examiner: Examines here; another process makes one of the same plugins.
+        examiner: Examines here; another process makes one of the same plugins. Where a plugin is an object
+            of this process alone, everything is examined here.
         batches: The artifacts.
         depth: How deep the probes look.
         executor: Where to examine, or None.
         workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
     """
-    settings = WorkerSettings(blocked=examiner.plugins.blocked, hook_seconds=HOOK_SECONDS)
+    plugins = examiner.plugins
+    if plugins.selection is None:
+        yield from _examine_here(examiner, batches, depth)
+        return
+    settings = WorkerSettings(plugins=plugins.selection, hook_seconds=HOOK_SECONDS)
     cores = os.cpu_count() or 1
     if executor is not None:
-        yield from examine_on(executor, batches, depth, settings, ahead=2 * cores + 2)
+        yield from _reported(plugins, examine_on(executor, batches, depth, settings, ahead=2 * cores + 2))
         return
     count = cores if workers is None else workers
     if count <= 1 or os.name == "nt":
@@ -120,10 +128,19 @@ def examine_batches(
     pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
-        yield from examine_on(pool, chain(first, batches), depth, settings, ahead=2 * count)
+        parts = examine_on(pool, chain(first, batches), depth, settings, ahead=2 * count)
+        yield from _reported(plugins, parts)
         finished = True
     finally:
         pool.shutdown(cancel_futures=not finished)
+
+
+def _reported(plugins: PluginSet, parts: Iterable[Examined]) -> Iterator[Examined]:
+    """What was examined elsewhere, after its plugins' failures were put into the reports here."""
+    for part in parts:
+        for _, examination in part:
+            plugins.take(examination.called_hooks, examination.failures)
+        yield part
 
 
 def _first_batches(batches: Iterator[list[Artifact]], wanted: int) -> list[list[Artifact]]:
@@ -204,7 +221,7 @@ def _worker(settings: WorkerSettings) -> tuple[Examiner, HookTimer]:
     from modelshelf.plugin.call import PluginSet
 
     timer = HookTimer(settings.hook_seconds)
-    return Examiner.of(PluginSet.discover(blocked=settings.blocked, timer=timer)), timer
+    return Examiner.of(PluginSet.select(settings.plugins, timer)), timer
 
 
 def encode_call(artifacts: Sequence[Artifact], depth: Depth, settings: WorkerSettings) -> bytes:

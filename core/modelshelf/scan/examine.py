@@ -84,6 +84,16 @@ class Examination:
     rejected: Problem | None = None
 
     @property
+    def called_hooks(self) -> set[str]:
+        """The hooks that were called over it, as far as its result shows that."""
+        hooks = {one.hook for one in self.failures}
+        if self.votes or self.bytes_read:
+            hooks.add("modelshelf_detect_format")
+        if self.format is not None:
+            hooks |= {"modelshelf_extract_metadata", "modelshelf_probe_health"}
+        return hooks
+
+    @property
     def complete(self) -> bool:
         """Whether no plugin that votes for it failed over it; otherwise the next scan examines it again."""
         voters = {vote.plugin for vote in self.votes}

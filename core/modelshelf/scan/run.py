@@ -339,9 +339,10 @@ class Scan:
     def _save_failures(self) -> None:
         """Keep what plugins failed at, for later processes: an unchanged model is not asked again."""
         kept = self._store.view(lambda state: RecordReader(state).failures())
-        all_failures = [*self._counters.failures, *([] if self._force else kept)]
-        failures = list({(one.plugin, one.hook, one.reason): one for one in all_failures}.values())
-        if {str(one) for one in failures} != {str(one) for one in kept}:
+        all_failures = [*([] if self._force else kept), *self._counters.failures]
+        judged = map(self._plugins.with_verdict, all_failures)
+        failures = list({(one.plugin, one.hook, one.reason): one for one in judged}.values())
+        if {(str(one), one.always) for one in failures} != {(str(one), one.always) for one in kept}:
             self._store.update(lambda state: Records(state).save_failures(failures))
 
     def _report(self, path: str, *, finished: bool = False) -> None:
