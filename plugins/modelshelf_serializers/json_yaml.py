@@ -48,7 +48,9 @@ def dump_yaml(models: Iterable[ModelConfig]) -> Iterator[bytes]:
     empty = True
     for model in models:
         empty = False
-        text = yaml.dump([json_record(model)], Dumper=Dumper, sort_keys=False, allow_unicode=False, width=_WIDTH)
+        text = yaml.dump(
+            [json_record(model)], Dumper=Dumper, sort_keys=False, allow_unicode=False, width=_WIDTH
+        )
         yield text.encode("ascii")
     if empty:
         yield b"[]\n"
