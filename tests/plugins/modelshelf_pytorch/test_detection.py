@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import pickletools
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelshelf.model import HealthStatus
+from modelshelf_pytorch.detection import names_nothing
+from modelshelf_pytorch.pickle.machine import Machine
+from modelshelf_pytorch.readers import BytesReader
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, checkpoint, look_at
 
 HARMLESS = b"\x80\x02}X\x01\x00\x00\x00aK\x01s."
@@ -141,3 +149,38 @@ def test_an_npz_of_no_arrays_is_sound_and_an_empty_zip_no_checkpoint(tmp_path):
     told = look_at(tmp_path, data, "arrays.npz")
     assert (told.format, told.findings) == ("numpy", ())
     assert look_at(tmp_path, data, "model.pt").status is HealthStatus.UNHEALTHY
+
+
+OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    st.lists(st.sampled_from([*OPCODES, b"\0", b"a\nb\n", b"\x01", b"."]), max_size=40), st.binary(max_size=9)
+)
+def test_what_is_ruled_out_without_the_interpreter_names_nothing_in_it(pieces, tail):
+    data = b"".join(pieces) + tail
+    if names_nothing(data):
+        outcome = Machine(BytesReader(data), 0, len(data)).run()
+        assert not outcome.globals
+        assert not outcome.cut_short
+
+
+@pytest.mark.parametrize("code", OPCODES)
+def test_an_opcode_is_stepped_over_only_where_its_length_is_fixed(code):
+    length = OPCODES[code].arg.n if OPCODES[code].arg is not None else 0
+    stepped_over = names_nothing(code + bytes(9))
+    assert not stepped_over or length >= 0 or code == b"."
+    for size in range(10) if stepped_over else ():
+        assert names_nothing(code + b"." * size + b"c") == (size > length or code == b".")
+
+
+def test_a_file_of_another_format_is_ruled_out_without_the_interpreter(tmp_path):
+    (tmp_path / "a.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(24))
+    code = (
+        "import sys; from pathlib import Path; import modelshelf_pytorch as plugin\n"
+        "from tests.support import candidate_of, reader_of\n"
+        "assert plugin.modelshelf_detect_format(candidate_of(reader_of(Path(sys.argv[1])))) is None\n"
+        "assert 'modelshelf_pytorch.pickle' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.gguf")], check=True)
