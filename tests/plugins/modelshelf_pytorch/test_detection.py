@@ -40,9 +40,9 @@ def test_a_zip_behind_other_bytes_is_looked_into_as_zipfile_does(tmp_path, conte
         stub + zipped(("model/data.pkl", content)),
     ):
         assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["model/data.pkl"]
-        told = look_at(tmp_path, data, "model.zip")
-        assert "system" in told.text
-        assert (told.format, told.status) == ("archive", HealthStatus.UNHEALTHY)
+        result = look_at(tmp_path, data, "model.zip")
+        assert "system" in result.text
+        assert (result.format, result.status) == ("archive", HealthStatus.UNHEALTHY)
 
 
 def test_a_zip_of_other_things_behind_other_bytes_is_let_be(tmp_path):
@@ -57,16 +57,16 @@ def test_a_pickle_within_archives_within_one_another_is_named(tmp_path, method, 
     data = zipped(("payload", EVIL_4), method=method)
     for _ in range(depth):
         data = zipped(("inner.zip", data), method=method)
-    told = look_at(tmp_path, data, name)
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, data, name)
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def test_a_pickle_by_its_name_is_found_behind_any_number_of_members(tmp_path):
     many = [(f"text/{number}.txt", b"text") for number in range(500)]
-    told = look_at(tmp_path, zipped(*many, ("model.pkl", EVIL_4)), "model.zip")
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, zipped(*many, ("model.pkl", EVIL_4)), "model.zip")
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize("name", ["archive/notes", "archive/data/7", "archive/extra/a.json"])
@@ -74,14 +74,14 @@ def test_a_pickle_by_its_name_is_found_behind_any_number_of_members(tmp_path):
 def test_a_member_that_is_a_long_pickle_without_a_protocol_is_judged(tmp_path, name, method):
     long = b"(lp0\n" + b"I1\na" * 5000
     attack = Entry(name=name.encode(), content=long + EVIL[:-1] + b"a.", method=method)
-    told = look_at(tmp_path, checkpoint(attack))
-    assert "os.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, checkpoint(attack))
+    assert "os.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
     for content in (long + b".", b"K" * 20_000, b"N" * 20_000, b"])" * 9000 + b"\0"):
         assert look_at(tmp_path, checkpoint(Entry(name=name.encode(), content=content))).findings == ()
 
 
-CALLS = {  # without PROTO, by every opcode that calls; the argument stands before or behind the name
+CALLS = {  # without PROTO, by every opcode that calls; the argument comes before or after the name
     "REDUCE": b"cposix\nsystem\n(S'%b'\ntR.",
     "REDUCE, the string first": b"S'%b'\n0cposix\nsystem\n(S'id'\ntR.",
     "INST": b"(S'%b'\niposix\nsystem\n.",
@@ -100,9 +100,9 @@ def test_a_call_in_a_pickle_without_a_protocol_is_found_whatever_the_name(tmp_pa
         data = zipped(("notes.txt", data), method=zipfile.ZIP_DEFLATED)
     elif name == "model.pt":
         data = checkpoint(Entry(name=b"archive/notes.txt", content=data))
-    told = look_at(tmp_path, data, name)
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, data, name)
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_text_that_begins_like_a_pickle_is_no_pickle(tmp_path, text, name):
     assert look_at(tmp_path, text.encode(), name).format is None
 
 
-def test_a_zip_under_a_pickles_name_is_told_of_whatever_it_holds(tmp_path):
+def test_a_zip_under_a_pickles_name_is_detected_whatever_is_in_it(tmp_path):
     data = zipped(("a.txt", b"some text"))
     assert look_at(tmp_path, data, "model.pkl").format == "archive"
     assert look_at(tmp_path, data, "model.zip").format is None
@@ -133,12 +133,16 @@ def test_a_pickle_in_an_archive_without_a_folder_is_an_archive_and_no_checkpoint
     data = archive(Entry(name=b"version", content=b"3"), Entry(name=b"data.pkl", content=HARMLESS))
     with pytest.raises(RuntimeError, match="subdirectory"):
         torch.load(io.BytesIO(data), weights_only=True)
-    told = look_at(tmp_path, data)
-    assert (told.format, told.status, told.codes) == ("archive", HealthStatus.HEALTHY, ["no-checkpoint"])
+    result = look_at(tmp_path, data)
+    assert (result.format, result.status, result.codes) == (
+        "archive",
+        HealthStatus.HEALTHY,
+        ["no-checkpoint"],
+    )
     data = archive(Entry(name=b"version", content=b"3"), Entry(name=b"data.pkl", content=EVIL_4))
-    told = look_at(tmp_path, data)
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, data)
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def test_an_npz_of_no_arrays_is_sound_and_an_empty_zip_no_checkpoint(tmp_path):
@@ -146,8 +150,8 @@ def test_an_npz_of_no_arrays_is_sound_and_an_empty_zip_no_checkpoint(tmp_path):
     np.savez(stream)
     data = stream.getvalue()
     assert np.load(io.BytesIO(data)).files == []
-    told = look_at(tmp_path, data, "arrays.npz")
-    assert (told.format, told.findings) == ("numpy", ())
+    result = look_at(tmp_path, data, "arrays.npz")
+    assert (result.format, result.findings) == ("numpy", ())
     assert look_at(tmp_path, data, "model.pt").status is HealthStatus.UNHEALTHY
 
 
