@@ -20,7 +20,7 @@ FORMATS = ("archive", "numpy", "pickle", "pytorch")
 
 
 def modelshelf_formats() -> Iterable[FormatType]:
-    """Checkpoints, plain pickles, numpy files, and archives that may hold any of them."""
+    """Checkpoints, other pickles, numpy files, and archives that may contain any of them."""
     return (
         FormatType(
             name="pytorch",

@@ -1,7 +1,7 @@
 """Which of this plugin's formats a file is: by its first bytes, its members' names and, last, its suffix.
 
-Every file that a scan examines comes through here, whatever its format. What only a pickle or a ZIP needs is
-therefore imported where one shows.
+Every file that a scan examines is looked at here, whatever its format, so that what only a pickle or a ZIP
+needs is imported when one is found.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.pickle.outcome import Outcome
 
 _MOST_OPCODES = 256 * 1024  # bytes of what may be a pickle under a foreign name
+_OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included, and that name no global
+    **dict.fromkeys(b"(012NQR)]abdelostu}\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x94", 1),
+    **dict.fromkeys(b"Khq", 2),
+    **dict.fromkeys(b"M", 3),
+    **dict.fromkeys(b"Jjr", 5),
+    **dict.fromkeys(b"G", 9),
+}
+_OTHER_OPCODES = frozenset(b"BCFILPSTUVXcgip\x80\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x93\x95\x96\x97\x98")
 
 
 def detect(candidate: Candidate) -> Detection | None:
@@ -48,7 +56,7 @@ def detect(candidate: Candidate) -> Detection | None:
 
 
 def _detect_zip(candidate: Candidate) -> Detection | None:
-    """Detect a ZIP: torch's own by the name of its first member, which the first bytes hold."""
+    """Detect a ZIP: torch's own by the name of its first member, which is among the first bytes."""
     if candidate.suffix == ".distcp" and not _is_one_zip(candidate.reader):
         return None
     name_length = int.from_bytes(candidate.head[26:28], "little")
@@ -144,6 +152,8 @@ def _detect_call(candidate: Candidate) -> Detection | None:
     Of one that is longer than what may be judged here it is enough that it names what runs code.
     """
     head = candidate.head
+    if names_nothing(head):
+        return None
     outcome = _interpret(head)
     attack = outcome.convinces(at_start=False)
     if not attack and len(head) < candidate.size and outcome.cut_short:
@@ -157,3 +167,18 @@ def _detect_call(candidate: Candidate) -> Detection | None:
         return None
     evidence = "its first opcodes are a pickle's that reaches for code"
     return Detection(format="pickle", confidence=0.5, evidence=evidence)
+
+
+def names_nothing(head: bytes) -> bool:
+    """Return whether a file's first bytes are surely no pickle that names a global.
+
+    They are none if, read as opcodes of fixed length, they come to STOP or to a byte that is no opcode. Most
+    files of other formats are ruled out so, without the interpreter, whose import takes longer than all else.
+    """
+    index = 0
+    while index < len(head):
+        length = _OPCODE_LENGTHS.get(head[index])
+        if length is None:
+            return head[index] not in _OTHER_OPCODES
+        index += length
+    return False

@@ -86,7 +86,7 @@ class Contents:
     Attributes:
         all: All of them.
         model: Those of the model itself: optimizer state and the like left out.
-        part: The key of the part that holds the model, or empty where the checkpoint is flat.
+        part: The key of the part that is the model, or empty where the checkpoint is flat.
     """
 
     all: Tensors = ()

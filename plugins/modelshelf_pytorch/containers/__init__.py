@@ -1,1 +1,1 @@
-"""The kinds of files that hold tensors or a pickle: each is read by its header, and any is judged."""
+"""The containers of tensors and pickles: each is read by its header, and its content is judged."""

@@ -1,6 +1,6 @@
-"""Read a file's header with the reader of its container, which the first bytes tell.
+"""Read a file's header with the reader of its container, by its first bytes.
 
-Each reader is imported when the first file of its kind is read: most programs meet one kind.
+Each reader is imported when the first file of its kind is read: most scans find one kind.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Inspection:
         contents: The tensors.
         streams: The pickle streams that were interpreted.
         directory: The central directory, where it is a ZIP.
-        root: The folder in the archive that holds the checkpoint, with its slash, or empty.
+        root: The folder of the checkpoint in the archive, with its slash, or empty.
         storages: Numbers of the directory's entries that are the storages which its pickles name.
         details: Facts for the metadata's details.
     """

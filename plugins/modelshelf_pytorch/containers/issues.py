@@ -1,6 +1,6 @@
 """The issues of one file: those of its header, of its pickles' strings, and of an archive's members.
 
-Whichever member holds a pickle is audited, whatever it is called; a member that is itself an archive, or an
+A member that is a pickle is audited, whatever it is called; a member that is itself an archive, or an
 array of Python objects, is judged as a file is.
 """
 

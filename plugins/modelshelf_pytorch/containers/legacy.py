@@ -1,4 +1,4 @@
-"""Read pickles that are a whole file: plain ones, and torch's checkpoints from before its ZIP layout.
+"""Read pickles that are a whole file: of any data, and torch's checkpoints from before its ZIP layout.
 
 Source: ``torch/serialization.py`` (2.13), ``_legacy_save`` and ``_legacy_load``: five pickles (magic number,
 protocol version, system info, the object, the storages' keys), then per storage an int64 of its elements and
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PROTOCOL_VERSION = 1001
 _HEADER_STREAMS = 5
-_LONGEST_MAGIC = 512  # bytes that hold the magic number's pickle in any protocol
+_LONGEST_MAGIC = 512  # bytes of the magic number's pickle in any protocol, or more
 _COUNT_BYTES = 8  # of a storage's element count
 
 
@@ -34,7 +34,7 @@ def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
 
     Args:
         reader: The file.
-        limits: How much of a plain pickle is judged.
+        limits: How much of a pickle that is no checkpoint is judged.
 
     Raises:
         ReadError: The file cannot be read.

@@ -160,7 +160,7 @@ def _product(shape: Any) -> int:
 
 
 def parse_literal(text: str) -> Any:
-    """Parse a Python literal of dicts, lists, tuples, plain strings, whole numbers, True, False and None.
+    """Parse a Python literal: dicts, lists, tuples, strings without escapes, integers, True, False, None.
 
     Raises:
         ValueError: The text is anything else.

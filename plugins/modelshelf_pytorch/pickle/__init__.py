@@ -1,1 +1,1 @@
-"""What a pickle would do, told without unpickling it: an abstract interpreter and its tables."""
+"""Judge what a pickle would do without unpickling it, by an abstract interpreter of its opcodes."""

@@ -304,7 +304,7 @@ def python3_name(module: str, name: str) -> tuple[str, str]:
 def runs_code(module: str) -> bool:
     """Return whether a module is known to run, load or reach code, processes, files or the network.
 
-    The verdict never depends on it (whatever is not allowed is refused); it only tells an attack from a class
-    that some training script pickled, where a companion file is graded.
+    The verdict never depends on it (whatever is not allowed is refused); it only separates an attack from
+    a class that some training script pickled, where a companion file is judged.
     """
     return module.partition(".")[0] in _CODE_MODULES

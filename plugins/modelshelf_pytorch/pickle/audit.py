@@ -68,7 +68,7 @@ class PickleAudit:
 
     @property
     def globals(self) -> tuple[Global, ...]:
-        """Every name that any of the streams imports, with its byte offset."""
+        """Every global that any of the streams names, with its byte offset."""
         return tuple(use for stream in self.streams for use in stream.globals)
 
     @property
@@ -89,7 +89,7 @@ def audit(
 ) -> PickleAudit:
     """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
 
-    Never raises for what the bytes hold: a stream that does not parse is a verdict.
+    Never raises for what the bytes are: a stream that does not parse is a verdict.
 
     Args:
         source: The bytes, or a file to read them from.

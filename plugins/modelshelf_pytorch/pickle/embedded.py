@@ -229,7 +229,7 @@ def tail_issues(
         reader: The file.
         position: Where the last stream ended.
         end: Where the file, or the part that belongs to the pickles, ends.
-        broken: Whether the last stream broke off, so that the rest is not told apart from it.
+        broken: Whether the last stream broke off, so that nothing separates the rest from it.
         effort: What may still be spent in search of hidden pickles, where several sources share it.
 
     Raises:

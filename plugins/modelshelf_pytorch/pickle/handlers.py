@@ -1,4 +1,4 @@
-"""What each opcode does, by its name in `pickletools`; after CPython's ``Modules/_pickle.c``."""
+"""What each opcode does to the interpreter's state; after CPython's ``Modules/_pickle.c``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _on_frame(state: State, length: int) -> None:
     if state.position < state.frame_end:
         state.report_frame("a frame begins inside another")
     if state.following + length > state.window.limit:
-        # Every unpickler stops here; what the frame names is told all the same.
+        # Every unpickler stops here; what the frame names is reported all the same.
         message = f"a frame of {length} bytes reaches past the end of the stream"
         state.report("pickle-truncated", Verdict.UNREADABLE, message)
         return
@@ -318,4 +318,4 @@ HANDLERS: dict[str, Handler] = {
     "PERSID": _on_persid,
     "BINPERSID": _on_binpersid,
 }
-"""What each opcode does, by its name."""
+"""The function that carries out each opcode, by its name in `pickletools`."""

@@ -115,6 +115,8 @@ class Window:
         return self.data[index:end], self.base + end + 1
 
 
+Unpack = Callable[[bytes], tuple[Any, ...]]
+
 ArgumentReader = Callable[[Window, int], tuple[Any, int]]
 """Reads an argument at a file offset; returns its value and the offset after it."""
 
@@ -129,14 +131,14 @@ def _no_argument(window: Window, position: int) -> tuple[None, int]:  # noqa: AR
     return None, position
 
 
-def _fixed(length: int, unpack: Callable[[bytes], tuple[Any, ...]]) -> ArgumentReader:
+def _fixed(length: int, unpack: Unpack) -> ArgumentReader:
     def read(window: Window, position: int) -> tuple[Any, int]:
         return unpack(window.read(position, length))[0], position + length
 
     return read
 
 
-_SIZES: dict[int, Callable[[bytes], tuple[Any, ...]]] = {
+_SIZES: dict[int, Unpack] = {
     1: lambda data: (data[0],),
     2: _U16,
     4: _U32,
@@ -144,16 +146,22 @@ _SIZES: dict[int, Callable[[bytes], tuple[Any, ...]]] = {
 }
 
 
+def _read_length(window: Window, position: int, width: int, size_of: Unpack, what: str) -> tuple[int, int]:
+    """Read the length of an argument and check it; return it, and the offset of the argument's bytes."""
+    length = size_of(window.read(position, width))[0]
+    start = position + width
+    if length < 0:
+        raise _malformed(window, position, f"{what} of negative length {length}")
+    if start + length > window.limit:
+        window.read(start, length)  # raises
+    return length, start
+
+
 def _sized(width: int, *, text: bool, signed: bool = False) -> ArgumentReader:
     size_of = _I32 if signed else _SIZES[width]
 
     def read(window: Window, position: int) -> tuple[Any, int]:
-        length = size_of(window.read(position, width))[0]
-        start = position + width
-        if length < 0:
-            raise _malformed(window, position, f"a string of negative length {length}")
-        if start + length > window.limit:
-            window.read(start, length)
+        length, start = _read_length(window, position, width, size_of, "a string")
         if length > LONGEST_KEPT:
             head = window.read(start, LONGEST_KEPT)
             window.skipped += length - LONGEST_KEPT
@@ -168,12 +176,7 @@ def _integer(width: int) -> ArgumentReader:
     size_of = _I32 if width > 1 else _SIZES[width]
 
     def read(window: Window, position: int) -> tuple[Any, int]:
-        length = size_of(window.read(position, width))[0]
-        start = position + width
-        if length < 0:
-            raise _malformed(window, position, f"an integer of negative length {length}")
-        if start + length > window.limit:
-            window.read(start, length)
+        length, start = _read_length(window, position, width, size_of, "an integer")
         if length > _LARGEST_NUMBER:
             return Blob(length, window.read(start, _LARGEST_NUMBER), text=False, offset=start), start + length
         return int.from_bytes(window.read(start, length), "little", signed=True), start + length

@@ -39,7 +39,7 @@ class BadArgumentsError(ValueError):
 
 
 def require(condition: object, message: str) -> None:
-    """Refuse the arguments unless the condition holds."""
+    """Refuse the arguments unless the condition is true."""
     if not condition:
         raise BadArgumentsError(message)
 
@@ -72,7 +72,7 @@ def dimensions(value: Any, what: str) -> tuple[int, ...]:
 
 
 def storage_extent(start: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
-    """Return the elements of its storage that a strided tensor require, from the storage's beginning on."""
+    """Return the elements of its storage that a strided tensor needs, from the storage's beginning on."""
     if 0 in shape:
         return 0
     last = start
@@ -247,8 +247,8 @@ def _rebuild_sparse_tensor(arguments: Any) -> Tensor:
         parts: tuple[Any, ...] = (indices, values)
     else:
         require(name in _COMPRESSED_LAYOUTS, f"a sparse tensor of layout {name}")
-        compressed, plain, values, shape = arguments_of(data, 4)
-        parts = (compressed, plain, values)
+        compressed, uncompressed, values, shape = arguments_of(data, 4)
+        parts = (compressed, uncompressed, values)
     tensors = tuple(_require_tensor(part) for part in parts)
     require(all(index.dtype in {"I64", "I32"} for index in tensors[:-1]), "sparse indices of another type")
     layout_name = name.removeprefix("torch.")
@@ -272,20 +272,20 @@ def _coo_fits(tensor: Tensor) -> bool:
 def _compressed_fits(tensor: Tensor) -> bool:
     """Return whether shapes fit.
 
-    Compressed indices are (…, lines + 1), plain ones (…, entries), values (…, entries, block …).
+    Compressed indices are (…, lines + 1), uncompressed ones (…, entries), values (…, entries, block …).
     """
-    compressed, plain, values = (part.shape for part in tensor.parts)
+    compressed, uncompressed, values = (part.shape for part in tensor.parts)
     batch = len(compressed) - 1
     blocks = tensor.layout.startswith("sparse_bs")
-    if batch < 0 or len(plain) != batch + 1 or len(values) < batch + (3 if blocks else 1):
+    if batch < 0 or len(uncompressed) != batch + 1 or len(values) < batch + (3 if blocks else 1):
         return False
     if len(tensor.shape) < batch + 2:
         return False
     across = tensor.layout in {"sparse_csc", "sparse_bsc"}
     block = values[batch + 1 + across] if blocks else 1
-    heads = {compressed[:batch], plain[:batch], values[:batch], tensor.shape[:batch]}
+    heads = {compressed[:batch], uncompressed[:batch], values[:batch], tensor.shape[:batch]}
     lines = tensor.shape[batch + across]
-    return len(heads) == 1 and plain[-1] == values[batch] and (compressed[-1] - 1) * block == lines
+    return len(heads) == 1 and uncompressed[-1] == values[batch] and (compressed[-1] - 1) * block == lines
 
 
 def _rebuild_nested_tensor(arguments: Any) -> Tensor:

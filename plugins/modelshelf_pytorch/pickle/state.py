@@ -83,7 +83,7 @@ class State:
         self._messages: dict[Verdict, set[str]] = {}
 
     def report(self, code: str, verdict: Verdict, message: str, subject: str | None = None) -> None:
-        """Keep an issue of the current opcode: once, and so that those of other verdicts crowd none out."""
+        """Add an issue of the current opcode: once, and so that those of other verdicts crowd none out."""
         messages = self._messages.setdefault(verdict, set())
         if message not in messages and len(messages) < _MOST_ISSUES:
             messages.add(message)
@@ -91,7 +91,7 @@ class State:
             self.outcome.issues.append(issue)
 
     def report_frame(self, what: str) -> None:
-        """Keep the issue that frames and opcodes disagree."""
+        """Report that frames and opcodes disagree."""
         self.report(
             "frame-mismatch",
             Verdict.DANGEROUS,
@@ -110,7 +110,7 @@ class State:
             raise StreamError("memory-bomb", _COPIES_MESSAGE, Verdict.DANGEROUS)
 
     def put(self, index: int, value: Any) -> None:
-        """Set a memo entry."""
+        """Set a memo entry; a far one is reported, as the C unpickler reserves memory up to it."""
         if index > 1 << 16 and index > 4 * (self.position - self.outcome.start):
             self.report(
                 "memory-bomb",
@@ -132,7 +132,7 @@ class State:
         self.stack.append(value)
 
     def decode_python2(self, value: bytes | Blob) -> bytes | str | Blob:
-        """Decode a Python 2 string: as UTF-8 as torch does, which refuses it where that fails."""
+        """Decode a Python 2 string as torch does, as UTF-8; torch refuses one that is none."""
         if isinstance(value, Blob):
             return value
         try:
@@ -206,7 +206,7 @@ class State:
         return Instance(function, arguments)
 
     def report_arguments(self, function: Global, what: str) -> None:
-        """Keep the issue of a call that the real function would refuse."""
+        """Report a call that the real function would refuse."""
         self.report(
             "bad-arguments",
             Verdict.UNREADABLE,
@@ -235,7 +235,7 @@ class State:
         return storage
 
     def push_tuple(self, count: int) -> None:
-        """Make a tuple of the last `count` values."""
+        """Replace the last `count` values by a tuple of them."""
         items = tuple(self.stack[-count:])
         if len(items) < count:
             raise IndexError
@@ -248,7 +248,7 @@ class State:
         self.objects += 1
 
     def append_items(self, target: Any, items: list[Any]) -> None:
-        """Append to a list; to append to anything else is an issue."""
+        """Append items to a list; to append to anything else is reported."""
         if type(target) is list:
             target.extend(items)
         elif type(target) is Instance:
@@ -261,7 +261,7 @@ class State:
             self.report_target("APPEND", target)
 
     def set_items(self, target: Any, items: list[Any]) -> None:
-        """Set keys and values of a dict; to set those of anything else is an issue."""
+        """Set keys and values of a dict, in turn; to set those of anything else is reported."""
         if len(items) % 2:
             raise StreamError("pickle-malformed", "an odd number of keys and values")
         if type(target) is not Mapping:
@@ -271,7 +271,11 @@ class State:
         target.extend(items)
 
     def check_keys(self, keys: list[Any]) -> None:
-        """Keep an issue where a key cannot be one."""
+        """Report a key that cannot be one, and count what hashing the keys costs.
+
+        Raises:
+            StreamError: The stream hashes the same long keys again and again.
+        """
         hashed = calls.count_hashed(keys)
         if hashed is None:
             self.report(
@@ -283,7 +287,7 @@ class State:
                 raise StreamError("memory-bomb", _COPIES_MESSAGE, Verdict.DANGEROUS)
 
     def report_target(self, opcode: str, target: Any) -> None:
-        """Keep the issue of items for anything but a container: that runs the object's own methods."""
+        """Report items for anything but a container: setting them runs the object's own methods."""
         verdict = Verdict.DANGEROUS if type(target) in {Instance, Global} else Verdict.UNREADABLE
         what = describe(target)
         self.report("bad-target", verdict, f"{opcode} on {what}, which torch's weights_only loading refuses")

@@ -2,8 +2,8 @@
 
 Data (None, bool, int, float, str, bytes), tuples and lists are Python's own, of references that are shared
 and never copied. Everything else is one of the classes here. They compare by identity: hashing or comparing
-what a hostile file nests could cost more than the file is long. They are filled in by opcode after opcode,
-and are therefore not frozen.
+what a hostile file nests could cost more than the file is long. They are filled in opcode by opcode, so they
+are not frozen; and they are written out, since attrs takes 0.4 ms to build a class and scans import these.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class Storage:
         location: The device that it was saved from.
         elements: How many elements the stream claims.
         offset: File offset of the opcode that names it.
-        untyped: Whether it is plain bytes that each tensor reads as its own element type.
+        untyped: Whether it is bytes that each tensor reads as its own element type.
         view: Whether its persistent id has the sixth part, a view's or None, as in a legacy checkpoint.
     """
 

@@ -201,7 +201,7 @@ class Directory:
 
 
 def _lower_all(names: list[str]) -> list[str]:
-    """Return the names with their ASCII letters in lower case, and no others: those tell names apart."""
+    """Return the names with their ASCII letters in lower case: as torch compares names."""
     lower = _lower("\0".join(names)).split("\0")
     return lower if len(lower) == len(names) else list(map(_lower, names))  # a name with a NUL in it
 

@@ -25,7 +25,7 @@ def test_a_model_of_another_program_is_let_be(tmp_path, name):
     assert look_at(tmp_path, SOUND[name] + bytes(range(256)), name).format is None
 
 
-def test_what_is_unknown_is_not_healthy_and_a_pickle_is_judged_whatever_it_is_called(tmp_path):
+def test_an_unidentified_file_is_not_healthy_and_a_pickle_is_judged_whatever_it_is_called(tmp_path):
     assert look_at(tmp_path, bytes(range(256)), "model.bin").status is HealthStatus.UNHEALTHY
     assert "os.system" in look_at(tmp_path, EVIL, "openvino_model.bin").text
 
@@ -44,9 +44,9 @@ def test_what_is_unknown_is_not_healthy_and_a_pickle_is_judged_whatever_it_is_ca
     ],
 )
 def test_a_failed_download_is_named(tmp_path, name, head, code, word):
-    told = look_at(tmp_path, head, name)
-    assert told.codes == [code]
-    assert word in told.text
+    result = look_at(tmp_path, head, name)
+    assert result.codes == [code]
+    assert word in result.text
 
 
 def test_many_checkpoints_in_one_file_are_no_forged_one(tmp_path):

@@ -58,8 +58,8 @@ def ours(path: Path) -> dict:
 
 def test_every_variant_of_torch_save_is_healthy_and_read_as_torch_reads_it(tmp_path):
     for path in checkpoints.generate(tmp_path, VARIANTS, seed=3):
-        told = look(path)
-        assert (told.format, told.findings) == ("pytorch", ()), path.name
+        result = look(path)
+        assert (result.format, result.findings) == ("pytorch", ()), path.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert ours(path) == headers(torch.load(path, weights_only=True)), path.name
@@ -119,29 +119,31 @@ def test_whatever_is_healthy_torch_loads():
 def test_parameters_are_the_models_and_not_the_optimizers(tmp_path, old):
     module, optimizer = checkpoints.trained(random.Random(1))  # noqa: S311  # likewise
     content = {"state_dict": module.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
-    told = look_at(tmp_path, saved(content, _use_new_zipfile_serialization=not old))
-    assert told.metadata.parameters == sum(one.numel() for one in module.state_dict().values())
-    assert told.metadata.tensor_count == len(module.state_dict())
-    assert told.metadata.details["model_part"] == "state_dict"
-    assert told.metadata.parameter_count == str(told.metadata.parameters)
+    result = look_at(tmp_path, saved(content, _use_new_zipfile_serialization=not old))
+    assert result.metadata.parameters == sum(one.numel() for one in module.state_dict().values())
+    assert result.metadata.tensor_count == len(module.state_dict())
+    assert result.metadata.details["model_part"] == "state_dict"
+    assert result.metadata.parameter_count == str(result.metadata.parameters)
 
 
 def test_a_flat_state_dict_counts_whole_and_shared_storages_once_by_size(tmp_path):
     whole = torch.ones(8, dtype=torch.float16)
-    told = look_at(tmp_path, saved({"a": whole, "b": whole[:4], "c": whole.view(2, 4), "n": torch.tensor(7)}))
-    assert told.metadata.parameters == 8 + 4 + 8 + 1
-    assert told.metadata.tensor_types == {"F16": 3, "I64": 1}
-    assert told.metadata.quantization == "F16"
-    assert told.metadata.bits_per_weight == round(8 * (16 + 8) / 21, 3)
+    result = look_at(
+        tmp_path, saved({"a": whole, "b": whole[:4], "c": whole.view(2, 4), "n": torch.tensor(7)})
+    )
+    assert result.metadata.parameters == 8 + 4 + 8 + 1
+    assert result.metadata.tensor_types == {"F16": 3, "I64": 1}
+    assert result.metadata.quantization == "F16"
+    assert result.metadata.bits_per_weight == round(8 * (16 + 8) / 21, 3)
 
 
 @pytest.mark.parametrize("protocol", [1, 3, 4, 5])
 @pytest.mark.parametrize("old", [False, True])
-def test_another_protocol_is_read_and_told_where_torch_refuses_it(tmp_path, protocol, old):
+def test_another_protocol_is_read_and_reported_where_torch_refuses_it(tmp_path, protocol, old):
     data = saved({"a": torch.ones(3)}, pickle_protocol=protocol, _use_new_zipfile_serialization=not old)
-    told = look_at(tmp_path, data)
-    assert (told.format, told.metadata.parameters) == ("pytorch", 3)
-    assert told.codes == ([] if protocol == 3 else ["weights-only-refuses"])
+    result = look_at(tmp_path, data)
+    assert (result.format, result.metadata.parameters) == ("pytorch", 3)
+    assert result.codes == ([] if protocol == 3 else ["weights-only-refuses"])
 
 
 class Module(torch.nn.Module):
@@ -161,8 +163,8 @@ def test_torchscript_is_healthy_carries_code_and_lists_its_parameters(tmp_path, 
     path = tmp_path / "model.pt"
     module = make(Module())
     torch.jit.save(module, path)
-    told = look(path)
-    assert (told.status, told.codes) == (HealthStatus.HEALTHY, ["carries-code"])
+    result = look(path)
+    assert (result.status, result.codes) == (HealthStatus.HEALTHY, ["carries-code"])
     assert {name: shape for name, (shape, _, _) in ours(path).items()} == {
         name: tuple(one.shape) for name, one in module.state_dict().items()
     }
@@ -173,12 +175,12 @@ def test_a_program_of_torch_export_is_healthy(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.export.save(torch.export.export(Module(), (torch.ones(1, 4),)), path)
-    told = look(path)
-    assert (told.format, told.status) == ("pytorch", HealthStatus.HEALTHY)
+    result = look(path)
+    assert (result.format, result.status) == ("pytorch", HealthStatus.HEALTHY)
     assert {name: shape for name, (shape, _, _) in ours(path).items()} == {
         name: tuple(one.shape) for name, one in Module().state_dict().items()
     }
-    assert (told.metadata.parameters, told.metadata.tensor_types) == (17, {"F32": 3})
+    assert (result.metadata.parameters, result.metadata.tensor_types) == (17, {"F32": 3})
 
 
 def test_the_element_types_of_torch_export_are_those_of_its_schema():
@@ -216,8 +218,8 @@ def changed(**meta: object) -> dict:
 
 
 def test_a_forged_program_without_forgery_is_healthy(tmp_path):
-    told = look_at(tmp_path, program({"w": WEIGHT}), "m.pt2")
-    assert (told.findings, told.metadata.parameters) == ((), 2)
+    result = look_at(tmp_path, program({"w": WEIGHT}), "m.pt2")
+    assert (result.findings, result.metadata.parameters) == ((), 2)
 
 
 @pytest.mark.parametrize(
@@ -242,15 +244,15 @@ def test_a_forged_program_without_forgery_is_healthy(tmp_path):
     ],
 )
 def test_a_lie_of_an_exported_program_is_unhealthy(tmp_path, data, code):
-    told = look_at(tmp_path, data, "m.pt2")
-    assert code in told.codes
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, data, "m.pt2")
+    assert code in result.codes
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def test_a_dangerous_global_in_a_checkpoint_is_named_with_its_place_in_the_file(tmp_path):
     data = checkpoint(pickle=EVIL_4)
-    told = look_at(tmp_path, data, "pytorch_model.bin")
-    (finding,) = [one for one in told.findings if one.code == "unsafe-global"]
+    result = look_at(tmp_path, data, "pytorch_model.bin")
+    (finding,) = [one for one in result.findings if one.code == "unsafe-global"]
     assert "posix.system" in finding.message
     assert data[finding.offset] == 0x93
 
@@ -269,5 +271,5 @@ def test_a_tensor_that_does_not_fit_its_storage_is_unhealthy(tmp_path, old, new)
 
     pickle = checkpoint_pickle()
     assert old in pickle
-    told = look_at(tmp_path, checkpoint(pickle=pickle.replace(old, new)))
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, checkpoint(pickle=pickle.replace(old, new)))
+    assert result.status is HealthStatus.UNHEALTHY

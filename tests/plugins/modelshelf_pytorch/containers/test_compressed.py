@@ -28,27 +28,27 @@ SEVERAL = ["gzip", "bzip2", "xz"]
 @pytest.mark.parametrize("name", ["model.pkl", "model.joblib"])
 def test_a_harmless_one_is_healthy_and_an_attack_is_named(tmp_path, pack, name):
     assert look_at(tmp_path, PACK[pack](HARMLESS), name).findings == ()
-    told = look_at(tmp_path, PACK[pack](EVIL), name)
-    assert "os.system" in told.text
-    assert (told.format, told.status) == ("pickle", HealthStatus.UNHEALTHY)
+    result = look_at(tmp_path, PACK[pack](EVIL), name)
+    assert "os.system" in result.text
+    assert (result.format, result.status) == ("pickle", HealthStatus.UNHEALTHY)
 
 
 @pytest.mark.parametrize("pack", SEVERAL)
 def test_streams_that_follow_each_other_are_read_on(tmp_path, pack):
     """As the openers of Python's own modules do."""
-    told = look_at(tmp_path, PACK[pack](HARMLESS) + PACK[pack](EVIL_4), "model.pkl")
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, PACK[pack](HARMLESS) + PACK[pack](EVIL_4), "model.pkl")
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
     halves = PACK[pack](HARMLESS[:20]) + PACK[pack](HARMLESS[20:])
     assert look_at(tmp_path, halves, "model.pkl").findings == ()
 
 
 @pytest.mark.parametrize("pack", PACK)
-def test_what_follows_the_compressed_data_is_told(tmp_path, pack):
+def test_what_follows_the_compressed_data_is_reported(tmp_path, pack):
     assert look_at(tmp_path, PACK[pack](HARMLESS) + b"more", "model.pkl").codes == ["trailing-data"]
-    told = look_at(tmp_path, PACK[pack](HARMLESS) + EVIL_4, "model.pkl")
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, PACK[pack](HARMLESS) + EVIL_4, "model.pkl")
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize("pack", PACK)
@@ -84,5 +84,5 @@ def test_one_is_found_under_any_name_and_other_compressed_files_are_let_be(tmp_p
 @pytest.mark.parametrize("head", [b"\x04\x22M\x18", b"(\xb5/\xfd"])
 @pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.pt", "pytorch_model.bin"])
 def test_what_is_compressed_in_another_way_is_named_as_that(tmp_path, head, name):
-    told = look_at(tmp_path, head + bytes(50), name)
-    assert told.codes == ["archive-unreadable"]
+    result = look_at(tmp_path, head + bytes(50), name)
+    assert result.codes == ["archive-unreadable"]

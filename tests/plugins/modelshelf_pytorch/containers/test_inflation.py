@@ -25,9 +25,9 @@ VERSION = Entry(name=b"archive/version", content=b"3\n")
 def test_a_compressed_array_of_any_size_is_sound(tmp_path, elements):
     stream = io.BytesIO()
     np.savez_compressed(stream, a=np.zeros(elements))
-    told = look_at(tmp_path, stream.getvalue(), "arrays.npz")
-    assert told.findings == ()
-    assert told.metadata.parameters == elements
+    result = look_at(tmp_path, stream.getvalue(), "arrays.npz")
+    assert result.findings == ()
+    assert result.metadata.parameters == elements
 
 
 def test_a_compressed_pickle_that_inflates_within_reason_is_judged_whole(tmp_path):
@@ -43,9 +43,9 @@ def test_a_pickle_that_inflates_beyond_reason_is_not_judged_and_unhealthy(tmp_pa
     bomb = Entry(name=name, content=b"\x80\x02" + b"N0" * 2_000_000 + b"N.", method=8)
     data = archive(bomb, VERSION) if name == MAIN.name else archive(MAIN, VERSION, bomb)
     assert len(data) < 6000
-    told = look_at(tmp_path, data)
-    assert told.status is HealthStatus.UNHEALTHY
-    assert "compressed-too-large" in told.codes
+    result = look_at(tmp_path, data)
+    assert result.status is HealthStatus.UNHEALTHY
+    assert "compressed-too-large" in result.codes
 
 
 def test_very_many_members_that_begin_as_pickles_do_share_one_bound():

@@ -17,8 +17,8 @@ def legacy() -> bytes:
 
 
 def test_a_legacy_checkpoint_is_healthy_and_read(tmp_path):
-    told = look_at(tmp_path, legacy(), "model.pth")
-    assert (told.format, told.findings, told.metadata.parameters) == ("pytorch", (), 15)
+    result = look_at(tmp_path, legacy(), "model.pth")
+    assert (result.format, result.findings, result.metadata.parameters) == ("pytorch", (), 15)
 
 
 @pytest.mark.parametrize("cut", [20, 100, -1, -40])
@@ -56,7 +56,7 @@ def test_an_element_type_that_torch_cannot_read_back_is_unhealthy(tmp_path):
         (pickle.dumps([1])[:-1], "pickle-truncated"),
     ],
 )
-def test_a_plain_pickle_and_what_follows_it(tmp_path, data, code):
+def test_a_pickle_and_what_follows_it(tmp_path, data, code):
     assert code in look_at(tmp_path, data, "data.pkl").codes
 
 
@@ -65,8 +65,8 @@ def test_data_of_any_protocol_is_a_healthy_pickle(tmp_path, protocol):
     data = pickle.dumps(
         {"a": [1, 2.5, None, "text", b"", b"raw", {3}, frozenset({4}), 1 << 90, 1j]}, protocol
     )
-    told = look_at(tmp_path, data, "data.pkl")
-    assert (told.format, told.findings) == ("pickle", ())
+    result = look_at(tmp_path, data, "data.pkl")
+    assert (result.format, result.findings) == ("pickle", ())
 
 
 def test_a_memory_bomb_of_nested_references_is_counted_and_not_built(tmp_path):
@@ -80,7 +80,7 @@ def test_a_memory_bomb_of_dup_is_counted_and_not_built(tmp_path):
     assert "memory-bomb" in look_at(tmp_path, data, "data.pkl").codes
 
 
-def test_a_list_that_holds_itself_is_no_bomb(tmp_path):
+def test_a_list_that_contains_itself_is_no_bomb(tmp_path):
     loop: list = []
     loop.append(loop)
     assert look_at(tmp_path, pickle.dumps(loop), "data.pkl").findings == ()
@@ -92,14 +92,14 @@ def test_a_compressed_pickle_is_looked_into(tmp_path):
 
 
 def test_a_compressed_bomb_is_stopped(tmp_path):
-    told = look_at(tmp_path, gzip.compress(b"\x80\x04B\xff\xff\xff\x7f" + bytes(80_000_000)), "bomb.pkl")
-    assert "compressed-too-large" in told.codes
+    result = look_at(tmp_path, gzip.compress(b"\x80\x04B\xff\xff\xff\x7f" + bytes(80_000_000)), "bomb.pkl")
+    assert "compressed-too-large" in result.codes
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.ckpt", "a.pkl", "a.bin"])
 def test_something_else_under_our_name_is_unhealthy_and_not_called_an_attack(tmp_path, name):
-    told = look_at(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(50), name)
-    assert (told.status, told.codes) == (HealthStatus.UNHEALTHY, ["not-a-checkpoint"])
+    result = look_at(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(50), name)
+    assert (result.status, result.codes) == (HealthStatus.UNHEALTHY, ["not-a-checkpoint"])
 
 
 @pytest.mark.parametrize("size", [0, 1, 7])
@@ -110,17 +110,17 @@ def test_an_empty_or_tiny_file_is_unhealthy(tmp_path, size):
 def test_a_magic_number_that_is_computed_is_named(tmp_path):
     magic = b"\x80\x02c__builtin__\neval\nX\x16\x00\x00\x000x1950A86A20F9469CFC6C\x85R."
     data = magic + legacy()[legacy().index(b".") + 1 :]
-    told = look_at(tmp_path, data)
-    assert "builtins.eval" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, data)
+    assert "builtins.eval" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "a.pt", "a.ckpt", "a.txt", "a"])
 def test_an_attack_is_named_whatever_its_file_is_called(tmp_path, name):
     """CVE-2025-10155: the suffix decides nothing."""
-    told = look_at(tmp_path, EVIL_4, name)
-    assert "posix.system" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, EVIL_4, name)
+    assert "posix.system" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize("suffix", [b"", b"\xff\xfe", b"\x00" * 9])

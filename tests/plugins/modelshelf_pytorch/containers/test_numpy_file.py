@@ -30,9 +30,9 @@ def npy(array, **options) -> bytes:
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_an_array_is_read_as_numpy_wrote_it(tmp_path, dtype, shape, version):
     array = np.zeros(shape, dtype=dtype)
-    told = look_at(tmp_path, npy(array, version=version), "a.npy")
-    assert (told.format, told.findings) == ("numpy", ())
-    assert told.metadata.parameters == array.size
+    result = look_at(tmp_path, npy(array, version=version), "a.npy")
+    assert (result.format, result.findings) == ("numpy", ())
+    assert result.metadata.parameters == array.size
 
 
 def test_element_types_have_the_names_that_safetensors_uses(tmp_path):
@@ -51,15 +51,19 @@ def test_an_array_of_objects_degrades_and_what_it_names_is_judged(tmp_path):
     harmless = npy(np.array([1, "a"], dtype=object), allow_pickle=True)
     assert look_at(tmp_path, harmless, "a.npy").status is HealthStatus.DEGRADED
     hostile = npy(np.array([print], dtype=object), allow_pickle=True)
-    told = look_at(tmp_path, hostile, "a.npy")
-    assert "builtins.print" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, hostile, "a.npy")
+    assert "builtins.print" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def test_an_archive_of_arrays_lists_them_and_judges_their_objects(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", x=np.ones(3), y=np.zeros((2, 2), "f4"))
-    told = look_at(tmp_path, (tmp_path / "a.npz").read_bytes(), "b.npz")
-    assert (told.format, told.findings, told.metadata.tensor_types) == ("numpy", (), {"F64": 1, "F32": 1})
+    result = look_at(tmp_path, (tmp_path / "a.npz").read_bytes(), "b.npz")
+    assert (result.format, result.findings, result.metadata.tensor_types) == (
+        "numpy",
+        (),
+        {"F64": 1, "F32": 1},
+    )
     np.savez(tmp_path / "c.npz", x=np.array([print], dtype=object))
     assert "builtins.print" in look_at(tmp_path, (tmp_path / "c.npz").read_bytes(), "d.npz").text
 

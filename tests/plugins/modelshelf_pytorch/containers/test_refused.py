@@ -83,9 +83,9 @@ def test_what_torch_refuses_is_not_healthy(tmp_path, case):
     data, code = REFUSED[case]
     with pytest.raises((RuntimeError, ValueError, TypeError)):
         torch.load(io.BytesIO(data), weights_only=True)
-    told = look_at(tmp_path, data)
-    assert code in told.codes
-    assert (told.format, told.status) != ("pytorch", HealthStatus.HEALTHY)
+    result = look_at(tmp_path, data)
+    assert code in result.codes
+    assert (result.format, result.status) != ("pytorch", HealthStatus.HEALTHY)
 
 
 def test_deflated_weights_that_do_not_inflate_are_unhealthy(tmp_path):
@@ -102,8 +102,8 @@ def with_extra_length(data: bytes, name: bytes, length: int) -> bytes:
 
 @pytest.mark.parametrize("length", [1, 60, 2049, 65535])
 def test_weights_whose_own_header_moves_them_into_what_follows_are_dangerous(tmp_path, length):
-    told = look_at(tmp_path, with_extra_length(checkpoint(), WEIGHTS.name, length))
-    assert ("zip-overlap", told.status) == (told.codes[0], HealthStatus.UNHEALTHY)
+    result = look_at(tmp_path, with_extra_length(checkpoint(), WEIGHTS.name, length))
+    assert ("zip-overlap", result.status) == (result.codes[0], HealthStatus.UNHEALTHY)
 
 
 def test_the_padding_that_torch_writes_into_local_headers_is_sound(tmp_path):
@@ -145,8 +145,8 @@ def test_a_legacy_checkpoint_whose_persistent_ids_have_five_parts_is_found(tmp_p
 @pytest.mark.parametrize("text", [b"I03", b"I-010", b"L007L"])
 def test_a_number_with_a_leading_zero_is_malformed(tmp_path, text):
     """C's unpickler counts it by eights, Python's refuses it; what follows is looked at all the same."""
-    told = look_at(tmp_path, b"(lp0\n" + text + b"\n0\x8c\x05posix\x8c\x06system\x93.", "data.pkl")
-    assert {"pickle-malformed", "unsafe-global"} <= set(told.codes)
+    result = look_at(tmp_path, b"(lp0\n" + text + b"\n0\x8c\x05posix\x8c\x06system\x93.", "data.pkl")
+    assert {"pickle-malformed", "unsafe-global"} <= set(result.codes)
     assert look_at(tmp_path, b"(lp0\nI30\naI0\naI-7\naL-5L\na.", "data.pkl").findings == ()
 
 
@@ -156,8 +156,8 @@ def test_a_version_of_zip_that_does_not_exist_is_found_as_zipfile_does(tmp_path,
     np.savez(stream, a=np.ones(2), b=np.ones(3), c=np.ones(1), d=np.ones(4), e=np.ones(5))
     data = bytearray(stream.getvalue())
     data[data.rindex(b"PK\x01\x02") + 6] = needed
-    told = look_at(tmp_path, bytes(data), "arrays.npz")
-    assert told.codes == ([] if sound else ["zip-odd-version"])
+    result = look_at(tmp_path, bytes(data), "arrays.npz")
+    assert result.codes == ([] if sound else ["zip-odd-version"])
     if not sound:
         with pytest.raises(NotImplementedError):
             np.load(io.BytesIO(bytes(data)))
@@ -189,8 +189,8 @@ def npy(shape: bytes, version: int = 1, space: bytes = b" ") -> bytes:
 )
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")
 def test_a_header_is_read_as_numpy_reads_it(tmp_path, data, sound):
-    told = look_at(tmp_path, data, "array.npy")
-    assert told.codes == ([] if sound else ["npy-malformed"])
+    result = look_at(tmp_path, data, "array.npy")
+    assert result.codes == ([] if sound else ["npy-malformed"])
     if sound:
         assert np.load(io.BytesIO(data)).shape == (2,)
     else:
@@ -224,11 +224,11 @@ ODD_CALLS = {
 
 
 @pytest.mark.parametrize("case", ODD_CALLS)
-def test_a_call_whose_arguments_are_odd_is_told_and_no_crash(tmp_path, case):
+def test_a_call_whose_arguments_are_odd_is_reported_and_no_crash(tmp_path, case):
     assert "bad-arguments" in look_at(tmp_path, checkpoint(pickle=ODD_CALLS[case])).codes
 
 
-def test_a_script_whose_class_is_made_by_a_call_is_told_and_no_crash(tmp_path):
+def test_a_script_whose_class_is_made_by_a_call_is_reported_and_no_crash(tmp_path):
     pickle = b"\x80\x02c__torch__\nA\n)R)R."
     data = checkpoint(Entry(name=b"archive/constants.pkl", content=b"\x80\x02)."), pickle=pickle)
     assert look_at(tmp_path, data).status is HealthStatus.UNHEALTHY
@@ -244,7 +244,7 @@ def test_an_empty_record_that_claims_to_be_encrypted_is_found(tmp_path):
 @pytest.mark.parametrize(
     "name", ["archive/.data/extern_modules", "archive/archive_format", "serialized_exported_program.json"]
 )
-def test_an_archive_of_another_loader_of_torch_is_not_told_to_lack_a_checkpoint(tmp_path, name):
+def test_an_archive_of_another_loader_of_torch_is_not_said_to_lack_a_checkpoint(tmp_path, name):
     root = name.partition("/")[0] + "/" if "/" in name else ""
     data = archive(
         Entry(name=name.encode(), content=b"pt2"), Entry(name=root.encode() + b"version", content=b"0")

@@ -25,11 +25,11 @@ def probe(folder, index, names=NAMES, missing=()):
     (folder / INDEX).write_text(text)
     paths = [folder / name for name in names]
     with reader_of(*paths, index=folder / INDEX, missing=missing) as reader:
-        told = modelshelf_pytorch.modelshelf_extract_metadata(reader.artifact, "pytorch", reader)
+        result = modelshelf_pytorch.modelshelf_extract_metadata(reader.artifact, "pytorch", reader)
         found = list(
             modelshelf_pytorch.modelshelf_probe_health(reader.artifact, "pytorch", reader, Depth.HEADER)
         )
-    return told, found
+    return result, found
 
 
 def index(total=60, **changes):
@@ -40,8 +40,8 @@ def index(total=60, **changes):
 
 
 def test_a_sharded_model_is_healthy_and_counts_all_shards(shards):
-    told, found = probe(shards, index())
-    assert (told.parameters, told.tensor_count, found) == (15, 3, [])
+    result, found = probe(shards, index())
+    assert (result.parameters, result.tensor_count, found) == (15, 3, [])
 
 
 def test_a_tensor_that_is_not_in_its_shard_is_named(shards):

@@ -57,7 +57,7 @@ def test_the_element_types_that_may_require_gradients_are_those_of_torch():
         (("torch", "Size"), ("torch", "Size")),
     ],
 )
-def test_names_of_python_2_are_told_by_their_new_name(written, meant):
+def test_names_of_python_2_become_those_of_python_3(written, meant):
     assert python3_name(*written) == meant
 
 
@@ -65,7 +65,7 @@ def test_numpy_is_not_within_the_allowlist():
     assert not NUMPY & ALLOWED
 
 
-def test_a_module_is_known_for_running_code_by_its_root():
+def test_a_module_runs_code_as_its_root_does():
     assert runs_code("os.system")
     assert runs_code("idlelib.pyshell.main")
     assert not runs_code("transformers.training_args.TrainingArguments")

@@ -25,10 +25,10 @@ def test_every_generated_route_to_a_call_is_dangerous():
 def test_a_dangerous_global_is_named(name):
     """CVE-2025-1716, CVE-2025-10157 and their like: the verdict asks for no list of them."""
     module, _, attribute = name.partition(" ")
-    told = audit(f"c{module}\n{attribute}\n.".encode())
-    assert told.verdict is Verdict.DANGEROUS
-    (use,) = told.globals
-    assert f"{use.module}.{use.name}" in told.findings[0].message
+    result = audit(f"c{module}\n{attribute}\n.".encode())
+    assert result.verdict is Verdict.DANGEROUS
+    (use,) = result.globals
+    assert f"{use.module}.{use.name}" in result.findings[0].message
 
 
 @settings(deadline=None, max_examples=300)
@@ -38,8 +38,10 @@ def test_any_bytes_give_a_verdict_and_no_exception(data):
 
 
 def test_the_findings_name_file_and_offset():
-    told = audit(EVIL_4, name="model.pkl")
-    assert [(one.file, one.offset, one.code) for one in told.findings] == [("model.pkl", 17, "unsafe-global")]
+    result = audit(EVIL_4, name="model.pkl")
+    assert [(one.file, one.offset, one.code) for one in result.findings] == [
+        ("model.pkl", 17, "unsafe-global")
+    ]
 
 
 INNER = pickle.dumps({"inner": [1, 2]})
@@ -68,9 +70,9 @@ INNER = pickle.dumps({"inner": [1, 2]})
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_pickle_in_a_string_degrades(hidden, protocol):
-    told = audit(pickle.dumps({"config": hidden}, protocol))
-    assert told.verdict is Verdict.SUSPICIOUS
-    assert "embedded-pickle" in {issue.code for issue in told.issues}
+    result = audit(pickle.dumps({"config": hidden}, protocol))
+    assert result.verdict is Verdict.SUSPICIOUS
+    assert "embedded-pickle" in {issue.code for issue in result.issues}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_a_pickle_in_a_string_degrades(hidden, protocol):
         "exec(open('x').read())",
     ],
 )
-def test_code_in_a_string_degrades_plain_and_encoded(text):
+def test_code_in_a_string_degrades_as_text_and_encoded(text):
     for one in (text, text.encode(), base64.b64encode(text.encode()).decode()):
         assert audit(pickle.dumps([one])).verdict is Verdict.SUSPICIOUS
 
@@ -120,15 +122,15 @@ def test_numpy_arrays_are_a_warning_and_objects_in_them_are_judged():
 
 @pytest.mark.parametrize("before", [1500, 4999])
 def test_an_attack_behind_many_harmless_streams_is_named(before):
-    told = audit(b"N." * before + EVIL)
-    assert told.verdict is Verdict.DANGEROUS
-    assert told.globals[-1].name == "system"
+    result = audit(b"N." * before + EVIL)
+    assert result.verdict is Verdict.DANGEROUS
+    assert result.globals[-1].name == "system"
 
 
 def test_more_streams_than_are_judged_are_not_healthy():
-    told = audit(b"N." * 700_000 + EVIL)
-    assert told.verdict is Verdict.UNREADABLE
-    assert "too-many-streams" in {issue.code for issue in told.issues}
+    result = audit(b"N." * 700_000 + EVIL)
+    assert result.verdict is Verdict.UNREADABLE
+    assert "too-many-streams" in {issue.code for issue in result.issues}
 
 
 def test_many_streams_cost_little_more_than_their_bytes():
@@ -148,9 +150,9 @@ def test_many_streams_cost_little_more_than_their_bytes():
     ],
 )
 def test_no_number_of_other_issues_crowds_out_an_attack(noise):
-    told = audit(b"\x80\x02" + noise + EVIL)
-    assert told.verdict is Verdict.DANGEROUS
-    assert any("os.system" in finding.message for finding in told.findings)
+    result = audit(b"\x80\x02" + noise + EVIL)
+    assert result.verdict is Verdict.DANGEROUS
+    assert any("os.system" in finding.message for finding in result.findings)
 
 
 @pytest.mark.parametrize("junk", [b"\n", b"\0\0", b"xyz", b"\xff" * 7, bytes(60)])
@@ -159,11 +161,11 @@ def test_no_number_of_other_issues_crowds_out_an_attack(noise):
     [EVIL, EVIL_4, EVIL_4[2:], b"\x80\x00" + EVIL_4[2:], b"]cos\nsystem\na.", b"}Va\ncos\nsystem\nQs."],
 )
 def test_junk_between_two_streams_hides_nothing(junk, attack):
-    told = audit(pickle.dumps([1]) + junk + attack)
-    assert told.verdict is Verdict.DANGEROUS
-    assert any("system" in finding.message for finding in told.findings)
+    result = audit(pickle.dumps([1]) + junk + attack)
+    assert result.verdict is Verdict.DANGEROUS
+    assert any("system" in finding.message for finding in result.findings)
 
 
-def test_an_issue_is_told_once():
-    told = audit(b"\x80\x02" + b"U\x01\xff0" * 9 + b"N.")
-    assert [issue.code for issue in told.issues] == ["python2-bytes"]
+def test_an_issue_is_reported_once():
+    result = audit(b"\x80\x02" + b"U\x01\xff0" * 9 + b"N.")
+    assert [issue.code for issue in result.issues] == ["python2-bytes"]

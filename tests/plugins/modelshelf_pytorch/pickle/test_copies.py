@@ -1,4 +1,4 @@
-"""Streams that copy, or hash, what they hold over and over: found before that costs memory or time."""
+"""Streams that copy or hash the same values over and over: found before that costs memory or time."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CALLS = {
 
 
 def cost(data: bytes) -> tuple[Verdict, set[str], int]:
-    """The verdict, the codes, and the most memory that the audit held."""
+    """The verdict, the codes, and the most memory that the audit took."""
     tracemalloc.start()
-    told = audit(data)
+    result = audit(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return told.verdict, {issue.code for issue in told.issues}, peak
+    return result.verdict, {issue.code for issue in result.issues}, peak
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -1,4 +1,4 @@
-"""Strings made to be searched for ever: what looking costs is bounded, and that it was is told."""
+"""Strings made to be searched for ever: the search is bounded, and reports that it was."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def codes(data: bytes) -> list[str]:
         pytest.param(MANY * 60, id="one long string"),
     ],
 )
-def test_strings_that_could_be_searched_for_ever_are_told_once(value):
-    told = audit(pickle.dumps(value))
-    assert [issue.code for issue in told.issues] == ["too-much-hidden"]
+def test_strings_that_could_be_searched_for_ever_are_reported_once(value):
+    result = audit(pickle.dumps(value))
+    assert [issue.code for issue in result.issues] == ["too-much-hidden"]
 
 
 def test_all_streams_and_all_members_share_one_effort():
@@ -85,7 +85,7 @@ def test_a_call_without_an_argument_or_an_end_is_not(text):
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from(["eval", "(", ")", "\n", "'", " ", "x", "os.system", ","]), max_size=25))
-def test_code_is_told_as_one_expression_would_tell_it(parts):
+def test_code_is_found_as_one_expression_would_find_it(parts):
     import re
 
     text = "".join(parts).encode()

@@ -1,4 +1,4 @@
-"""What encoded strings stand for, found fast and by the plain way; and what only looks like a pickle."""
+"""Strings that are decoded, fast and in the obvious way; and what only looks like a pickle."""
 
 from __future__ import annotations
 
@@ -41,22 +41,24 @@ PACKED = {
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_pickle_in_a_string_is_found_however_it_is_packed(pack, hidden, protocol):
     for value in (PACKED[pack](hidden), PACKED[pack](hidden).decode("latin-1")):
-        told = audit(pickle.dumps({"notes": value}, protocol))
-        assert told.verdict is Verdict.SUSPICIOUS
-        assert "system" in told.issues[0].message
+        result = audit(pickle.dumps({"notes": value}, protocol))
+        assert result.verdict is Verdict.SUSPICIOUS
+        assert "system" in result.issues[0].message
 
 
 def plainly(data: bytes) -> set[tuple[str, bytes]]:
-    """The same as `undone` by expressions over the whole of it."""
+    """The same as `decode` by expressions over the whole of it."""
     flat = re.sub(rb"(?<=[A-Za-z0-9+/=])\s+(?=[A-Za-z0-9+/=])", b"", data)
-    told = {("hex", bytes.fromhex(one[0].decode())) for one in re.finditer(rb"(?:[0-9a-fA-F]{2}){8,}", flat)}
+    result = {
+        ("hex", bytes.fromhex(one[0].decode())) for one in re.finditer(rb"(?:[0-9a-fA-F]{2}){8,}", flat)
+    }
     for one in re.finditer(rb"(?:\\x[0-9a-fA-F]{2}){8,}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){7,}", data):
-        told.add(("hex", bytes.fromhex(re.sub(r"[\\x:]", "", one[0].decode()))))
+        result.add(("hex", bytes.fromhex(re.sub(r"[\\x:]", "", one[0].decode()))))
     for one in re.finditer(rb"[A-Za-z0-9+/_-]{16,}", flat):
         text = one[0].translate(bytes.maketrans(b"-_", b"+/"))
         text = text[:-1] if len(text) % 4 == 1 else text
-        told.add(("base64", base64.b64decode(text + b"=" * (-len(text) % 4))))
-    return told
+        result.add(("base64", base64.b64decode(text + b"=" * (-len(text) % 4))))
+    return result
 
 
 PARTS = [b"80", b"04", b"AF", b"x", b"\\x", b"\\x41", b":", b" ", b"\n", b"=", b"==", b"-", b"_", b"+/", b"."]
@@ -90,8 +92,10 @@ def test_what_random_bytes_and_lists_of_names_spell_by_chance_is_no_pickle(noise
 )
 @pytest.mark.parametrize("hidden", [EVIL, EVIL_4, base64.b64encode(EVIL_4), EVIL_4.hex().encode()])
 def test_decoys_hide_nothing(decoy, hidden):
-    told = audit(pickle.dumps({"notes": decoy * 1000 + hidden}, 4))
-    assert {"embedded-pickle"} <= {issue.code for issue in told.issues} <= {"embedded-pickle", "code-string"}
+    result = audit(pickle.dumps({"notes": decoy * 1000 + hidden}, 4))
+    assert (
+        {"embedded-pickle"} <= {issue.code for issue in result.issues} <= {"embedded-pickle", "code-string"}
+    )
 
 
 @pytest.mark.parametrize("before", [b"basic", b"iii", b"(x", b"icicle\n", b"a (b) c\nwords\nin\nlines\n"])
@@ -101,7 +105,7 @@ def test_a_pickle_of_lines_is_found_behind_letters_that_are_opcodes(before, hidd
     assert "system" in found
 
 
-def test_a_list_of_many_words_holds_no_pickle_and_costs_little():
+def test_a_list_of_many_words_hides_no_pickle_and_costs_little():
     letters = random.Random(7)  # noqa: S311 - no secret
     words = [
         "".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=letters.randint(2, 9))) for _ in range(40_000)

@@ -1,4 +1,4 @@
-"""Layers that repeat are guessed: a stack read so tells what it tells one opcode at a time."""
+"""Layers that repeat are guessed: a stack read so gives what it gives one opcode at a time."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_stack_that_is_not_all_alike_is_read_as_it_is_one_opcode_at_a_time(cas
     assert stored_bytes(whole.all) == stored_bytes(tuple(apart.tensors))
 
 
-def test_a_stack_is_taken_in_few_stretches():
+def test_a_stack_is_matched_in_few_segments():
     (taken,) = run(stream(STACK)).runs
     assert len(taken.names) == len(STACK) - 1  # the first names what the others ask the memo for
     assert len(taken.segments) < 8
@@ -108,14 +108,14 @@ def test_what_two_layers_share_counts_once_in_the_metadata(tmp_path):
     for case in ("a storage that two layers share", "a tensor that two layers share"):
         path = tmp_path / "model.pt"
         torch.save(ODD[case], path)
-        told = look(path)
-        held = sum(
+        result = look(path)
+        size = sum(
             {
                 one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in ODD[case].values()
             }.values()
         )
-        assert told.status is HealthStatus.HEALTHY
-        assert told.metadata.bits_per_weight == round(8 * held / told.metadata.parameters, 3)
+        assert result.status is HealthStatus.HEALTHY
+        assert result.metadata.bits_per_weight == round(8 * size / result.metadata.parameters, 3)
 
 
 @pytest.mark.parametrize(

@@ -37,22 +37,22 @@ def codes(data: bytes, **options) -> list[str]:
 
 
 def facts(data: bytes, *, fast: bool):
-    told = run(data, fast=fast)
-    uses = [(use.module, use.name, use.offset, use.allowed, use.called) for use in told.globals]
-    stores = [(one.dtype, one.key, one.location, one.elements, one.offset) for one in told.storages]
+    outcome = run(data, fast=fast)
+    uses = [(use.module, use.name, use.offset, use.allowed, use.called) for use in outcome.globals]
+    stores = [(one.dtype, one.key, one.location, one.elements, one.offset) for one in outcome.storages]
     tensors = [
         (one.name, one.tensor.dtype, one.tensor.shape, one.tensor.stride, one.tensor.start)
-        for one in contents_of(told.value).tensors
+        for one in contents_of(outcome.value).tensors
     ]
     return (
-        told.end,
-        told.stopped,
-        told.issues,
+        outcome.end,
+        outcome.stopped,
+        outcome.issues,
         uses,
         stores,
-        told.strings,
+        outcome.strings,
         tensors,
-        expanded_size(told.value, 10**6),
+        expanded_size(outcome.value, 10**6),
     )
 
 
@@ -60,8 +60,8 @@ def facts(data: bytes, *, fast: bool):
 @given(DATA, st.integers(0, 5))
 def test_data_of_any_protocol_is_followed_to_its_end_without_an_issue(value, protocol):
     data = pickle.dumps(value, protocol)
-    told = run(data)
-    assert (told.stopped, told.end, told.issues) == (True, len(data), [])
+    outcome = run(data)
+    assert (outcome.stopped, outcome.end, outcome.issues) == (True, len(data), [])
 
 
 @settings(deadline=None, max_examples=300)
@@ -100,8 +100,8 @@ def test_whatever_is_clean_data_the_real_unpickler_loads(value, protocol, draw):
     data = bytearray(pickle.dumps(value, protocol))
     for _ in range(draw.draw(st.integers(1, 3))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
-    told = run(bytes(data))
-    if not told.issues and not told.globals and not told.storages:
+    outcome = run(bytes(data))
+    if not outcome.issues and not outcome.globals and not outcome.storages:
         Refusing(io.BytesIO(bytes(data))).load()  # must not raise: nothing is named, so nothing can run
 
 
@@ -160,12 +160,12 @@ def test_a_trick_is_an_issue(data, code):
 
 
 def test_a_global_is_named_with_its_byte_offset_and_whether_it_is_called():
-    told = run(b"\x80\x02]cos\nsystem\n(tRcposix\nsystem\n0.")
-    assert [(use.module, use.name, use.offset, use.called) for use in told.globals] == [
+    outcome = run(b"\x80\x02]cos\nsystem\n(tRcposix\nsystem\n0.")
+    assert [(use.module, use.name, use.offset, use.called) for use in outcome.globals] == [
         ("os", "system", 3, True),
         ("posix", "system", 17, False),
     ]
-    assert [(issue.code, issue.offset) for issue in told.issues if issue.code == "unsafe-global"] == [
+    assert [(issue.code, issue.offset) for issue in outcome.issues if issue.code == "unsafe-global"] == [
         ("unsafe-global", 3),
         ("unsafe-global", 17),
     ]

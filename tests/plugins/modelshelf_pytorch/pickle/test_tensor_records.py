@@ -1,4 +1,4 @@
-"""Tensor records taken whole, and the same streams one opcode at a time: the results are equal."""
+"""Runs of tensor records matched as a whole, and one opcode at a time: the results are equal."""
 
 from __future__ import annotations
 
@@ -120,10 +120,10 @@ def test_generated_checkpoints_are_read_alike(tmp_path):
 
 def test_a_checkpoint_longer_than_the_window_is_taken_by_its_runs():
     data = stream({f"experts.{n}.weight": torch.ones(2) for n in range(2600)})
-    told = run(data)
-    assert sum(len(one.names) for one in told.runs) > 2550
+    outcome = run(data)
+    assert sum(len(one.names) for one in outcome.runs) > 2550
     assert facts(data, fast=True) == facts(data, fast=False)
-    assert count_of(contents_of(told.value).all) == 2600
+    assert count_of(contents_of(outcome.value).all) == 2600
 
 
 def test_behind_the_first_windows_too_next_to_no_opcode_is_read_by_itself(monkeypatch):
@@ -131,17 +131,17 @@ def test_behind_the_first_windows_too_next_to_no_opcode_is_read_by_itself(monkey
     assert len(data) > 3 * WINDOW_BYTES
     single, step = [], Machine._step
     monkeypatch.setattr(Machine, "_step", lambda self: (single.append(self.position), step(self)))
-    told = run(data)
-    assert (count_of(contents_of(told.value).all), len(single) < 50) == (9000, True)
+    outcome = run(data)
+    assert (count_of(contents_of(outcome.value).all), len(single) < 50) == (9000, True)
 
 
-def test_what_is_told_of_a_run_is_what_its_tensors_tell():
-    told = run(FLAT)
-    whole = contents_of(told.value)
+def test_the_counts_of_a_run_are_those_of_its_tensors():
+    outcome = run(FLAT)
+    whole = contents_of(outcome.value)
     apart = tuple(contents_of(run(FLAT, fast=False).value).tensors)
     assert any(hasattr(part, "run") for part in whole.all)
-    for tell in (count_of, types_of, elements_of, stored_bytes):
-        assert tell(whole.all) == tell(apart)
+    for count in (count_of, types_of, elements_of, stored_bytes):
+        assert count(whole.all) == count(apart)
 
 
 def test_a_legacy_checkpoint_is_read_alike():
@@ -173,7 +173,7 @@ LIES = {
     "too far into its storage": changed(b"QK\0K\x04K\x04\x86", b"QK\x01K\x04K\x04\x86", nth=3),
     "a negative offset": changed(b"QK\0K\x04K\x04\x86", b"QJ\xff\xff\xff\xffK\x04K\x04\x86", nth=3),
     "a shape without its stride": changed(b"K\x04K\x01\x86", b"K\x04\x85", nth=3),
-    "a tuple of fewer values than stand before it": changed(b"K\x04K\x01\x86", b"K\x04K\x01\x85", nth=3),
+    "a tuple of fewer values than precede it": changed(b"K\x04K\x01\x86", b"K\x04K\x01\x85", nth=3),
     "hooks of another class": changed(b"\x89h\n)R", b"\x89h\x02)R", nth=30),
     "a stream that breaks off": LONG[: len(LONG) * 2 // 3],
     "an odd value before the names": LONG.replace(b"}q\x00(", b"}q\x00(N", 1),
@@ -183,10 +183,10 @@ LIES = {
 
 
 @pytest.mark.parametrize("case", LIES)
-def test_a_lie_within_a_run_is_told_as_it_is_one_opcode_at_a_time(case):
+def test_a_lie_within_a_run_is_reported_as_it_is_one_opcode_at_a_time(case):
     assert facts(LIES[case], fast=True) == facts(LIES[case], fast=False)
-    told = run(LIES[case])
-    assert told.issues or case == "a memo entry set out of turn"
+    outcome = run(LIES[case])
+    assert outcome.issues or case == "a memo entry set out of turn"
 
 
 def test_memo_entries_of_a_run_can_be_asked_for_and_set_again():
@@ -235,13 +235,13 @@ def test_a_model_of_many_tensors_is_read_as_torch_reads_it(tmp_path):
 
     path = tmp_path / "model.pt"
     torch.save(model(40), path)
-    told = look(path)
-    assert (told.status, told.findings) == (HealthStatus.HEALTHY, ())
+    result = look(path)
+    assert (result.status, result.findings) == (HealthStatus.HEALTHY, ())
     assert ours(path) == headers(torch.load(path, weights_only=True))
-    assert told.metadata.parameters == sum(one.numel() for one in model(40).values())
-    assert told.metadata.tensor_count == 200
+    assert result.metadata.parameters == sum(one.numel() for one in model(40).values())
+    assert result.metadata.tensor_count == 200
 
 
-def test_plain_data_behind_a_run_is_not_mistaken_for_it():
+def test_data_that_is_no_state_dict_is_not_mistaken_for_a_run():
     data = pickle.dumps({"a": [1, (2, 3)], "b": "c" * 40}, 2)
     assert run(data).runs == []

@@ -1,4 +1,4 @@
-"""The memo that keeps what runs of tensor records set: it answers as a dict that holds everything would."""
+"""The memo with runs of tensor records in it answers as a dict of all their values would."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ def test_a_deflated_archive_of_another_writer_is_healthy(tmp_path):
         packed.writestr("archive/data.pkl", MAIN)
         packed.writestr("archive/data/0", bytes(16))
         packed.writestr("archive/version", b"3\n")
-    told = look(path)
-    assert (told.status, told.metadata.parameters) == (HealthStatus.HEALTHY, 4)
+    result = look(path)
+    assert (result.status, result.metadata.parameters) == (HealthStatus.HEALTHY, 4)
 
 
 def test_a_forged_archive_without_forgery_is_healthy(tmp_path):
-    told = look_at(tmp_path, checkpoint())
-    assert (told.status, told.format, told.findings) == (HealthStatus.HEALTHY, "pytorch", ())
+    result = look_at(tmp_path, checkpoint())
+    assert (result.status, result.format, result.findings) == (HealthStatus.HEALTHY, "pytorch", ())
 
 
 def test_entries_without_a_checksum_are_healthy(tmp_path):
@@ -63,8 +63,8 @@ def test_entries_without_a_checksum_are_healthy(tmp_path):
         data = saved({"a": torch.ones(3)})
     finally:
         torch.serialization.set_crc32_options(before)
-    told = look_at(tmp_path, data)
-    assert told.findings == ()
+    result = look_at(tmp_path, data)
+    assert result.findings == ()
 
 
 def test_streamed_entries_with_zero_local_sizes_are_healthy(tmp_path):
@@ -188,15 +188,15 @@ TRICKS = {
 @pytest.mark.parametrize("case", TRICKS)
 def test_a_trick_of_the_archive_is_found(case, tmp_path):
     data, code = TRICKS[case]
-    told = look_at(tmp_path, data)
-    assert code in told.codes
-    assert told.status is not HealthStatus.HEALTHY
+    result = look_at(tmp_path, data)
+    assert code in result.codes
+    assert result.status is not HealthStatus.HEALTHY
 
 
 @pytest.mark.parametrize("cut", [30, 200, -1, -10, -22, -60])
 def test_an_archive_that_is_cut_short_is_unhealthy(cut, tmp_path):
-    told = look_at(tmp_path, checkpoint()[:cut])
-    assert (told.format, told.status) == ("pytorch", HealthStatus.UNHEALTHY)
+    result = look_at(tmp_path, checkpoint()[:cut])
+    assert (result.format, result.status) == ("pytorch", HealthStatus.UNHEALTHY)
 
 
 def test_a_forged_zip64_locator_is_refused(tmp_path):
@@ -206,8 +206,8 @@ def test_a_forged_zip64_locator_is_refused(tmp_path):
     struct.pack_into("<L", data, end + 16, 0xFFFFFFFF)
     record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 60, 0)
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 5, 1)
-    told = look_at(tmp_path, bytes(data[:end]) + record + locator + bytes(data[end:]))
-    assert told.codes == ["zip64-forged"]
+    result = look_at(tmp_path, bytes(data[:end]) + record + locator + bytes(data[end:]))
+    assert result.codes == ["zip64-forged"]
 
 
 def test_a_160_byte_archive_that_asks_for_gigabytes_costs_nothing():

@@ -1,4 +1,4 @@
-"""Archives with more members, or more wrong with them, than anybody needs to be told."""
+"""Archives with more members, or with more issues, than are listed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def test_more_members_than_any_checkpoint_has_are_refused_before_one_is_read():
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 1000])
-def test_of_very_many_faults_enough_are_told(tmp_path, count):
-    told = look_at(
+def test_of_very_many_faults_enough_are_reported(tmp_path, count):
+    result = look_at(
         tmp_path, checkpoint(*(Entry(name=b"../%d" % number, content=b"") for number in range(count)))
     )
-    codes = Counter(one.code for one in told.findings)
-    assert told.status is HealthStatus.UNHEALTHY
+    codes = Counter(one.code for one in result.findings)
+    assert result.status is HealthStatus.UNHEALTHY
     assert codes["zip-unsafe-path"] == min(count, 64)
     assert codes["more-issues"] == (count > 64)
 
 
 def test_lesser_faults_crowd_no_attack_out(tmp_path):
     odd = [Entry(name=b"archive/note-%d" % number, content=b"x", flags=0x1) for number in range(200)]
-    told = look_at(tmp_path, checkpoint(*odd, Entry(name=b"archive/evil.pkl", content=EVIL)))
-    assert "unsafe-global" in {one.code for one in told.findings}
+    result = look_at(tmp_path, checkpoint(*odd, Entry(name=b"archive/evil.pkl", content=EVIL)))
+    assert "unsafe-global" in {one.code for one in result.findings}

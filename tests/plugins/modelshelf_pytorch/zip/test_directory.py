@@ -1,4 +1,4 @@
-"""Directories taken by stretches, and the same entry by entry: the results are equal."""
+"""Directories parsed many entries at a time, and the same entry by entry: the results are equal."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def issues(find):
         return error.code, str(error), error.offset
 
 
-def test_what_torch_saves_is_plain_and_read_alike():
+def test_what_torch_saves_is_ordinary_and_read_alike():
     assert is_ordinary(WHOLE)
     assert list(entry_issues(WHOLE)) == []
     assert entries(CENTRAL, len(WHOLE.names), bulk=True) == entries(CENTRAL, len(WHOLE.names), bulk=False)
@@ -80,7 +80,7 @@ def test_mutated_directories_are_read_alike(changes, more):
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=3))
-def test_a_directory_taken_for_plain_has_no_issue_entry_by_entry(changes):
+def test_a_directory_taken_for_ordinary_has_no_issue_entry_by_entry(changes):
     data = bytearray(SAVED)
     for place, byte in changes:
         data[WHOLE.start + place % len(CENTRAL)] = byte
@@ -181,20 +181,20 @@ def test_names_are_found_in_the_listing_as_in_the_index():
 
 
 @given(st.lists(st.text("ab/\0A", max_size=3), max_size=6), st.text("a/\0", max_size=2), st.data())
-def test_a_stretch_holds_the_very_names_and_sizes(names, folder, data):
+def test_a_run_of_members_has_the_very_names_and_sizes(names, folder, data):
     directory = read_directory(
         BytesReader(archive(*(Entry(name=name.encode(), content=b"x" * len(name)) for name in names)))
     )
     first = data.draw(st.integers(0, len(names)))
-    told = names[first : data.draw(st.integers(first, len(names)))]
+    chosen = names[first : data.draw(st.integers(first, len(names)))]
     keys = data.draw(
-        st.sampled_from([[name.removeprefix(folder) for name in told], [*told, "a"], told[::-1]])
+        st.sampled_from([[name.removeprefix(folder) for name in chosen], [*chosen, "a"], chosen[::-1]])
     )
     found = directory.find_run(folder, keys, [len(folder + key) for key in keys])
     if found is not None:
         assert [directory.names[place] for place in found] == [folder + key for key in keys]
-    elif keys and all(name.startswith(folder) for name in told) and len(set(names)) == len(names):
-        assert "\0" in "".join(names) or [folder + key for key in keys] != told
+    elif keys and all(name.startswith(folder) for name in chosen) and len(set(names)) == len(names):
+        assert "\0" in "".join(names) or [folder + key for key in keys] != chosen
 
 
 def test_a_name_with_a_nul_in_it_keeps_the_names_apart():
