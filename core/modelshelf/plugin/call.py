@@ -25,8 +25,6 @@ from modelshelf.plugin.results import fault, result_type, wrong_type
 from modelshelf.plugin.spec import HOOK_SECONDS, PREFIX
 
 if TYPE_CHECKING:
-    import logging
-
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.limit import HookTimer
 
@@ -96,7 +94,7 @@ class PluginSet:
         return cls(loaded, timer, PluginSelection.of(working, names))
 
     @classmethod
-    def select(cls, selection: PluginSelection, timer: HookTimer | None = None) -> PluginSet:
+    def of(cls, selection: PluginSelection, timer: HookTimer | None = None) -> PluginSet:
         """Load what another process selected: the installed plugins, and its own.
 
         Raises:
@@ -141,14 +139,15 @@ class PluginSet:
             found += outcome.results
         return found
 
-    def record(self, plugin: str, hook: str, reason: str, path: str | None = None) -> None:
+    def record(self, plugin: str, hook: str, reason: str, error: BaseException) -> None:
         """Record a failure of something that a plugin's hook gave: a source, say."""
-        report = self._reports.get(plugin)
-        if report is not None:
-            self._keep(report.record(hook, reason, path))
+        for one in self._loaded.hooks[hook]:
+            if one.report.plugin == plugin:
+                self._keep(one.report.record(hook, reason, error=error, function=one.function))
+                return
 
-    def take(self, hooks: Iterable[str], failures: Sequence[PluginFailure]) -> None:
-        """Take in what became of calls in another process; of one reason the first is logged.
+    def merge(self, hooks: Iterable[str], failures: Sequence[PluginFailure]) -> None:
+        """Add what became of calls in another process; of one reason the first is logged.
 
         Args:
             hooks: The hooks that were called, each of every plugin.
@@ -245,8 +244,11 @@ class PluginSet:
     def _warn_of_name(self, plugin: str, hook: str, name: str, owner: str) -> None:
         kind = hook.removeprefix(PREFIX).removesuffix("s")
         use = "both are asked about each file" if hook == "modelshelf_formats" else "the first is used"
-        if self._reports[plugin].warn(hook, f"offers the {kind} {name!r}, as {owner} does; {use}"):
-            _logger().warning("%s: %s", plugin, self._reports[plugin].warnings[-1])
+        warning = f"offers the {kind} {name!r}, as {owner} does; {use}"
+        if self._reports[plugin].warn(hook, warning):
+            import logging
+
+            logging.getLogger(__name__).warning("%s: %s: %s", plugin, hook, warning)
 
 
 def _mark(implementation: HookImplementation, *, worked: bool) -> None:
@@ -254,15 +256,11 @@ def _mark(implementation: HookImplementation, *, worked: bool) -> None:
     implementation.report.mark_failing(implementation.hook, failing=not worked)
 
 
-def _logger() -> logging.Logger:
+def _log_failure(failure: PluginFailure) -> None:
     import logging  # only where something failed: it takes longer to load than plugins take to answer
 
-    return logging.getLogger(__name__)
-
-
-def _log_failure(failure: PluginFailure) -> None:
-    log = _logger()
-    traced = failure.traceback and log.isEnabledFor(10)  # logging.DEBUG
+    log = logging.getLogger(__name__)
+    traced = failure.traceback and log.isEnabledFor(logging.DEBUG)
     log.warning(
         "plugin failed: %s",
         failure,

@@ -139,7 +139,7 @@ def _reported(plugins: PluginSet, parts: Iterable[Examined]) -> Iterator[Examine
     """What was examined elsewhere, after its plugins' failures were put into the reports here."""
     for part in parts:
         for _, examination in part:
-            plugins.take(examination.called_hooks, examination.failures)
+            plugins.merge(examination.called_hooks, examination.failures)
         yield part
 
 
@@ -221,7 +221,7 @@ def _worker(settings: WorkerSettings) -> tuple[Examiner, HookTimer]:
     from modelshelf.plugin.call import PluginSet
 
     timer = HookTimer(settings.hook_seconds)
-    return Examiner.of(PluginSet.select(settings.plugins, timer)), timer
+    return Examiner.of(PluginSet.of(settings.plugins, timer)), timer
 
 
 def encode_call(artifacts: Sequence[Artifact], depth: Depth, settings: WorkerSettings) -> bytes:

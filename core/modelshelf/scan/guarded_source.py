@@ -20,13 +20,13 @@ class GuardedSource:
 
     Args:
         source: The source.
-        record: Records what failed, in one line, for the plugin that offers the source.
+        record: Records what failed, in one line and as it was raised, for the plugin that offers the source.
 
     Attributes:
         name: The source's name.
     """
 
-    def __init__(self, source: Source, record: Callable[[str], object]) -> None:
+    def __init__(self, source: Source, record: Callable[[str, Exception], object]) -> None:
         self._source = source
         self._record = record
         self.name = source.name
@@ -36,7 +36,7 @@ class GuardedSource:
         try:
             return tuple(self._source.places())
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is recorded, not hidden
-            self._record(f"places: {describe(error)}")
+            self._record(f"places: {describe(error)}", error)
             return ()
 
     def claims(self, root: str) -> bool:
@@ -44,7 +44,7 @@ class GuardedSource:
         try:
             return bool(self._source.claims(root))
         except Exception as error:  # noqa: BLE001 - as above
-            self._record(f"claims: {describe(error)}")
+            self._record(f"claims: {describe(error)}", error)
             return False
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
@@ -80,7 +80,7 @@ class GuardedSource:
             raise self._failure("describe", place, error) from error
 
     def _failure(self, method: str, place: Place, error: Exception) -> SourceError:
-        self._record(f"{method}: {describe(error)}")
+        self._record(f"{method}: {describe(error)}", error)
         return SourceError(f"{place.root}: the source {self.name} failed: {describe(error)}")
 
     def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
@@ -94,7 +94,7 @@ class GuardedSource:
         except ReadError:
             raise
         except Exception as error:
-            self._record(f"open: {describe(error)}")
+            self._record(f"open: {describe(error)}", error)
             raise UnreadableFileError(
                 f"{one.name}: the source {self.name} failed: {describe(error)}", file=one.name
             ) from error

@@ -66,7 +66,7 @@ def _make(plugins: PluginSet, plugin: str, kind: SourceType, settings: dict[str,
     except ConfigurationError:
         raise
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is recorded, not hidden
-        record(f"make: {describe(error)}")
+        record(f"make: {describe(error)}", error)
         return []
 
 

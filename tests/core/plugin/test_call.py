@@ -352,7 +352,7 @@ def test_what_failed_in_another_process_is_in_the_reports_and_logged_once(
     plugins = plugin_set(fails_on())
     with caplog.at_level(logging.DEBUG, logger="modelshelf"):
         for failure in sent:
-            plugins.take(["modelshelf_detect_format"], [failure])
+            plugins.merge(["modelshelf_detect_format"], [failure])
     (report,) = plugins.reports
     assert report.state is PluginState.FAILING
     assert [one.path for one in report.failures] == ["/a", "/b"]
@@ -363,8 +363,8 @@ def test_what_failed_in_another_process_is_in_the_reports_and_logged_once(
 
 def test_a_plugin_that_worked_once_in_another_process_is_not_failing() -> None:
     plugins = plugin_set(fails_on())
-    plugins.take(["modelshelf_detect_format"], failures_elsewhere("/a"))
-    plugins.take(["modelshelf_detect_format"], [])
+    plugins.merge(["modelshelf_detect_format"], failures_elsewhere("/a"))
+    plugins.merge(["modelshelf_detect_format"], [])
     assert plugins.reports[0].state is PluginState.LOADED
 
 
@@ -372,9 +372,9 @@ def test_a_failure_says_whether_its_hook_failed_each_time() -> None:
     (failure,) = failures_elsewhere("/a")
     plugins = plugin_set(fails_on())
     assert plugins.with_verdict(failure) is failure  # the hook was not called yet
-    plugins.take(["modelshelf_detect_format"], [failure])
+    plugins.merge(["modelshelf_detect_format"], [failure])
     assert plugins.with_verdict(failure).always
-    plugins.take(["modelshelf_detect_format"], [])
+    plugins.merge(["modelshelf_detect_format"], [])
     assert not plugins.with_verdict(failure).always
 
 

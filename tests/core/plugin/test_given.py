@@ -165,7 +165,7 @@ def test_another_process_loads_what_was_selected_under_the_same_names(lab: Path)
     code = """
 import json, pickle, sys
 from modelshelf.plugin.call import PluginSet
-plugins = PluginSet.select(pickle.loads(bytes.fromhex(sys.argv[1])))
+plugins = PluginSet.of(pickle.loads(bytes.fromhex(sys.argv[1])))
 print(json.dumps([(one.plugin, one.version, str(one.state)) for one in plugins.reports]))
 """
     done = subprocess.run(
@@ -188,7 +188,7 @@ def test_a_process_that_cannot_load_what_was_selected_does_not_go_on_without_it(
     lab.unlink()
     sys.modules.pop(import_file_name(lab))
     with pytest.raises(PluginLoadError, match=r"given\[lab\]: FileNotFoundError"):
-        PluginSet.select(selection)
+        PluginSet.of(selection)
 
 
 def import_file_name(path: Path) -> str:
