@@ -1,6 +1,7 @@
 """Changed artifacts are examined in batches, here or in other processes; results come back in their order.
 
-The pool of processes and the codec of what goes to them are loaded where a scan has enough to do for them.
+The pool of processes, and what encodes the messages to them, are imported where a scan has enough for them to
+do.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from collections import deque
 from contextlib import nullcontext
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from attrs import frozen
+from typing import TYPE_CHECKING, TypeAlias
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
@@ -23,8 +22,10 @@ from modelshelf.plugin.spec import HOOK_SECONDS
 from modelshelf.scan.examine import Examination, Examiner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
+
+    from modelshelf.scan.messages import WorkerSettings
 
 BATCH = 32
 """The most artifacts in one call."""
@@ -41,19 +42,6 @@ _CALLS_IN_A_LIMIT = 4
 """Hooks that may run to their own time limit before the whole worker is taken for stuck and ended."""
 
 Examined: TypeAlias = list[tuple[Artifact, Examination]]
-
-
-@frozen(kw_only=True)
-class WorkerSettings:
-    """What a worker process must know beside the artifacts.
-
-    Attributes:
-        blocked: Names of the plugins that it must not load.
-        hook_seconds: Time after which it ends a hook.
-    """
-
-    blocked: frozenset[str] = frozenset()
-    hook_seconds: float = HOOK_SECONDS
 
 
 def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
@@ -101,10 +89,10 @@ def examine_batches(
         executor: Where to examine, or None.
         workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
     """
-    settings = WorkerSettings(blocked=examiner.plugins.blocked, hook_seconds=HOOK_SECONDS)
+    blocked = examiner.plugins.blocked
     cores = os.cpu_count() or 1
     if executor is not None:
-        yield from examine_on(executor, batches, depth, settings, ahead=2 * cores + 2)
+        yield from examine_on(executor, batches, depth, blocked, ahead=2 * cores + 2)
         return
     count = cores if workers is None else workers
     if count <= 1 or os.name == "nt":
@@ -120,7 +108,7 @@ def examine_batches(
     pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
-        yield from examine_on(pool, chain(first, batches), depth, settings, ahead=2 * count)
+        yield from examine_on(pool, chain(first, batches), depth, blocked, ahead=2 * count)
         finished = True
     finally:
         pool.shutdown(cancel_futures=not finished)
@@ -145,7 +133,7 @@ def examine_on(
     executor: Executor,
     batches: Iterable[list[Artifact]],
     depth: Depth,
-    settings: WorkerSettings,
+    blocked: frozenset[str],
     *,
     ahead: int,
 ) -> Iterator[Examined]:
@@ -154,6 +142,9 @@ def examine_on(
     A batch that fails as a whole is tried again one artifact at a time; what fails alone is rejected and
     the failure named.
     """
+    from modelshelf.scan.messages import WorkerSettings, encode_call
+
+    settings = WorkerSettings(blocked=blocked, hook_seconds=HOOK_SECONDS)
     waiting: deque[tuple[list[Artifact], Future[bytes]]] = deque()
 
     def submit(batch: list[Artifact]) -> Future[bytes]:
@@ -174,6 +165,8 @@ def examine_on(
 def _finish(
     batch: list[Artifact], future: Future[bytes], submit: Callable[[list[Artifact]], Future[bytes]]
 ) -> Examined:
+    from modelshelf.scan.messages import decode_answer
+
     try:
         return list(zip(batch, decode_answer(future.result()), strict=True))
     except Exception as error:  # noqa: BLE001 - whatever an executor or a worker's death raises
@@ -193,6 +186,8 @@ def _failed(artifact: Artifact, error: Exception) -> Examination:
 
 def examine_encoded(call: bytes) -> bytes:
     """Examine the artifacts of an encoded call with this process's own plugins; runs on any executor."""
+    from modelshelf.scan.messages import decode_call, encode_answer
+
     artifacts, depth, settings = decode_call(call)
     examiner, timer = _worker(settings)
     with nullcontext() if depth is Depth.FULL else timer:
@@ -205,41 +200,3 @@ def _worker(settings: WorkerSettings) -> tuple[Examiner, HookTimer]:
 
     timer = HookTimer(settings.hook_seconds)
     return Examiner.of(PluginSet.discover(blocked=settings.blocked, timer=timer)), timer
-
-
-def encode_call(artifacts: Sequence[Artifact], depth: Depth, settings: WorkerSettings) -> bytes:
-    """Artifacts on their way to another process, with what it must know beside them."""
-    return _encode((artifacts, depth, settings))
-
-
-def decode_call(data: bytes) -> tuple[list[Artifact], Depth, WorkerSettings]:
-    """What `encode_call` encoded."""
-    call: tuple[list[Artifact], Depth, WorkerSettings] = _decode(
-        data, tuple[list[Artifact], Depth, WorkerSettings]
-    )
-    return call
-
-
-def encode_answer(examinations: Sequence[Examination]) -> bytes:
-    """Examinations on their way back from another process."""
-    return _encode(examinations)
-
-
-def decode_answer(data: bytes) -> list[Examination]:
-    """What `encode_answer` encoded."""
-    examinations: list[Examination] = _decode(data, list[Examination])
-    return examinations
-
-
-def _encode(value: object) -> bytes:
-    from modelshelf.records.codec import converter
-    from modelshelf.records.sealed import pack
-
-    return pack(converter().unstructure(value))
-
-
-def _decode(data: bytes, kind: Any) -> Any:
-    from modelshelf.records.codec import converter
-    from modelshelf.records.sealed import unpack
-
-    return converter().structure(unpack(data), kind)

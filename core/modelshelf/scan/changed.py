@@ -229,7 +229,7 @@ def present_models(store: Store, root: str) -> list[str]:
 
 
 class _Entries:
-    """The store's entries of the paths below a root: read one by one, or all at once where many are needed."""
+    """The store's entries of paths below a root: read one by one, or all at once where many are needed."""
 
     def __init__(self, store: Store, root: str, *, at_once: bool) -> None:
         self._store = store
