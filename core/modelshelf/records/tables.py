@@ -14,7 +14,8 @@ key prefix  rest of the key                             value
 ``w``       root of a scanned tree                      the tree's census; see `scan.folder_cache`
 ``t``       hash of such a root, path                   path, whose entry in ``l`` or ``x`` changed since
 ``s``       ``default``, ``failures``, ``censuses``,    id; failures of plugins in scans; scanned roots;
-            ``mounts``                                  mount points that models lie, or lay, on
+            ``mounts``, ``hooks``                       mount points that models lie, or lay, on; hooks that
+                                                        releases of plugins implement
 ==========  ==========================================  =====================================
 
 Parts of a key are joined by NUL; a part that would make the key too long is cut and ends in its hash.
@@ -36,6 +37,7 @@ DEFAULT = b"s\0default"
 FAILURES = b"s\0failures"
 CACHED_ROOTS = b"s\0censuses"
 MOUNTS = b"s\0mounts"
+HOOKS = b"s\0hooks"
 
 
 def key_part(data: bytes, longest: int = _LONGEST_PART) -> bytes:

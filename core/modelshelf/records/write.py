@@ -18,6 +18,7 @@ from modelshelf.records.tables import (
     CACHED_ROOTS,
     DEFAULT,
     FAILURES,
+    HOOKS,
     MOUNTS,
     PATH_PREFIX,
     changed_prefix,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _NOT_WELL = frozenset({"unhealthy", "degraded"})
 _MOST_FAILURES = 200
 _MOST_CENSUSES = 64
+_MOST_PLUGINS = 500
 
 
 class RecordReader(ListingReader):
@@ -92,6 +94,11 @@ class RecordReader(ListingReader):
             PluginFailure(plugin=plugin, version=version, hook=hook, reason=reason, path=path)
             for plugin, version, hook, reason, path in held
         ]
+
+    def plugin_hooks(self) -> dict[tuple[str, str, str], tuple[str, ...]]:
+        """Distribution, version and name of each plugin whose hooks are known, to the names of its hooks."""
+        rows = self._value(HOOKS) or ()
+        return {(distribution, version, name): tuple(hooks) for distribution, version, name, hooks in rows}
 
     def mounts(self) -> list[str]:
         """The mount points that models lie, or lay, on."""
@@ -319,6 +326,10 @@ class Records(RecordReader):
         """Remember what plugins failed at, in place of what was remembered before."""
         told = [[one.plugin, one.version, one.hook, one.reason, one.path] for one in failures]
         self._put(FAILURES, told[-_MOST_FAILURES:])
+
+    def save_plugin_hooks(self, hooks: dict[tuple[str, str, str], tuple[str, ...]]) -> None:
+        """Remember which hooks plugins implement; of many the last ones."""
+        self._put(HOOKS, [[*plugin, list(names)] for plugin, names in hooks.items()][-_MOST_PLUGINS:])
 
     def pin(self, model_id: str, version: ModelVersion | None) -> None:
         """Pin an id to a version, or let it go."""
