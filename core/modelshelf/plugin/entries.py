@@ -102,6 +102,21 @@ def others_offer(distribution: str, group: str) -> bool:
         return True
 
 
+def is_released(distribution: str) -> bool:
+    """Whether a distribution's version says which code it is.
+
+    So it is where an installer took a wheel from an index; an editable install, a folder or a repository
+    (which ``direct_url.json`` tells of, PEP 610), and whatever a plain look cannot tell, may change under one
+    version.
+    """
+    wanted = _normalized(distribution)
+    try:
+        folder = next(folder for stem, folder in _distributions() if _name_of(stem) == wanted)
+    except (StopIteration, _NotPlainError, OSError):
+        return False
+    return folder.endswith(".dist-info") and not os.path.exists(os.path.join(folder, "direct_url.json"))
+
+
 class _NotPlainError(Exception):
     """The import path holds something that only `importlib.metadata` can look into."""
 
