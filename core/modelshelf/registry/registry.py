@@ -298,8 +298,7 @@ class ModelRegistry(ModelLookup):
         Raises:
             InvalidValueError: The document holds no settings, or a value in it cannot be.
         """
-        from modelshelf.registry.settings_export import parse
-        from modelshelf.registry.settings_import import Undone, restore
+        from modelshelf.registry.settings_import import Undone, parse, restore
 
         settings = parse(document)
 
