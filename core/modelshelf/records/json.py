@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model.metadata import FIELD_NAMES
+from modelshelf.model.status import current_health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,19 +40,21 @@ _OF_THE_REGISTRY = (
     "max_tokens",
     "temperature",
     "aliases",
+    "missing",
+    "offline",
 )
 """What an entry holds beside OpenAI's own four fields, as far as it is known."""
 
 
 def plain(config: ModelConfig) -> dict[str, Any]:
-    """A record in full."""
+    """A record in full; its health is unknown while its files are missing."""
     return {
         "id": config.id,
         "version": str(config.version),
         "display_name": config.display_name,
         "path": config.path,
         "locations": [plain_location(one) for one in config.locations],
-        "health_status": config.health_status.value,
+        "health_status": current_health(config),
         "findings": [plain_finding(one) for one in config.findings],
         "checked_at": config.checked_at,
         "enabled": config.enabled,
@@ -122,7 +125,8 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
 
     Args:
         strict: Only ``id``, ``object``, ``created`` and ``owned_by``; otherwise the registry's own fields
-            follow, those that are unset left out.
+            follow, those that are unset left out. One whose files are missing says so (``missing``, and
+            ``offline`` where their volume is not there), and its health is unknown.
     """
     told = config.metadata
     owner, slash, _ = config.id.partition("/")
@@ -148,7 +152,7 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         told.license,
         told.size_bytes,
         config.enabled,
-        config.health_status.value,
+        current_health(config),
         config.use_count,
         config.last_used,
         config.preload,
@@ -156,11 +160,19 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         config.max_tokens,
         _ready(config.temperature),
         list(config.aliases) or None,
+        config.missing or None,
+        config.offline or None,
     )
     known = {name: value for name, value in zip(_OF_THE_REGISTRY, held, strict=True) if value is not None}
     return {**entry, **known}
 
 
 def openai_listing(configs: Iterable[ModelConfig], *, strict: bool = False) -> dict[str, Any]:
-    """Models as OpenAI's ``/v1/models`` gives them."""
-    return {"object": "list", "data": [openai_entry(one, strict=strict) for one in configs]}
+    """Models as OpenAI's ``/v1/models`` gives them.
+
+    Args:
+        strict: As for `openai_entry`; models whose files are missing are left out then, because nothing in
+            OpenAI's own fields could say so.
+    """
+    listed = (one for one in configs if not (strict and one.missing))
+    return {"object": "list", "data": [openai_entry(one, strict=strict) for one in listed]}
