@@ -75,7 +75,8 @@ def _refuse_constant(word: str) -> Any:
 
 def _structured(content: Any, place: str) -> ModelSettings:
     """One model; each by itself, so that the errors of a document full of them do not fill the memory."""
-    from cattrs import BaseValidationError, transform_error
+    from cattrs import transform_error
+    from cattrs.errors import BaseValidationError
 
     try:
         return _converter().structure(_object(content), ModelSettings)
@@ -84,7 +85,7 @@ def _structured(content: Any, place: str) -> ModelSettings:
 
 
 def _reason(error: BaseException, _kind: type | None) -> str:
-    from cattrs import ForbiddenExtraKeysError
+    from cattrs.errors import ForbiddenExtraKeysError
 
     if isinstance(error, ForbiddenExtraKeysError):
         return f"there is no field {_shown(min(error.extra_fields))}"
@@ -106,9 +107,9 @@ def _converter() -> Converter:
         (bytes, _digest),
         (ModelVersion, _version),
     ):
-        made.register_structure_hook(kind, _hook(read))
-    made.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _hook(_texts))
-    made.register_structure_hook_func(lambda kind: kind == dict[str, int], _hook(_integers))
+        made.register_structure_hook(kind, read)
+    made.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+    made.register_structure_hook_func(lambda kind: kind == dict[str, int], _integers)
 
     hints = {**get_type_hints(ModelMetadata), **get_type_hints(ModelConfig)}
     names = (*edits.CONFIG_FIELDS, *FIELD_NAMES)
@@ -118,7 +119,7 @@ def _converter() -> Converter:
         settable, made, _cattrs_forbid_extra_keys=True
     )
 
-    def read_set(content: Any, _: Any) -> dict[str, Any]:
+    def read_set(content: Any, _kind: Any) -> dict[str, Any]:
         values = structure_set(_object(content), settable)
         return {name: getattr(values, name) for name in content}
 
@@ -128,15 +129,11 @@ def _converter() -> Converter:
             ModelSettings,
             made,
             set=override(struct_hook=read_set),
-            use_count=override(struct_hook=_hook(_count)),
+            use_count=override(struct_hook=_count),
             last_used=override(struct_hook=lambda value, _: None if value is None else _count(value)),
         ),
     )
     return made
-
-
-def _hook(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda value, _: read(value)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -145,31 +142,31 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, _kind: object = None) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
         raise InvalidValueError(f"must be text of {_LONGEST_TEXT} characters at most, not {_shown(value)}")
     return value
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: Any, _kind: object = None) -> bool:
     if not isinstance(value, bool):
         raise InvalidValueError(f"must be true or false, not {_shown(value)}")
     return value
 
 
-def _integer(value: Any) -> int:
+def _integer(value: Any, _kind: object = None) -> int:
     if type(value) is not int:
         raise InvalidValueError(f"must be an integer, not {_shown(value)}")
     return value
 
 
-def _count(value: Any) -> int:
+def _count(value: Any, _kind: object = None) -> int:
     if _integer(value) < 0:
         raise InvalidValueError(f"must be 0 or more, not {_shown(value)}")
     return int(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, _kind: object = None) -> float:
     if isinstance(value, str) and value in NUMBERS:
         return NUMBERS[value]
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -177,30 +174,30 @@ def _number(value: Any) -> float:
     return value
 
 
-def _digest(value: Any) -> bytes:
+def _digest(value: Any, _kind: object = None) -> bytes:
     try:
         return bytes.fromhex(_text(value))
     except ValueError:
         raise InvalidValueError(f"must be hexadecimal digits, not {_shown(value)}") from None
 
 
-def _version(value: Any) -> ModelVersion:
+def _version(value: Any, _kind: object = None) -> ModelVersion:
     return ModelVersion.parse(_text(value))
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(value: Any, _kind: object = None) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise InvalidValueError(f"must be a list of texts, not {_shown(value)}")
     return tuple(_each(_text, enumerate(value)))
 
 
-def _integers(value: Any) -> dict[str, int]:
+def _integers(value: Any, _kind: object = None) -> dict[str, int]:
     return dict(zip(_object(value), _each(_integer, value.items()), strict=True))
 
 
 def _each(read: Callable[[Any], Any], items: Iterable[tuple[int | str, Any]]) -> Iterator[Any]:
     """Read the values of a list or an object. The first fault ends it; cattrs would collect them all."""
-    from cattrs import IterableValidationError, IterableValidationNote
+    from cattrs.errors import IterableValidationError, IterableValidationNote
 
     for place, value in items:
         try:
