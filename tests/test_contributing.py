@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelshelf.plugin import spec
-from modelshelf.plugin.load import hook_arguments
+from modelshelf.plugin.register import hook_arguments
 from tests.thirdparty.walkthrough import steps, walked
 
 ROOT = Path(__file__).resolve().parents[1]

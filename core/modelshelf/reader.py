@@ -14,6 +14,8 @@ from itertools import repeat
 from operator import add
 from typing import Any, Self, TypeVar, cast
 
+from attrs import frozen
+
 from modelshelf.errors import (
     BudgetExceededError,
     FileChangedError,
@@ -371,3 +373,22 @@ class ArtifactReader:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+@frozen(kw_only=True)
+class Candidate:
+    """One artifact as it is shown to every plugin's `detect_format`.
+
+    Attributes:
+        artifact: The files.
+        suffix: The primary weight file's ending, lower case with its dot; empty where it has none.
+        size: Bytes of that file.
+        head: Its first bytes, at most 512, already read: look here first.
+        reader: That file, for a format that its first bytes do not identify.
+    """
+
+    artifact: Artifact
+    suffix: str
+    size: int
+    head: bytes
+    reader: FileReader

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from modelshelf.model.stats import Orphan, Problem, UnfinishedDownload
     from modelshelf.reader import Budget, FileReader
 
+LOCAL = "local"
+"""Name of the source of plain folders, which lists every folder that no other source claims."""
+
 _SMALLEST_BLOCK = 4096  # a file of up to this size may lie within its directory entry, without blocks
 _BLOCK = 512  # bytes that `st_blocks` counts in, by POSIX
 
@@ -58,12 +61,12 @@ class Folder:
     named: str | None = None
 
 
-def room_of(told: os.stat_result) -> int:
+def room_of(status: os.stat_result) -> int:
     """Bytes that a file takes up on its disk: one made full size in advance has holes, which take none."""
-    blocks: int | None = getattr(told, "st_blocks", None)  # Windows tells none
-    if blocks is None or told.st_size <= _SMALLEST_BLOCK:
-        return told.st_size
-    return min(told.st_size, blocks * _BLOCK)
+    blocks: int | None = getattr(status, "st_blocks", None)  # Windows counts none
+    if blocks is None or status.st_size <= _SMALLEST_BLOCK:
+        return status.st_size
+    return min(status.st_size, blocks * _BLOCK)
 
 
 Listing: TypeAlias = "Folder | Artifact | UnfinishedDownload | Orphan | Problem"
@@ -73,7 +76,24 @@ Its classes are loaded by who makes one: most places of a machine are only asked
 """
 
 Walk: TypeAlias = "Callable[[str], Iterator[Listing]]"
-"""The core's walker: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""
+"""The core's walk: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""
+
+
+def _as_listed(folder: Folder) -> Folder:
+    return folder
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class PlainFolders:
+    """A place that is plain folders: the core walks it, and lists only what changed since the last scan.
+
+    Attributes:
+        describe: Adds what the source knows of a folder to its listing: facts, an id, digests of files. It is
+            called for each folder that is listed, after those above it, of which unchanged ones are left
+            out. What it adds must depend on that folder and those above it alone.
+    """
+
+    describe: Callable[[Folder], Folder] = _as_listed
 
 
 class Source(Protocol):
@@ -92,8 +112,14 @@ class Source(Protocol):
         """Whether the folder at `root`, named by a person, is one of this kind."""
         ...
 
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Everything in the place. One bad entry is a `Problem`, never an exception that ends the listing.
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
+        """Everything in the place, or that the core is to walk it as plain folders.
+
+        One bad entry is a `Problem`, never an exception that ends the listing.
+
+        Args:
+            place: One of `places`, or what a person named and `claims` knows.
+            walk: Lists the folders below a root, for the source to add what it knows of them.
 
         Raises:
             SourceError: The place as a whole cannot be listed.

@@ -1,4 +1,7 @@
-"""What lies beside the weights, for every format: configuration, model card, names."""
+"""What is beside the weights, for every format: configuration, model card, names.
+
+Every scan loads this module, so the readers are imported only when there is a model to examine.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def modelshelf_extract_metadata(reader: ArtifactReader) -> Iterator[ModelMetadata]:
-    """Give one partial metadata for each companion that tells something, and one for the names."""
-    from modelshelf_companions.beside import read_beside
+    """Give one partial metadata for each companion that says something, and one for each name."""
+    from modelshelf_companions.read import read_companions
 
-    yield from read_beside(reader).partials
+    yield from read_companions(reader).partials
 
 
 def modelshelf_probe_health(reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
     """Name the companions that cannot be read; at quick depth none is opened."""
     from modelshelf.model import Depth as Depths
-    from modelshelf_companions.beside import read_beside
+    from modelshelf_companions.read import read_companions
 
     if depth is not Depths.QUICK:
-        yield from read_beside(reader).findings
+        yield from read_companions(reader).findings

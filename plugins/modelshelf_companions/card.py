@@ -1,4 +1,4 @@
-"""What a model card says: the YAML between the two ``---`` lines that ``README.md`` begins with.
+"""The model card: the YAML between the two ``---`` lines that ``README.md`` begins with.
 
 Source of the keys: the Hugging Face Hub's model card metadata specification.
 """
@@ -9,97 +9,70 @@ import re
 from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_companions.json_text import text, texts
+from modelshelf_companions.documents import parse_yaml, text_of, texts_of
 
-MOST_BYTES = 256 * 1024
-"""Bytes of a card that are looked at; the largest front matter in use is below 100 kB."""
+MAX_BYTES = 256 * 1024
+"""Bytes of a card that are read; the largest front matter in use is below 100 kB."""
 
-_DEEPEST = 16
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n")
 _CLOSING = re.compile(rb"^---[ \t]*\r?$", re.MULTILINE)
 _NO_VALUE = frozenset({"null", "~", "none", "unknown"})
 
 
 def parse_card(head: bytes) -> dict[str, Any]:
-    """Read the front matter of a card from its first `MOST_BYTES` bytes; empty where the card has none.
+    """Parse the front matter of a card out of its first `MAX_BYTES` bytes; empty where the card has none.
 
     Every scalar comes as text: ``no`` is Norwegian here and no boolean, ``1.0`` keeps its zero.
 
     Raises:
-        ValueError: It does not end, is no YAML mapping, holds aliases (a few bytes of which can stand for
-            gigabytes) or nests too deep.
+        ValueError: It does not end, or is no YAML mapping as `parse_yaml` reads one.
     """
     opening = _OPENING.match(head)
     if opening is None:
         return {}
     closing = _CLOSING.search(head, opening.end())
     if closing is None:
-        raise ValueError(f"its front matter does not end within {MOST_BYTES} bytes")
+        raise ValueError(f"its front matter does not end within {MAX_BYTES} bytes")
     try:
         front = head[opening.end() : closing.start()].decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"its front matter is not UTF-8 at byte {opening.end() + error.start}") from None
-    return _mapping(front)
-
-
-def _mapping(front: str) -> dict[str, Any]:
-    import yaml
-
-    # Builds text, lists and mappings only: less than the safe loader, whose constructors of dates and numbers
-    # raise what they please on hostile scalars.
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        _check_events(yaml.parse(front, Loader=loader))
-        told = yaml.load(front, Loader=loader)  # noqa: S506 - the base loader, see above
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"its front matter is no YAML: {' '.join(str(error).split())}") from None
-    if told is None or told in ("", *_NO_VALUE):
+        value = parse_yaml(front)
+    except ValueError as error:
+        raise ValueError(f"its front matter {error}") from None
+    if value is None or value in ("", *_NO_VALUE):
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(value, dict):
         raise ValueError("its front matter is no mapping")  # noqa: TRY004 - the card's fault, no caller's
-    return told
+    return value
 
 
-def _check_events(events: Any) -> None:
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("its front matter uses YAML aliases")  # noqa: TRY004 - the card's fault again
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEEPEST:
-            raise ValueError("its front matter nests too deep")
-
-
-def from_card(told: dict[str, Any], name: str) -> ModelMetadata:
-    """What a card's front matter tells; values of another type than the Hub's are left out."""
-    library = _word(told.get("library_name"))
+def from_card(front: dict[str, Any], name: str) -> ModelMetadata:
+    """Make metadata of a card's front matter; values of another type than the Hub's are left out."""
+    library = _word(front.get("library_name"))
     return ModelMetadata.partial(
         Origin.CARD,
         name,
-        license=_license(told),
-        tags=texts(told.get("tags")),
-        base_model=texts(told.get("base_model")),
-        languages=texts(told.get("language")),
-        pipeline_tag=_word(told.get("pipeline_tag")),
-        title=_word(told.get("model_name")) or _name_of_results(told.get("model-index")),
+        license=_license(front),
+        tags=texts_of(front.get("tags")),
+        base_model=texts_of(front.get("base_model")),
+        languages=texts_of(front.get("language")),
+        pipeline_tag=_word(front.get("pipeline_tag")),
+        title=_word(front.get("model_name")) or _name_of_results(front.get("model-index")),
         details={} if library is None else {"library_name": library},
     )
 
 
 def _word(value: object) -> str | None:
-    word = text(value)
-    return None if word is None or word.lower() in _NO_VALUE else word
+    text = text_of(value)
+    return None if text is None or text.lower() in _NO_VALUE else text
 
 
-def _license(told: dict[str, Any]) -> str | None:
-    licence = _word(", ".join(texts(told.get("license")) or ()))
-    named = _word(told.get("license_name"))
-    return named if named is not None and licence in {None, "other"} else licence
+def _license(front: dict[str, Any]) -> str | None:
+    license_id = _word(", ".join(texts_of(front.get("license")) or ()))
+    name = _word(front.get("license_name"))
+    return name if name is not None and license_id in {None, "other"} else license_id
 
 
 def _name_of_results(index: object) -> str | None:

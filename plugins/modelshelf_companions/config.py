@@ -1,4 +1,4 @@
-"""What the JSON files beside the weights say: ``config.json`` and its kin.
+"""The JSON files beside the weights: ``config.json`` and its kin.
 
 Keys are those that transformers' configuration classes write, under their older names too, Mistral's and
 Meta's ``params.json``, diffusers' ``model_index.json`` and PEFT's ``adapter_config.json``.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_companions.json_text import count, text, texts
+from modelshelf_companions.documents import count_of, text_of, texts_of
 
 Members = Mapping[str, Any]
 
@@ -36,10 +36,10 @@ COUNTS: dict[str, tuple[str, ...]] = {
     ),
     "vocab_size": ("vocab_size", "padded_vocab_size"),
 }
-"""The keys of each field that is a count, the most common first."""
+"""The keys of each field that is a count, the most common key first."""
 
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
-"""Where multimodal models keep the language model's part."""
+"""Where multimodal models have the language model's part."""
 
 
 def from_config(members: Members, file: str) -> ModelMetadata:
@@ -49,20 +49,20 @@ def from_config(members: Members, file: str) -> ModelMetadata:
     keys: dict[str, str] = {}
     for name, candidates in COUNTS.items():
         found = next(
-            ((key, number) for part in parts for key in candidates if (number := count(part.get(key)))), None
+            ((key, number) for part in parts for key in candidates if (number := count_of(part.get(key)))),
+            None,
         )
         if found is not None:
             keys[name], values[name] = f"{file} {found[0]}", found[1]
     # A diffusers component and its pipeline name their class instead.
-    classes = texts(members.get("architectures")) or texts(members.get("_class_name")) or (None,)
-    dtype = next(
-        (told for part in parts if (told := text(part.get("torch_dtype")) or text(part.get("dtype")))), None
-    )
-    details = {"torch_dtype": dtype, "transformers_version": text(members.get("transformers_version"))}
+    classes = texts_of(members.get("architectures")) or texts_of(members.get("_class_name")) or (None,)
+    dtypes = (text_of(part.get("torch_dtype")) or text_of(part.get("dtype")) for part in parts)
+    dtype = next(filter(None, dtypes), None)
+    details = {"torch_dtype": dtype, "transformers_version": text_of(members.get("transformers_version"))}
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
-        architecture=text(members.get("model_type")) or classes[0],
+        architecture=text_of(members.get("model_type")) or classes[0],
         quantization=_quantization(parts),
         details={key: value for key, value in details.items() if value is not None},
         **values,
@@ -75,30 +75,30 @@ def from_tokenizer_config(members: Members, file: str) -> ModelMetadata:
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
-        tokenizer=text(members.get("tokenizer_class")),
+        tokenizer=text_of(members.get("tokenizer_class")),
         chat_template=True if isinstance(template, str | list) and template else None,
     )
 
 
 def from_adapter_config(members: Members, file: str) -> ModelMetadata:
     """Read PEFT's ``adapter_config.json``."""
-    kind = text(members.get("peft_type"))
-    details = {"adapter": kind.lower() if kind else None, "adapter_rank": count(members.get("r"))}
+    kind = text_of(members.get("peft_type"))
+    details = {"adapter": kind.lower() if kind else None, "adapter_rank": count_of(members.get("r"))}
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
-        base_model=texts(members.get("base_model_name_or_path")),
+        base_model=texts_of(members.get("base_model_name_or_path")),
         details={key: value for key, value in details.items() if value is not None},
     )
 
 
 def from_pipeline(members: Members, file: str) -> ModelMetadata:
     """Read diffusers' ``model_index.json``."""
-    return ModelMetadata.partial(Origin.CONFIG, file, architecture=text(members.get("_class_name")))
+    return ModelMetadata.partial(Origin.CONFIG, file, architecture=text_of(members.get("_class_name")))
 
 
-def nothing(_: Members, file: str) -> ModelMetadata:
-    """Tell nothing of a file that is only checked to be sound."""
+def from_nothing(_: Members, file: str) -> ModelMetadata:
+    """Read nothing of a file that is only checked to be sound."""
     return ModelMetadata.partial(Origin.CONFIG, file)
 
 
@@ -108,13 +108,13 @@ READERS: dict[str, Callable[[Members, str], ModelMetadata]] = {
     "model_index.json": from_pipeline,
     "adapter_config.json": from_adapter_config,
     "tokenizer_config.json": from_tokenizer_config,
-    "generation_config.json": nothing,
+    "generation_config.json": from_nothing,
 }
-"""What reads each JSON companion, the one that is believed first at the top."""
+"""What reads each JSON companion, the one that is believed most at the top."""
 
 
 def wrong_types(members: Members) -> tuple[str, ...]:
-    """Keys of a ``config.json`` that should hold a count or a text and hold something else."""
+    """List the keys of a ``config.json`` that should be a count or a text and are something else."""
     counts = {key for keys in COUNTS.values() for key in keys}
     return tuple(
         key
@@ -128,7 +128,7 @@ def wrong_types(members: Members) -> tuple[str, ...]:
 
 
 def _language_parts(members: Members) -> list[Members]:
-    """The object itself and the parts of it that describe a language model, outermost first."""
+    """Return the object itself and its parts that describe a language model, outermost first."""
     parts = [members]
     for part in parts:
         parts += [inner for key in _NESTED if isinstance(inner := part.get(key), dict)]
@@ -137,22 +137,22 @@ def _language_parts(members: Members) -> list[Members]:
 
 def _quantization(parts: list[Members]) -> str | None:
     for part in parts:
-        told = part.get("quantization_config")
-        if isinstance(told, dict):
-            return _by_method(told)
-        told = part.get("quantization")
-        if isinstance(told, dict) and (bits := count(told.get("bits"))):
+        settings = part.get("quantization_config")
+        if isinstance(settings, dict):
+            return _by_method(settings)
+        settings = part.get("quantization")
+        if isinstance(settings, dict) and (bits := count_of(settings.get("bits"))):
             return f"MLX-{bits}bit"
     return None
 
 
-def _by_method(told: Members) -> str | None:
-    method = text(told.get("quant_method")) or text(told.get("quant_algo"))
+def _by_method(settings: Members) -> str | None:
+    method = text_of(settings.get("quant_method")) or text_of(settings.get("quant_algo"))
     if method is None:
         return None
     if method.lower() == "bitsandbytes":
-        kind = text(told.get("bnb_4bit_quant_type")) or "FP4"  # the library's own default
-        return f"BNB-{kind.upper()}" if told.get("load_in_4bit") is True else "BNB-INT8"
-    bits = count(told.get("bits")) or count(told.get("w_bit"))
+        kind = text_of(settings.get("bnb_4bit_quant_type")) or "FP4"  # the library's own default
+        return f"BNB-{kind.upper()}" if settings.get("load_in_4bit") is True else "BNB-INT8"
+    bits = count_of(settings.get("bits")) or count_of(settings.get("w_bit"))
     name = method if method.lower() == "compressed-tensors" else method.upper()
     return name if bits is None else f"{name}-{bits}bit"

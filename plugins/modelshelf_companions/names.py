@@ -1,4 +1,4 @@
-"""What file and folder names tell: size, quantization, version. Pure; ranks below everything else.
+"""What file and folder names say of a model: size, quantization, version. Ranks below everything else.
 
 There is no specification: these are the customs of Hugging Face repositories, llama.cpp's file names
 (``Model-Size-Tune-v1.0-Q4_K_M.gguf``) and Ollama's tags. Only what a name says in so many words is taken.
@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-LONGEST_NAME = 512
+from modelshelf.model import ModelMetadata, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.model import Artifact
+
+MAX_NAME = 512
 """Characters of a name that are looked at."""
 
 _ENDING = re.compile(
@@ -48,7 +56,7 @@ _FLOAT = re.compile(
 )
 _SHORT = re.compile(rf"{_BEFORE}Q[2-8]{_AFTER}", re.IGNORECASE)
 _QUANTIZATIONS = (_GGML, _SCHEME, _BITS, _FLOAT, _SHORT)
-# One search in place of five, for the many names that tell none.
+# One search in place of five, for the many names without any.
 _ANY_QUANTIZATION = re.compile("|".join(one.pattern for one in _QUANTIZATIONS), re.IGNORECASE)
 _WITH_BITS = frozenset({"GPTQ", "AWQ", "HQQ", "AQLM", "MLX", "BNB"})
 
@@ -83,14 +91,14 @@ _HASH = re.compile(r"(?:sha256[-:])?[0-9a-f]{32,64}")
 
 @frozen(kw_only=True)
 class NameFacts:
-    """What one name tells.
+    """What one name says.
 
     Attributes:
         version: ``MAJOR.MINOR.PATCH``, or None.
         parameter_count: Parameters as the name writes them: ``7B``, ``8x7B``; or None.
         quantization: ``Q4_K_M``, ``GPTQ-4bit``, ``F16``, …; or None.
         tags: ``instruct``, ``chat``.
-        title: The name without ending, shard number and quantization, where it tells a version or a size.
+        title: The name without ending, shard number and quantization, where it has a version or a size.
     """
 
     version: str | None = None
@@ -100,9 +108,67 @@ class NameFacts:
     title: str | None = None
 
 
+def from_names(artifact: Artifact) -> Iterator[ModelMetadata]:
+    """Make metadata of the artifact's names.
+
+    What is the file's own (size, quantization) is taken from the file before the folder; what is the
+    model's (version, title) from the folder before the file. A folder counts only where it names this model:
+    the file's name says nothing itself, a ``config.json`` is beside it, or both begin with the same word.
+    """
+    file = artifact.weights[0].name if artifact.weights else artifact.primary
+    file_facts = parse_name(file)
+    folder = _folder_name(artifact, file)
+    folder_facts = NameFacts() if folder is None else parse_name(folder)
+    version = folder_facts.version or file_facts.version
+    yield from _from_name(
+        file.rsplit("/", 1)[-1],
+        parameter_count=file_facts.parameter_count,
+        quantization=file_facts.quantization,
+        tags=file_facts.tags or None,
+        title=None if folder_facts.title else file_facts.title,
+        details=None if version is None else {"name_version": version},
+    )
+    if folder is not None:
+        yield from _from_name(
+            folder,
+            parameter_count=folder_facts.parameter_count,
+            quantization=folder_facts.quantization,
+            tags=folder_facts.tags or None,
+            title=folder_facts.title,
+        )
+
+
+def _from_name(name: str, **values: Any) -> Iterator[ModelMetadata]:
+    """Make metadata of what a name says; most names say nothing."""
+    fields = {key: value for key, value in values.items() if value is not None}
+    if fields:
+        yield ModelMetadata.partial(Origin.FILENAME, name, **fields)
+
+
+def _folder_name(artifact: Artifact, file: str) -> str | None:
+    """Return the name that the source or the folder gives, where that is this model's."""
+    above = artifact.folder.rstrip("/").split("/")
+    given = artifact.model_id
+    # An id of this form is the folder's name and, as several models are there, which of them this is.
+    if given is not None and not given.startswith(f"{above[-1]}:") and not is_generic(stem_of(given)):
+        return given
+    folder = next((name for name in reversed(above[-2:]) if not is_generic(name)), "")
+    if not folder or parse_name(folder) == NameFacts():
+        return None
+    stem = stem_of(file)
+    configured = any(companion.name == "config.json" for companion in artifact.companions)
+    related = _first_word(stem) == _first_word(folder)
+    return folder if is_generic(stem) or configured or related else None
+
+
+def _first_word(name: str) -> str:
+    letters = next((at for at, character in enumerate(name) if not character.isalpha()), len(name))
+    return name[:letters].lower()
+
+
 @lru_cache(maxsize=256)
 def parse_name(name: str) -> NameFacts:
-    """Everything that a file's or folder's name, or an id as ``org/name`` or ``name:tag``, tells.
+    """Parse a file's or folder's name, or an id as ``org/name`` or ``name:tag``.
 
     The version is an explicit ``v0.3``, else a number at the family's word: ``Llama-3.2-1B`` is 3.2.0 and
     ``phi-2`` is 2.0.0. A size (``1B``), a quantization (``Q4_K_M``) and a date (``2407``) are no versions.
@@ -122,8 +188,8 @@ def parse_name(name: str) -> NameFacts:
 
 
 def stem_of(name: str) -> str:
-    """A name without its folder or organisation, a model file's ending and a shard's number."""
-    return _SHARD.sub("", _ENDING.sub("", name.rsplit("/", 1)[-1][:LONGEST_NAME]))
+    """Return a name without its folder or organisation, a model file's ending and a shard's number."""
+    return _SHARD.sub("", _ENDING.sub("", name.rsplit("/", 1)[-1][:MAX_NAME]))
 
 
 @lru_cache(maxsize=256)
@@ -137,10 +203,10 @@ def _parameter_count(stem: str) -> str | None:
     match = _SIZE.search(stem)
     if match is None:
         return None
-    told = match.groupdict()
-    number = told["number"] or f"{told['whole'] or told['left']}.{told['tenths'] or told['right']}"
-    unit = (told["unit"] or told["inner"] or "B").upper()
-    return (f"{told['experts']}x" if told["experts"] else "") + number + unit
+    parts = match.groupdict()
+    number = parts["number"] or f"{parts['whole'] or parts['left']}.{parts['tenths'] or parts['right']}"
+    unit = (parts["unit"] or parts["inner"] or "B").upper()
+    return (f"{parts['experts']}x" if parts["experts"] else "") + number + unit
 
 
 def _quantization(stem: str) -> str | None:
@@ -177,7 +243,7 @@ def _without_quantization(stem: str, mark: str) -> str:
 
 
 def _version_by_family(words: list[str]) -> str | None:
-    """The first number that follows a word or is joined to one; ``2`` and then ``1`` are 2.1."""
+    """Find the first number that follows a word or is joined to one; ``2`` and then ``1`` are 2.1."""
     for at, word in enumerate(words):
         following = words[at + 1 : at + 3]
         if match := _JOINED.fullmatch(word):
@@ -196,7 +262,7 @@ def _version_by_family(words: list[str]) -> str | None:
 
 
 def _three_parts(number: str) -> str | None:
-    """``3.2`` as ``3.2.0``; None for a number with a leading zero, which is a date's or a counter's."""
+    """Write ``3.2`` as ``3.2.0``; None for a number with a leading zero, which is a date's or a counter's."""
     parts = number.split(".")
     if any(len(part) > 1 and part.startswith("0") for part in parts):
         return None

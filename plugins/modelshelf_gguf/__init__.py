@@ -1,4 +1,7 @@
-"""GGUF files: single and split, versions 1 to 3, both byte orders, read by their headers alone."""
+"""GGUF files: single and split, versions 1 to 3, both byte orders, read by their headers alone.
+
+Every scan loads this module, so the parser is imported only when there is a file to read.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ if TYPE_CHECKING:
     from modelshelf_gguf.header import Header
 
 FORMAT = "gguf"
-MAGIC = b"GGUF"
 SUFFIX = ".gguf"
+MAGIC = b"GGUF"  # as `layout.MAGIC`; a test compares the two
 
 
 def modelshelf_formats() -> Iterator[FormatType]:
-    """GGUF is told by its suffix and by its first four bytes, whatever the suffix."""
+    """Offer the format, recognised by its suffix and, whatever the suffix, by its first four bytes."""
     yield FormatType(name=FORMAT, suffixes=(SUFFIX,), magic=((0, MAGIC),))
 
 
@@ -39,7 +42,7 @@ def modelshelf_extract_metadata(
     format: str,
     reader: ArtifactReader,
 ) -> ModelMetadata | None:
-    """What the headers of all shards tell; of a broken header, what stands before the fault."""
+    """Extract metadata from the headers of all shards; from a broken header, what comes before its fault."""
     if format != FORMAT:
         return None
     from modelshelf_gguf.metadata import metadata_of
@@ -53,31 +56,20 @@ def modelshelf_probe_health(
     reader: ArtifactReader,
     depth: Depth,
 ) -> Iterable[Finding] | None:
-    """Quick looks at each file's first 24 bytes, header at all headers; full also loads with `gguf`."""
+    """Check each file's first 24 bytes (quick), all headers (header), or load the files too (full)."""
     if format != FORMAT:
         return None
     from modelshelf_gguf import health
 
     if depth is Depth.QUICK:
         return health.preamble_findings(artifact, reader)
-    if depth is Depth.FULL:
-        return _full_findings(artifact, reader)
-    return health.findings_of(artifact, _headers(artifact, reader), reader)
-
-
-def _full_findings(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
-    from modelshelf_gguf import health, loader
-    from modelshelf_gguf.parse import parse_headers
-
-    walked = parse_headers(artifact, reader)
-    findings = list(health.findings_of(artifact, walked, reader))
-    yield from findings
-    yield from health.likeness_findings(_headers(artifact, reader), walked)
-    yield from loader.findings_of(walked, reader, findings)
+    findings = health.full_findings if depth is Depth.FULL else health.header_findings
+    return findings(artifact, _headers(artifact, reader), reader)
 
 
 def _headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:
+    """Parse the headers of all shards, once for all hooks."""
     from modelshelf_gguf.parse import parse_headers
-    from modelshelf_gguf.vocabulary import MEMO
+    from modelshelf_gguf.vocabulary_cache import PROCESS_CACHE
 
-    return reader.once(FORMAT, lambda: parse_headers(artifact, reader, MEMO))
+    return reader.once(FORMAT, lambda: parse_headers(artifact, reader, PROCESS_CACHE))

@@ -1,11 +1,11 @@
-"""The metadata keys that are read, with the types that loaders expect of them.
+"""Metadata keys with a meaning, and the types that loaders expect at them.
 
 Source: the GGUF specification ("Standardized key-value pairs") and llama.cpp's `llm_load_*` functions.
 """
 
 from __future__ import annotations
 
-from modelshelf_gguf.tables import ValueType
+from modelshelf_gguf.layout import ValueType
 
 ARCHITECTURE = "general.architecture"
 FILE_TYPE = "general.file_type"
@@ -27,7 +27,7 @@ SPLIT_COUNT = "split.count"
 SPLIT_TENSORS = "split.tensors.count"
 
 BLOCK_COUNT = "block_count"
-MOST_BLOCKS = 512
+MAX_BLOCKS = 512
 """`LLAMA_MAX_LAYERS`: llama.cpp ends its process on more."""
 
 TEXT = frozenset({ValueType.STRING})
@@ -38,7 +38,7 @@ ARRAY_KINDS: dict[str, frozenset[ValueType]] = {
     SCORES: frozenset({ValueType.FLOAT32}),
     TOKEN_TYPES: frozenset({ValueType.INT32, ValueType.UINT32}),
 }
-"""Element types of the arrays that loaders read in place: another type makes them read past its end."""
+"""Element types of the arrays that loaders read in place: another makes them read past the array's end."""
 
 TEXT_KEYS = frozenset({ARCHITECTURE, TOKENIZER, TITLE, LICENSE})
 INTEGER_KEYS = frozenset({FILE_TYPE, SPLIT_NUMBER, SPLIT_COUNT, SPLIT_TENSORS, BASE_MODELS})
@@ -51,4 +51,4 @@ ARCHITECTURE_FIELDS: dict[str, str] = {
     "head_count_kv": "attention.head_count_kv",
     "vocab_size": "vocab_size",
 }
-"""Metadata fields to the keys below the architecture's own prefix; a number, or an array of one per block."""
+"""Fields of `ModelMetadata` and keys below the architecture's prefix: a number, or one for each block."""

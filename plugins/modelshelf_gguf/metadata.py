@@ -1,4 +1,4 @@
-"""Headers to `ModelMetadata`: every value with the key that it was read from."""
+"""Turn headers into `ModelMetadata`, every value with the key that it was read from."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
-from modelshelf_gguf.quantization import quantization_of
-from modelshelf_gguf.tables import INTEGERS, file_type_name, tensor_type_name
+from modelshelf_gguf.layout import INTEGERS
+from modelshelf_gguf.quantization import file_type_name, quantization_of, tensor_type_name
 
 if TYPE_CHECKING:
     from modelshelf_gguf.header import Header, TensorInfo
 
 _TABLE = "tensor table"
-_LARGEST = 2**63 - 1
-_MOST_BASE_MODELS = 64
+_MAX_PARAMETERS = 2**63 - 1
+_MAX_BASE_MODELS = 64
 
 _DETAIL_TEXTS = {
     "type": "general.type",
@@ -48,47 +48,53 @@ _ARCHITECTURE_DETAILS = {
 
 
 def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
-    """What the headers of one model's files tell; the first shard's key-values speak for all.
+    """Make the metadata of one model out of its headers; the key-values are the first shard's.
 
     Args:
         headers: One per weight file, in shard order, at least one.
     """
     first = headers[0]
     values: dict[str, Any] = {"format": "gguf"}
-    places = {"format": _place("GGUF header")}
-    for told in (_general(first), _numbers(first), _tokenizer(first), _lists(first), _of_tensors(headers)):
-        for name, value, key in told:
+    provenance = {"format": _provenance("GGUF header")}
+    for fields in (
+        _general(first),
+        _dimensions(first),
+        _tokenizer(first),
+        _lists(first),
+        _of_tensors(headers),
+    ):
+        for name, value, key in fields:
             if value is not None:
-                values[name], places[name] = value, _place(key)
+                values[name], provenance[name] = value, _provenance(key)
     if "parameters" in values:
-        places["parameter_count"] = _place(_TABLE)
-    return ModelMetadata(**values, details=_details(first), provenance=places)
+        provenance["parameter_count"] = _provenance(_TABLE)
+    return ModelMetadata(**values, details=_details(first), provenance=provenance)
 
 
 @lru_cache(maxsize=512)
-def _place(key: str) -> Provenance:
+def _provenance(key: str) -> Provenance:
     return Provenance(Origin.HEADER, key)
 
 
 @lru_cache(maxsize=64)
 def _keys_below(architecture: str | None) -> tuple[tuple[tuple[str, str], ...], ...]:
-    """Names and keys that stand below an architecture's own prefix: of fields, and of details."""
-    prefixed = (keys.ARCHITECTURE_FIELDS, _ARCHITECTURE_DETAILS)
+    """Give the names and keys below an architecture's prefix: of fields, and of details."""
+    tables = (keys.ARCHITECTURE_FIELDS, _ARCHITECTURE_DETAILS)
     return tuple(
-        tuple((name, f"{architecture}.{suffix}") for name, suffix in one.items()) for one in prefixed
+        tuple((name, f"{architecture}.{suffix}") for name, suffix in table.items()) for table in tables
     )
 
 
 def number_per_block(header: Header, key: str) -> int | tuple[int, ...] | None:
-    """A number that holds for every block, the blocks' own numbers where they differ, or None.
+    """Return the number at `key`, a tuple of one for each block where they differ, or None.
 
     Writers give one number, or an array with one for each block (llama.cpp, `get_key_or_arr`).
     """
     if key not in header.fields:
         return None
-    one = header.integer(key)
-    if one is not None:
-        return one
+    number = header.integer(key)
+    if number is not None:
+        return number
     items = header.items(key, INTEGERS)
     if not items or min(items) < 0:
         return None
@@ -101,7 +107,7 @@ def _general(header: Header) -> Iterator[tuple[str, Any, str]]:
     yield "license", header.text(keys.LICENSE), keys.LICENSE
 
 
-def _numbers(header: Header) -> Iterator[tuple[str, Any, str]]:
+def _dimensions(header: Header) -> Iterator[tuple[str, Any, str]]:
     for name, key in _keys_below(header.text(keys.ARCHITECTURE))[0]:
         value = number_per_block(header, key)
         yield name, value if isinstance(value, int) else None, key
@@ -120,15 +126,15 @@ def _tokenizer(header: Header) -> Iterator[tuple[str, Any, str]]:
 
 def _lists(header: Header) -> Iterator[tuple[str, Any, str]]:
     for name, key in (("tags", keys.TAGS), ("languages", keys.LANGUAGES)):
-        one = header.text(key)
-        yield name, (one,) if one else header.items(key, keys.TEXT) or None, key
-    count = min(header.integer(keys.BASE_MODELS) or 0, _MOST_BASE_MODELS)
+        text = header.text(key)
+        yield name, (text,) if text else header.items(key, keys.TEXT) or None, key
+    count = min(header.integer(keys.BASE_MODELS) or 0, _MAX_BASE_MODELS)
     bases = [base for base in (_base_model(header, index) for index in range(count)) if base]
     yield "base_model", tuple(bases) or None, "general.base_model"
 
 
 def _base_model(header: Header, index: int) -> str | None:
-    """A base model's ``organisation/name`` where its address is that of a repository, else its name."""
+    """Return a base model's ``organisation/name`` where its address is a repository's, else its name."""
     prefix = f"general.base_model.{index}"
     address = header.text(f"{prefix}.repo_url")
     repository = _repository(address) if address else None
@@ -145,7 +151,7 @@ def _repository(address: str) -> str | None:
 
 
 def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
-    """Sums over all shards; nothing where a table could not be read to its end, for a part is no sum."""
+    """Sum over all shards; nothing where a table could not be read to its end, for a part is no sum."""
     if any(header.fault for header in headers):
         return
     tensors = [tensor for header in headers for tensor in header.tensors]
@@ -158,7 +164,7 @@ def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
     quantization = quantization_of(declared, tensors)
     yield "quantization", quantization.name, keys.FILE_TYPE if quantization.name == declared else _TABLE
     elements = sum(tensor.elements for tensor in tensors)
-    if elements > _LARGEST:
+    if elements > _MAX_PARAMETERS:
         return
     yield "parameters", elements, _TABLE
     bits = _bits_per_weight(tensors, elements)
@@ -167,7 +173,7 @@ def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
 
 
 def declared_file_type(header: Header) -> str | None:
-    """What `general.file_type` names, or None where it is absent or a number that no table knows."""
+    """Return the name that `general.file_type` stands for; None where it is absent or unknown."""
     number = header.integer(keys.FILE_TYPE)
     return None if number is None else file_type_name(number)
 

@@ -1,90 +1,93 @@
-"""Bytes to `Header`: one pass forwards, bounded in time and memory whatever the file claims.
+"""Parse the header of a GGUF file: one pass forwards, bounded in time and memory whatever the file claims.
 
 Source of the layout: the GGUF specification (ggml `docs/gguf.md`, "File Structure"). The rules beyond it are
-those of llama.cpp's reader (`ggml/src/gguf.cpp`): what it refuses is a fault here too, save version 1.
+those of llama.cpp's reader (`ggml/src/gguf.cpp`): what it refuses is a fault here too, save version 1. The
+`gguf` package's reader is not used: it trusts every count, and builds a string of every token.
 """
 
 from __future__ import annotations
 
+import codecs
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError, ReadError
-from modelshelf_gguf import MAGIC
-from modelshelf_gguf.cursor import Cursor
-from modelshelf_gguf.fields import FieldTable
-from modelshelf_gguf.foreign import mangled_text, not_gguf
-from modelshelf_gguf.header import DEFAULT_ALIGNMENT, Field, Header
-from modelshelf_gguf.layout import NEWEST_VERSION, layout_of
-from modelshelf_gguf.limits import MOST_FIELDS, MOST_TENSORS
-from modelshelf_gguf.tables import ValueType
-from modelshelf_gguf.tensors import TensorTable
-from modelshelf_gguf.values import Reading
+from modelshelf_gguf.header import Field, Header
+from modelshelf_gguf.key_values import FieldTable
+from modelshelf_gguf.layout import DEFAULT_ALIGNMENT, MAGIC, NEWEST_VERSION, Layout, ValueType, layout_of
+from modelshelf_gguf.parse_state import MAX_FIELDS, MAX_TENSORS, Cursor, ParseState
+from modelshelf_gguf.string_arrays import skip_strings
+from modelshelf_gguf.tensor_table import TensorTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelshelf.model import Artifact
     from modelshelf.reader import ArtifactReader, FileReader
-    from modelshelf_gguf.vocabulary import Recall, VocabularyMemo
+    from modelshelf_gguf.vocabulary_cache import VocabularyCache
 
 ALIGNMENT = "general.alignment"
 
 _U32 = Struct("<I")
 _U32_SWAPPED = Struct(">I")
+_LFS_POINTER = b"version https://git-lfs"
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+_MANGLED_SAMPLE = 64 * 1024  # bytes
 
 
 def parse_headers(
-    artifact: Artifact, reader: ArtifactReader, memo: VocabularyMemo | None = None
+    artifact: Artifact, reader: ArtifactReader, cache: VocabularyCache | None = None
 ) -> tuple[Header, ...]:
-    """The header of every weight file, in shard order. A file's fault stands in its header, not raised.
+    """Parse the header of every weight file, in shard order; an error is its header's `fault`, not raised.
 
     Args:
         artifact: The files.
-        reader: Their reader.
-        memo: As in `parse_header`.
+        reader: Reads them.
+        cache: As in `parse_header`.
     """
     headers = []
-    for one in artifact.weights:
+    for weights in artifact.weights:
         try:
-            file = reader.file(one.name)
+            file = reader.file(weights.name)
         except ReadError as fault:
-            headers.append(Header(file=one.name, file_size=one.size, fields={}, fault=fault))
+            headers.append(Header(file=weights.name, file_size=weights.size, fields={}, fault=fault))
         else:
-            headers.append(parse_header(file, memo))
+            headers.append(parse_header(file, cache))
     return tuple(headers)
 
 
-def parse_header(file: FileReader, memo: VocabularyMemo | None = None) -> Header:
-    """Read one file's header. What stops the reading becomes the header's `fault`; nothing is raised.
+def parse_header(file: FileReader, cache: VocabularyCache | None = None) -> Header:
+    """Parse the header of one file. An error that ends the parsing is its `fault`; nothing is raised.
 
     Args:
         file: The file.
-        memo: Vocabularies that may be jumped over, and that new ones are added to; None walks all of them.
+        cache: Vocabularies that may be skipped, and that new ones are added to; None walks all of them.
     """
-    if memo is None:
-        return _read(file)
-    recall = memo.recall()
-    header = _read(file, recall)
+    if cache is None:
+        return _parse(file, skip_strings)
+    session = cache.session()
+    header = _parse(file, session.skip_strings)
     fills = header.fills_file
-    if recall.guesses and not fills:
-        recall = memo.recall_after_refuted()
-        header = _read(file, recall)
+    if session.guesses and not fills:
+        session = cache.session_after_wrong_guess()
+        header = _parse(file, session.skip_strings)
         fills = header.fills_file
     if fills:
-        recall.confirm()
+        session.commit()
     return header
 
 
-def _read(file: FileReader, recall: Recall | None = None) -> Header:
+def _parse(file: FileReader, skip: Callable[[Cursor, int, Struct], None]) -> Header:
     cursor, version, order, alignment = Cursor(file), 0, "<", DEFAULT_ALIGNMENT
-    reading = pairs = table = fault = None
+    state = pairs = table = fault = None
     try:
-        version, order = read_version(cursor)
-        reading = Reading(cursor=cursor, layout=layout_of(version, order), recall=recall)
-        tensor_count, field_count = read_counts(reading)
-        pairs = FieldTable(reading, field_count)
+        version, order = _read_version(cursor)
+        state = ParseState(cursor=cursor, layout=layout_of(version, order), skip_strings=skip)
+        tensor_count, field_count = _read_counts(cursor, state.layout)
+        pairs = FieldTable(state, field_count)
         pairs.read()
         alignment = _alignment(pairs.entries.get(ALIGNMENT))
-        table = TensorTable(reading, tensor_count)
+        table = TensorTable(state, tensor_count)
         table.read()
     except ReadError as error:
         fault = _explained(error, file)
@@ -97,36 +100,35 @@ def _read(file: FileReader, recall: Recall | None = None) -> Header:
         tensors=tuple(table.entries.values()) if table else (),
         alignment=alignment,
         end=cursor.position,
-        findings=tuple(reading.findings.values()) if reading else (),
+        findings=tuple(state.findings.values()) if state else (),
         fault=fault,
     )
 
 
 def preamble_fault(file: FileReader) -> ReadError | None:
-    """What is wrong with the first 24 bytes: magic, version and counts."""
+    """Check the first 24 bytes, which are magic, version and counts; None where they are sound."""
     cursor = Cursor(file)
     try:
-        version, order = read_version(cursor)
-        read_counts(Reading(cursor=cursor, layout=layout_of(version, order)))
+        _read_counts(cursor, layout_of(*_read_version(cursor)))
     except ReadError as error:
         return _explained(error, file)
     return None
 
 
-def read_version(cursor: Cursor) -> tuple[int, str]:
-    """Read magic and version; a version whose low 16 bits are zero stands in the other byte order.
+def _read_version(cursor: Cursor) -> tuple[int, str]:
+    """Read magic and version; a version whose low 16 bits are zero is in the other byte order.
 
     Returns:
         The version, 1 to 3, and ``<`` or ``>``.
 
     Raises:
-        ReadError: The file is no GGUF file, or of a version that nobody knows.
+        ReadError: The file is no GGUF file, or of an unknown version.
     """
     head = cursor.file.read_up_to(0, len(MAGIC))
     if head != MAGIC:
-        raise not_gguf(cursor.file)
+        raise _not_gguf(cursor.file)
     cursor.skip(len(MAGIC))
-    raw = cursor.take(4)
+    raw = cursor.read(4)
     version, order = _U32.unpack(raw)[0], "<"
     if version & 0xFFFF == 0:
         version, order = _U32_SWAPPED.unpack(raw)[0], ">"
@@ -139,28 +141,28 @@ def read_version(cursor: Cursor) -> tuple[int, str]:
     return version, order
 
 
-def read_counts(reading: Reading) -> tuple[int, int]:
-    """Read the numbers of tensors and of key-value pairs, and hold them against the bytes that are left.
+def _read_counts(cursor: Cursor, layout: Layout) -> tuple[int, int]:
+    """Read the numbers of tensors and of key-value pairs, and check them against the bytes that are left.
 
     Raises:
         ReadError: The file is too small for them, or they pass every limit.
     """
-    cursor, layout = reading.cursor, reading.layout
     offset = cursor.position
     (tensors,) = cursor.unpack(layout.length)
     (fields,) = cursor.unpack(layout.length)
-    least = tensors * layout.smallest_tensor + fields * layout.smallest_field
-    if least > cursor.left:
+    least = tensors * layout.min_tensor + fields * layout.min_field
+    if least > cursor.remaining:
         raise FormatError(
             f"the header claims {tensors} tensors and {fields} key-value pairs, at least {least} bytes, and "
-            f"{cursor.left} are left: the file is cut short, or its header was altered; download it again",
+            f"{cursor.remaining} are left: the file is cut short, or its header was altered; "
+            "download it again",
             code="impossible-count",
             offset=offset,
         )
-    if tensors > MOST_TENSORS or fields > MOST_FIELDS:
+    if tensors > MAX_TENSORS or fields > MAX_FIELDS:
         raise FormatError(
             f"the header claims {tensors} tensors and {fields} key-value pairs, more than any model has "
-            f"({MOST_TENSORS} and {MOST_FIELDS})",
+            f"({MAX_TENSORS} and {MAX_FIELDS})",
             code="header-too-large",
             offset=offset,
         )
@@ -168,6 +170,11 @@ def read_counts(reading: Reading) -> tuple[int, int]:
 
 
 def _alignment(field: Field | None) -> int:
+    """Check the alignment that a header names, and give the default where it names none.
+
+    Raises:
+        FormatError: It is of another type than the format's, or no power of two.
+    """
     if field is None:
         return DEFAULT_ALIGNMENT
     value = field.value
@@ -181,10 +188,68 @@ def _alignment(field: Field | None) -> int:
 
 
 def _explained(error: ReadError, file: FileReader) -> ReadError:
-    """The same fault, with the file's name, or the deeper reason where one can be seen."""
+    """Add the file's name to an error, or give the deeper reason where the file shows one."""
     if error.file is None:
         error = type(error)(f"{file.name}: {error}", code=error.code, file=file.name, offset=error.offset)
     try:
-        return mangled_text(error, file) or error
+        return _mangled_text(error, file) or error
     except ReadError:
         return error
+
+
+def _not_gguf(file: FileReader) -> FormatError:
+    """Make the error for a file without the magic: what its first bytes show it to be, and what to do."""
+    head = file.read_up_to(0, 64)
+    code, reason = (
+        "bad-magic",
+        f"the file does not begin with 'GGUF' but with {head[:4]!r}; this is no GGUF file",
+    )
+    if head.startswith(_LFS_POINTER):
+        code, reason = (
+            "git-lfs-pointer",
+            "a git-LFS pointer stands in place of the model; fetch it: git lfs pull",
+        )
+    elif head.startswith(b"FUGG"):
+        reason = (
+            "the magic stands reversed ('FUGG'): the bytes of the file were swapped; convert the model anew"
+        )
+    elif head and not head.strip(b"\0"):
+        reason = "the file begins with zeros: a download reserved its space and never wrote it; repeat it"
+    elif head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        reason = (
+            "the file is a web page, perhaps an error message saved by a download; download the model again"
+        )
+    return FormatError(f"{file.name}: {reason}", code=code, file=file.name, offset=0)
+
+
+def _mangled_text(fault: ReadError, file: FileReader) -> FormatError | None:
+    """Make the error for a file that a text tool rewrote; None where `fault` has some other cause.
+
+    Such a tool decodes bytes as UTF-8 and writes EF BF BD for those that are not. A sound header is never
+    wholly valid UTF-8 (its floating-point numbers are not), so a broken one that is, and that has the
+    replacement character before the fault, was mangled.
+    """
+    if not isinstance(fault, FormatError) and fault.code != "truncated":
+        return None
+    reached = _MANGLED_SAMPLE if fault.offset is None else fault.offset + len(_REPLACEMENT)
+    sample = file.read_up_to(0, min(reached, _MANGLED_SAMPLE))
+    if not is_mangled(sample):
+        return None
+    return FormatError(
+        f"{file.name}: the file went through a text tool that replaced bytes by EF BF BD (first at offset "
+        f"{sample.index(_REPLACEMENT)}); nothing can repair it, download it again in binary",
+        code="mangled-as-text",
+        file=file.name,
+        offset=sample.index(_REPLACEMENT),
+    )
+
+
+def is_mangled(sample: bytes) -> bool:
+    """Whether a sample of binary data is valid UTF-8 throughout and has the replacement character."""
+    if _REPLACEMENT not in sample:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,4 +1,7 @@
-"""The default store: one LMDB environment in a folder."""
+"""The default store: one LMDB environment in a folder.
+
+Every start loads this module, so LMDB is imported only when a store is opened.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ def open_store(path: str, readonly: bool) -> Store:
 
 
 def _salvage(path: str) -> Iterator[Remnant]:
-    from modelshelf_lmdb.salvage import salvage
+    from modelshelf_lmdb.repair import salvage
     from modelshelf_lmdb.store import folder_of
 
     return salvage(folder_of(path))
 
 
 def _replace(path: str, fill: Callable[[Store], None]) -> str:
-    from modelshelf_lmdb.replace import replace
+    from modelshelf_lmdb.repair import replace
     from modelshelf_lmdb.store import folder_of
 
     return replace(folder_of(path), fill)

@@ -1,70 +1,43 @@
-"""An LMDB data file, read beside LMDB: which state is the newest, and whether its pages can be trusted.
+"""Read an LMDB data file beside LMDB: which state is the newest, and whether its pages can be trusted.
 
-LMDB's locks lie on the lock file, so that opening and closing the data file here does not disturb them.
+LMDB's locks are on the lock file, so that opening and closing the data file here does not disturb them.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
-from modelshelf_lmdb.failures import damaged, translated
-from modelshelf_lmdb.pages import (
-    META_BYTES,
-    TXNID_OFFSET,
-    Meta,
-    Tree,
-    parse_meta,
-    read_metas,
-)
-from modelshelf_lmdb.tree import TreeLook, after_prefix
+from modelshelf_lmdb.errors import damaged, translated
+from modelshelf_lmdb.folder import open_data_file
+from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, TXNID_OFFSET, Meta, Tree, parse_meta, read_metas
+from modelshelf_lmdb.tree import TreeReader, after_prefix
 
-NAME = "data.mdb"
-_LARGEST_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
-_TABLE = 2  # bytes that keys of one kind begin with, which are often looked over together
-_MANY = 128  # leaf pages
+_MAX_MAP = 1 << 46  # bytes; no machine maps more, so a larger one in a meta page is damage
+_TABLE = 2  # bytes that keys of one table begin with, which are often read together
+_MANY_LEAVES = 128
 _MANY_KEYS = 512
-_MOST_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's holds no more (MDB_IDL_UM_MAX)
-# A FIFO in the file's place must not hang the open, and a child process must not inherit the descriptor.
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_MAX_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's has no more (MDB_IDL_UM_MAX)
 
 Identity = tuple[int, int]
 
 
-def open_regular(folder: str) -> int:
-    """A descriptor of the data file in a folder, for reading.
-
-    Raises:
-        StoreUnavailableError: It cannot be opened, or is no regular file.
-    """
-    path = os.path.join(folder, NAME)
-    try:
-        descriptor = os.open(path, _OPEN_FLAGS)
-    except (OSError, ValueError) as error:
-        raise translated(error, folder, "opening") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
-    return descriptor
-
-
-class _Checked:
-    """What was looked over in one state.
+class _CheckedState:
+    """What was checked of one state.
 
     Attributes:
         revision: The state's transaction id.
-        look: At its tree of records; the pages on the way to a few of them are kept.
+        reader: Reads its tree of records; the pages on the way to some of them are cached.
         tables: Beginnings of keys; every page that can hold such keys is sound.
-        keys: Number of keys whose pages were looked over for a change.
+        keys: Number of keys whose pages were checked for a change.
     """
 
-    def __init__(self, revision: int, look: TreeLook) -> None:
+    def __init__(self, revision: int, reader: TreeReader) -> None:
         self.revision = revision
-        self.look = look
+        self.reader = reader
         self.tables: set[bytes] = set()
         self.keys = 0
 
@@ -73,7 +46,7 @@ class DataFile:
     """The data file of one store, open for reading.
 
     Attributes:
-        folder: The folder that holds it.
+        folder: The folder that it is in.
         identity: Device and inode.
         page_size: Bytes of a page.
 
@@ -84,15 +57,15 @@ class DataFile:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self._descriptor = open_regular(folder)
+        self._descriptor = open_data_file(folder)
         try:
-            told = os.fstat(self._descriptor)
-            self.identity: Identity = (told.st_dev, told.st_ino)
-            self._checked: _Checked | None = None
-            self._written = False
-            self._whole = False
-            self._short = (-1, -1)
-            self.page_size = self._trusted().page_size
+            status = os.fstat(self._descriptor)
+            self.identity: Identity = (status.st_dev, status.st_ino)
+            self._checked: _CheckedState | None = None
+            self._headers_checked = False
+            self._all_checked = False
+            self._short_checked = (-1, -1)  # revision, and bytes of a file that ends before its last page
+            self.page_size = self._checked_meta().page_size
             self._map = mmap.mmap(self._descriptor, 2 * self.page_size, access=mmap.ACCESS_READ)
         except BaseException:
             os.close(self._descriptor)
@@ -101,14 +74,14 @@ class DataFile:
         self._slots = (TXNID_OFFSET // 8, (self.page_size + TXNID_OFFSET) // 8)
 
     def revision(self) -> int:
-        """The id of the last committed transaction, out of the two meta pages that every process maps."""
+        """Return the id of the last committed transaction, out of the meta pages that every process maps."""
         first, second = self._slots
         words = self._words
         one, other = words[first], words[second]
         return one if one > other else other  # noqa: FURB136 - max() takes four times as long, on every look-up
 
     def newest(self) -> Meta:
-        """The newest committed state.
+        """Read the newest committed state.
 
         Raises:
             DamagedStoreError: A meta page is damaged.
@@ -116,10 +89,10 @@ class DataFile:
         try:
             return read_metas(self._fetch)
         except (DamagedStoreError, StoreUnavailableError) as error:
-            raise self._named(error) from None
+            raise self._with_folder(error) from None
 
     def meta_of(self, revision: int) -> Meta | None:
-        """The state with that transaction id, or None when a later commit has taken its meta page.
+        """Read the state with that transaction id; None when a later commit has taken its meta page.
 
         Raises:
             DamagedStoreError: The meta page is damaged.
@@ -128,159 +101,159 @@ class DataFile:
         try:
             meta = parse_meta(self._fetch(slot * self.page_size, META_BYTES), slot)
         except (DamagedStoreError, StoreUnavailableError) as error:
-            raise self._named(error) from None
+            raise self._with_folder(error) from None
         return meta if meta.revision == revision else None
 
-    def ensure_metas(self) -> None:
-        """Make sure that LMDB finds its meta pages, which it reads before anything can be checked.
+    def check_metas_present(self) -> None:
+        """Check that LMDB finds its meta pages, which it reads before anything else can be checked.
 
         Raises:
             DamagedStoreError: The file was truncated while it was open.
         """
-        # A seek tells the size in a quarter of a stat's time; every read here names its own offset.
+        # A seek gives the size in a quarter of a stat's time; every read here names its own offset.
         if os.lseek(self._descriptor, 0, os.SEEK_END) < 2 * self.page_size:
             raise damaged(self.folder, "its file was truncated while it was open")
 
-    def ensure_whole(self, meta: Meta) -> None:
-        """Make sure that reading this state cannot run past the end of the file.
+    def check_length(self, meta: Meta) -> None:
+        """Check that reading this state cannot run past the end of the file.
 
         LMDB does not write pages that one transaction both takes and gives back, so a sound file often
-        ends before its last page: then every page in use is looked at.
+        ends before its last page: then every page in use is read.
 
         Raises:
             DamagedStoreError: The file was truncated.
         """
         size = os.fstat(self._descriptor).st_size
-        if meta.frontier - size > _MOST_UNWRITTEN * meta.page_size:
+        if meta.frontier - size > _MAX_UNWRITTEN * meta.page_size:
             raise damaged(self.folder, f"its file was truncated, or its last page {meta.last_page} is a lie")
-        if size < meta.frontier and (meta.revision, size) != self._short:
+        if size < meta.frontier and (meta.revision, size) != self._short_checked:
             self._check_tree(meta, meta.main)
             self._check_tree(meta, meta.free)
-            self._short = (meta.revision, size)
+            self._short_checked = (meta.revision, size)
 
     def records(self, meta: Meta, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Every key that begins with `prefix`, with its value, each off a page that was looked over.
+        """Read every key that begins with `prefix`, with its value, off pages that were checked.
 
         Raises:
             DamagedStoreError: The next page is damaged.
         """
-        checked = self._checked_of(meta)
-        with self._naming():
-            yield from checked.look.records(prefix, after_prefix(prefix))
+        checked = self._state(meta)
+        with self._folder_in_errors():
+            yield from checked.reader.records(prefix, after_prefix(prefix))
         if len(prefix) <= _TABLE:
             checked.tables.add(prefix)
 
     def around(self, meta: Meta, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
-        """The last record before `start` and the first from `stop` on, as far as their pages hold them.
+        """Read the last record before `start` and the first from `stop` on, as far as their pages have them.
 
         Raises:
             DamagedStoreError: A page on the way to them is damaged.
         """
-        with self._naming():
-            return list(self._checked_of(meta).look.around(start, stop))
+        with self._folder_in_errors():
+            return list(self._state(meta).reader.around(start, stop))
 
     def check_path(self, meta: Meta, key: bytes) -> None:
-        """Look over the pages on the way to a key, unless they were looked over in this state.
+        """Check the pages on the way to a key, unless they were checked in this state.
 
         Raises:
             DamagedStoreError: One of them is damaged.
         """
-        checked = self._checked_of(meta)
+        checked = self._state(meta)
         if checked.tables.isdisjoint((key[:_TABLE], b"")):
-            with self._naming():
-                checked.look.leaf_of(key)
-
-    def _checked_of(self, meta: Meta) -> _Checked:
-        checked = self._checked
-        if checked is None or checked.revision != meta.revision:
-            checked = self._checked = _Checked(meta.revision, self._look(meta, meta.main))
-        return checked
+            with self._folder_in_errors():
+                checked.reader.find_leaf(key)
 
     def check_for_writing(self, meta: Meta) -> None:
-        """Look over the list of free pages before a write, and before the first one the headers of all pages.
+        """Check the list of free pages before a write, and before the first one the headers of all pages.
 
         Raises:
             DamagedStoreError: One of them is damaged.
         """
         self._check_tree(meta, meta.free)
-        if not self._written:
-            with self._naming():
-                self._look(meta, meta.main).check_headers()
-            self._written = True
+        if not self._headers_checked:
+            with self._folder_in_errors():
+                self._reader(meta, meta.main).check_headers()
+            self._headers_checked = True
 
     def check_change(self, meta: Meta, key: bytes, *, removal: bool = False) -> None:
-        """Look over the pages that LMDB may come by when it looks up, sets or removes a key in a state.
+        """Check the pages that LMDB may come by when it looks up, sets or removes a key in a state.
 
         It ends the process when one of them is damaged. Who changes many keys at once comes by most pages, so
-        then all of them are looked over, once in a process.
+        then all of them are checked, once in a process.
 
         Raises:
             DamagedStoreError: One of them is damaged.
         """
-        if self._whole:
+        if self._all_checked:
             return
-        checked = self._checked_of(meta)
-        look = checked.look
+        checked = self._state(meta)
+        reader = checked.reader
         checked.keys += 1
-        with self._naming():
-            look.leaf_of(key)
+        with self._folder_in_errors():
+            reader.find_leaf(key)
             if removal:
-                look.check_surroundings(key)
-            if look.looked > _MANY or checked.keys > _MANY_KEYS:
-                self._look(meta, meta.main).check()
-                self._whole = True
+                reader.check_neighbours(key)
+            if reader.leaves_read > _MANY_LEAVES or checked.keys > _MANY_KEYS:
+                self._reader(meta, meta.main).check()
+                self._all_checked = True
 
     def check_range(self, meta: Meta, prefix: bytes) -> None:
-        """As `check_change` for all keys that begin with `prefix`, and for the one behind.
+        """Check as `check_change` does for all keys that begin with `prefix`, and for the one behind.
 
         Raises:
-            DamagedStoreError: One of them is damaged.
+            DamagedStoreError: One of the pages is damaged.
         """
-        if self._whole:
+        if self._all_checked:
             return
-        look, stop = self._checked_of(meta).look, after_prefix(prefix)
-        with self._naming():
-            for _ in look.leaves(prefix, stop):
+        reader, stop = self._state(meta).reader, after_prefix(prefix)
+        with self._folder_in_errors():
+            for _ in reader.leaves(prefix, stop):
                 pass
         if stop is not None:
             self.check_change(meta, stop)
 
-    def ensure_in_place(self) -> None:
-        """Make sure that the folder still holds this very file.
+    def check_in_place(self) -> None:
+        """Check that the folder still has this very file.
 
         Raises:
             StoreUnavailableError: It was removed or replaced, so that a write would vanish.
         """
         try:
-            told = os.stat(os.path.join(self.folder, NAME))
+            status = os.stat(os.path.join(self.folder, DATA_NAME))
         except OSError:
-            told = None
-        if told is None or (told.st_dev, told.st_ino) != self.identity:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self.identity:
             raise StoreUnavailableError(
                 f"{self.folder}: the store was removed or replaced while it was open; open it again"
             )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._words.release()
         self._map.close()
         os.close(self._descriptor)
 
-    def _trusted(self) -> Meta:
+    def _checked_meta(self) -> Meta:
         meta = self.newest()
         if os.fstat(self._descriptor).st_size < 2 * meta.page_size:
             raise damaged(self.folder, "its file was truncated")
-        if meta.map_size > _LARGEST_MAP:
+        if meta.map_size > _MAX_MAP:
             raise damaged(self.folder, f"a meta page tells of a map of {meta.map_size} bytes")
-        self.ensure_whole(meta)
+        self.check_length(meta)
         return meta
 
-    def _look(self, meta: Meta, tree: Tree) -> TreeLook:
-        return TreeLook(self._fetch, meta, tree, os.fstat(self._descriptor).st_size)
+    def _state(self, meta: Meta) -> _CheckedState:
+        checked = self._checked
+        if checked is None or checked.revision != meta.revision:
+            checked = self._checked = _CheckedState(meta.revision, self._reader(meta, meta.main))
+        return checked
+
+    def _reader(self, meta: Meta, tree: Tree) -> TreeReader:
+        return TreeReader(self._fetch, meta, tree, os.fstat(self._descriptor).st_size)
 
     def _check_tree(self, meta: Meta, tree: Tree) -> None:
-        with self._naming():
-            self._look(meta, tree).check()
+        with self._folder_in_errors():
+            self._reader(meta, tree).check()
 
     def _fetch(self, offset: int, length: int) -> bytes:
         try:
@@ -289,14 +262,14 @@ class DataFile:
             raise translated(error, self.folder, "reading") from error
 
     @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Name the store in the errors of a look at its trees."""
+    def _folder_in_errors(self) -> Iterator[None]:
+        """Name the store's folder in the errors of a tree's reading."""
         try:
             yield
         except DamagedStoreError as error:
             raise damaged(self.folder, error) from None
 
-    def _named(
+    def _with_folder(
         self, error: DamagedStoreError | StoreUnavailableError
     ) -> DamagedStoreError | StoreUnavailableError:
         if isinstance(error, DamagedStoreError):

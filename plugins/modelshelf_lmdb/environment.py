@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from modelshelf.errors import StoreUnavailableError
-from modelshelf_lmdb.creation import FILES_MODE, FIRST_MAP, MOST_READERS, create, present
-from modelshelf_lmdb.datafile import NAME, DataFile, Identity
-from modelshelf_lmdb.failures import translated
+from modelshelf.errors import StoreError, StoreUnavailableError
+from modelshelf_lmdb.datafile import DataFile, Identity
+from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.folder import FILES_MODE, FIRST_MAP, MAX_READERS, LockFile, create, has_store
 from modelshelf_lmdb.gate import Gate
-from modelshelf_lmdb.lockfile import NAME as LOCK_NAME
-from modelshelf_lmdb.lockfile import LockFile
+from modelshelf_lmdb.pages import DATA_NAME, LOCK_NAME
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.transaction import LmdbSnapshot
@@ -28,22 +27,22 @@ if TYPE_CHECKING:
 _FORK_PATIENCE = 1.0  # seconds that a fork waits for other threads' transactions
 _MANY_CHANGES = 1024  # keys
 
-_OPEN: dict[Identity, Environment] = {}
-_REGISTRY = threading.RLock()  # guards _OPEN; taken before any gate's own lock
+_ENVIRONMENTS: dict[Identity, Environment] = {}
+_ENVIRONMENTS_LOCK = threading.RLock()  # taken before any gate's own lock
 
 
 class Environment:
-    """An LMDB environment and who uses it.
+    """An LMDB environment, the stores that use it, and the transactions that run in it.
 
     Attributes:
         folder: The folder of its files.
         file: Its data file.
-        gate: Who is inside.
-        writer: Held by the thread that has, or waits for, this process's write transaction.
+        gate: Counts running transactions.
+        writer: Locked by the thread that has, or waits for, this process's write transaction.
         writable: Whether it can be written.
-        locked: Whether readers stand in the lock file. In a folder that cannot be written they do not, and
-            nothing keeps a writer elsewhere from reusing the pages that a view still reads.
-        dead_readers: Number of readers that had ended without leaving, as they were cleared on opening.
+        locked: Whether readers are entered into the lock file. In a folder that cannot be written they are
+            not, and nothing keeps a writer elsewhere from reusing the pages that a view still reads.
+        dead_readers: Number of readers whose processes had ended, as they were cleared on opening.
     """
 
     def __init__(self, file: DataFile, *, writable: bool) -> None:
@@ -52,12 +51,12 @@ class Environment:
         self.writable = writable
         self.locked = True
         self.dead_readers = 0
-        self._users = 0
+        self._stores = 0
         self._changes = 0
         self._lmdb: lmdb.Environment | None = None
         self._lock_file: LockFile | None = None
         self._word: Sequence[int] | None = None
-        self._inside: set[LmdbSnapshot] = set()
+        self._running: set[LmdbSnapshot] = set()
         self._orphaned = False
         self._renew_locks()
 
@@ -66,12 +65,33 @@ class Environment:
         self.writer = threading.Lock()
         self._opening = threading.Lock()
 
-    def enter(self) -> lmdb.Environment:
-        """Come in for one transaction; `leave` must follow.
+    def begin(self, *, write: bool) -> lmdb.Transaction[bytes]:
+        """Begin a transaction of LMDB's; `end` must follow.
 
         Raises:
             StoreUnavailableError: The environment cannot be opened, or was inherited in the middle of a use.
+            DamagedStoreError: Its file was truncated.
         """
+        dead_readers_cleared = False
+        while True:
+            opened = self._enter()
+            try:
+                self.file.check_metas_present()
+                return opened.begin(write=write, buffers=False)
+            except lmdb.MapResizedError:
+                self.end()
+                self._adopt_size()
+            except lmdb.ReadersFullError as error:
+                self.end()
+                if dead_readers_cleared:
+                    raise translated(error, self.folder, "reading") from error
+                opened.reader_check()
+                dead_readers_cleared = True
+            except (lmdb.Error, StoreError) as error:
+                self.end()
+                raise translated(error, self.folder, "writing" if write else "reading") from error
+
+    def _enter(self) -> lmdb.Environment:
         if self._orphaned:
             raise StoreUnavailableError(
                 f"{self.folder}: this process was forked in the middle of a view or update; "
@@ -81,21 +101,21 @@ class Environment:
         try:
             return self._opened()
         except BaseException:
-            self.leave()
+            self.end()
             raise
 
-    def admit(self, snapshot: LmdbSnapshot) -> None:
-        """Remember a transaction that began, for the case of a fork."""
-        self._inside.add(snapshot)
+    def register(self, snapshot: LmdbSnapshot) -> None:
+        """Register a running transaction, to be expired in a forked child."""
+        self._running.add(snapshot)
 
-    def leave(self, snapshot: LmdbSnapshot | None = None) -> None:
-        """Go out; the last one out of an environment that no store uses closes it."""
+    def end(self, snapshot: LmdbSnapshot | None = None) -> None:
+        """Count a transaction as ended; the last one of an environment that no store uses closes it."""
         if snapshot is not None:
-            self._inside.discard(snapshot)
+            self._running.discard(snapshot)
         self.gate.leave()
-        if not self._users:
-            with _REGISTRY:
-                self._shut_when_unused()
+        if not self._stores:
+            with _ENVIRONMENTS_LOCK:
+                self._close_when_unused()
 
     def grow(self) -> None:
         """Double the map, after the pages of dead readers were given back.
@@ -103,39 +123,39 @@ class Environment:
         Raises:
             StoreUnavailableError: The address space has no room for it.
         """
-        with self.gate.alone():
+        with self.gate.closed():
             try:
                 opened = self._opened()
                 opened.reader_check()
                 opened.set_mapsize(opened.info()["map_size"] * 2)
             except (lmdb.Error, OverflowError) as error:
-                self._close_lmdb()  # it went with its map; the next use opens it afresh
+                self._close_lmdb()  # its map is gone; the next use opens it afresh
                 raise translated(error, self.folder, "growing") from error
 
-    def adopt_size(self) -> None:
+    def _adopt_size(self) -> None:
         """Take over the map size that another process gave the store.
 
         Raises:
             StoreUnavailableError: The address space has no room for it.
         """
-        with self.gate.alone():
+        with self.gate.closed():
             try:
                 self._opened().set_mapsize(0)
             except lmdb.Error as error:
                 self._close_lmdb()
                 raise translated(error, self.folder, "growing") from error
 
-    def count(self, changes: int) -> None:
-        """Count a committed update's changes, and let go of the pages in memory after many of them.
+    def count_changes(self, changes: int) -> None:
+        """Count a committed update's changes, and give the map's pages in memory back after many of them.
 
         The system counts every page of the map that was touched as this process's memory, for as long as it
-        is mapped: a scan of many models would seem to hold the whole store.
+        is mapped: a scan of many models would seem to need the whole store in memory.
         """
         self._changes += changes
         if self._changes < _MANY_CHANGES:
             return
         try:
-            if self.gate.hold(0) and self._lmdb is not None:
+            if self.gate.acquire(0) and self._lmdb is not None:
                 self._changes = 0
                 self._lmdb.set_mapsize(0)
         except lmdb.Error:
@@ -143,59 +163,59 @@ class Environment:
         finally:
             self.gate.release()
 
-    def discard(self) -> None:
+    def reopen(self) -> None:
         """Close LMDB's side, so that the next use opens it afresh: a failed write may have locked it up."""
-        with self.gate.alone():
+        with self.gate.closed():
             self._close_lmdb()
 
     def revision(self) -> int:
-        """The id of the last committed transaction.
+        """Return the id of the last committed transaction.
 
         Raises:
             DamagedStoreError: The file was truncated while it was open.
         """
         try:
             return self._word[0]  # type: ignore[index]  # asked for on every look-up
-        except (TypeError, ValueError):  # there is none; or it was let go just now
-            self.file.ensure_metas()
+        except (TypeError, ValueError):  # there is none; or it was released just now
+            self.file.check_metas_present()
             return self.file.revision()
 
     def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
-        """Memory whose first item is the number as long as no commit follows that revision, or None."""
+        """Return memory, and the number that its first item is until a commit follows `revision`; or None."""
         word = self._word
         return None if word is None else (word, revision)
 
     def readers(self) -> list[tuple[int, int]]:
-        """Process id, and revision of the state that it reads, of every reader that is inside just now."""
-        told = self._opened().readers() if self.locked else ""
-        # A heading, then a line each: process, thread, revision or a hyphen for one that is outside.
-        rows = [line.split() for line in told.splitlines()]
+        """List the process id, and the revision of the state that it reads, of every running reader."""
+        listing = self._opened().readers() if self.locked else ""
+        # A heading, then a line each: process, thread, revision or a hyphen for one that does not read now.
+        rows = [line.split() for line in listing.splitlines()]
         return [(int(row[0]), int(row[-1])) for row in rows if row[0].isdigit() and row[-1].isdigit()]
 
-    def share(self, *, writable: bool) -> None:
-        """Count one more store; an environment that was only read becomes writable when it has to."""
+    def add_store(self, *, writable: bool) -> None:
+        """Count a store more; an environment that was only read becomes writable when it has to."""
         if writable and not self.writable:
-            with self.gate.alone():
+            with self.gate.closed():
                 self._close_lmdb()
                 self.writable = True
         self._opened()
-        self._users += 1
+        self._stores += 1
 
-    def release(self) -> None:
-        """Count one store less."""
-        with _REGISTRY:
-            self._users -= 1
-            self._shut_when_unused()
+    def remove_store(self) -> None:
+        """Count a store less."""
+        with _ENVIRONMENTS_LOCK:
+            self._stores -= 1
+            self._close_when_unused()
 
     def before_fork(self) -> None:
         """Close LMDB's side where nobody uses it: a child must not inherit it, and the parent reopens it."""
-        if self.gate.hold(_FORK_PATIENCE):
+        if self.gate.acquire(_FORK_PATIENCE):
             self._close_lmdb()
 
     def after_fork_in_child(self) -> None:
         """Start afresh; what was in use in the parent is left alone and never touched again."""
         self._orphaned = self._lmdb is not None
-        for snapshot in self._inside:
+        for snapshot in self._running:
             snapshot.expire()
         self._renew_locks()
 
@@ -217,7 +237,7 @@ class Environment:
                 readonly=not self.writable,
                 create=False,
                 mode=FILES_MODE,
-                max_readers=MOST_READERS,
+                max_readers=MAX_READERS,
                 lock=self.locked,
             )
             if self.locked:
@@ -225,17 +245,17 @@ class Environment:
         except (lmdb.Error, OSError) as error:
             raise translated(error, self.folder, "opening") from error
         try:
-            # Opening waits while a repair puts another file in place; the pages of that were not looked over.
-            self.file.ensure_in_place()
+            # Opening waits while a repair puts another file in place; the pages of that were not checked.
+            self.file.check_in_place()
         except StoreUnavailableError:
             opened.close()
             raise
         if self.locked:
-            self._read_lock_file()
+            self._map_lock_file()
         return opened
 
-    def _read_lock_file(self) -> None:
-        """Take the last commit from the lock file, where that tells what the data file does."""
+    def _map_lock_file(self) -> None:
+        """Read the last commit from the lock file from now on, where that agrees with the data file."""
         before = self.file.newest().revision
         try:
             self._lock_file = LockFile(self.folder)
@@ -254,60 +274,62 @@ class Environment:
             self._lock_file.close()
             self._lock_file = None
 
-    def _shut_when_unused(self) -> None:
-        if not self._users and self.gate.idle and _OPEN.get(self.file.identity) is self:
-            del _OPEN[self.file.identity]
+    def _close_when_unused(self) -> None:
+        if not self._stores and self.gate.idle and _ENVIRONMENTS.get(self.file.identity) is self:
+            del _ENVIRONMENTS[self.file.identity]
             if not self._orphaned:
                 self._close_lmdb()
             self.file.close()
 
 
 def open_environment(folder: str, *, readonly: bool) -> Environment:
-    """The environment of the store in `folder`, shared with every other store on it in this process.
+    """Open the environment of the store in `folder`, or share the one that this process has open.
 
     Raises:
         StoreUnavailableError: There is none to read, or it cannot be opened or created.
         StoreFullError: There is no room to create it.
         DamagedStoreError: Its file is damaged.
     """
-    with _REGISTRY:
+    with _ENVIRONMENTS_LOCK:
         if not readonly:
             create(folder)
-        elif not present(folder):
+        elif not has_store(folder):
             raise StoreUnavailableError(f"{folder}: there is no store yet; `modelshelf scan` makes one")
         file = DataFile(folder)
-        environment = _OPEN.get(file.identity)
+        environment = _ENVIRONMENTS.get(file.identity)
         if environment is None:
             environment = Environment(file, writable=not readonly)
         else:
             file.close()
         try:
-            environment.share(writable=not readonly)
+            environment.add_store(writable=not readonly)
         except BaseException:
             if environment.file is file:
                 file.close()
             raise
-        _OPEN[environment.file.identity] = environment
+        _ENVIRONMENTS[environment.file.identity] = environment
         return environment
 
 
 @contextmanager
-def shut_off(folder: str) -> Iterator[None]:
+def exclusive_access(folder: str) -> Iterator[None]:
     """Keep every process out of the store in a folder: whoever opens it meanwhile waits.
 
-    LMDB holds a shared lock on the lock file's first byte for as long as it has the file open; this takes
-    the exclusive one. Where the system has no such locks, it does not let go of a file in use either.
+    LMDB has a shared lock on the lock file's first byte for as long as it has the file open; this takes the
+    exclusive one. Where the system has no such locks, it does not let a file in use be replaced either.
 
     Raises:
         StoreUnavailableError: A process, this one included, has it open.
     """
     busy = StoreUnavailableError(f"{folder}: a program has the store open; end it, then try again")
-    with _REGISTRY:
-        told = os.stat(os.path.join(folder, NAME))
-        if (told.st_dev, told.st_ino) in _OPEN or any(one.folder == folder for one in _OPEN.values()):
+    with _ENVIRONMENTS_LOCK:
+        status = os.stat(os.path.join(folder, DATA_NAME))
+        if (status.st_dev, status.st_ino) in _ENVIRONMENTS or any(
+            environment.folder == folder for environment in _ENVIRONMENTS.values()
+        ):
             raise busy
         try:
-            import fcntl
+            import fcntl  # Windows has none
         except ImportError:
             yield
             return
@@ -327,21 +349,21 @@ def shut_off(folder: str) -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    _REGISTRY.acquire()
-    for environment in _OPEN.values():
+    _ENVIRONMENTS_LOCK.acquire()
+    for environment in _ENVIRONMENTS.values():
         environment.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for environment in _OPEN.values():
+    for environment in _ENVIRONMENTS.values():
         environment.gate.release()
-    _REGISTRY.release()
+    _ENVIRONMENTS_LOCK.release()
 
 
 def _after_fork_in_child() -> None:
-    for environment in _OPEN.values():
+    for environment in _ENVIRONMENTS.values():
         environment.after_fork_in_child()
-    _REGISTRY.release()
+    _ENVIRONMENTS_LOCK.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,7 @@
-"""Who is inside an environment: any number of transactions, or one thread that changes the environment."""
+"""A lock for one environment: shared by any number of transactions, exclusive for who changes the map.
+
+The standard library has no shared lock, and none that a fork can wait for.
+"""
 
 from __future__ import annotations
 
@@ -11,74 +14,75 @@ from modelshelf.errors import StoreError
 
 
 class Gate:
-    """Lets transactions in, and keeps them out while the map is resized or the file is opened anew.
+    """Counts the transactions that run, and keeps them out while the map is resized or the file is reopened.
 
-    A thread that is inside already is let in again at once, so that nested views cannot deadlock.
+    A thread with a running transaction gets in again at once, so that nested views cannot deadlock.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         self._local = threading.local()
-        self._inside = 0
-        self._closed_off = False
+        self._running = 0
+        self._closed = False
 
     @property
     def depth(self) -> int:
-        """How many transactions the calling thread has inside."""
+        """Running transactions of the calling thread."""
         return getattr(self._local, "depth", 0)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is inside."""
-        return not self._inside
+        """Whether no transaction runs."""
+        return not self._running
 
     def enter(self) -> None:
-        """Come in, after whoever has closed the gate."""
+        """Count a transaction, after waiting for whoever has closed the gate."""
         depth = self.depth
         with self._changed:
-            while self._closed_off and not depth:
+            while self._closed and not depth:
                 self._changed.wait()
-            self._inside += 1
+            self._running += 1
         self._local.depth = depth + 1
 
     def leave(self) -> None:
-        """Go out."""
+        """Count a transaction less."""
         self._local.depth -= 1
         with self._changed:
-            self._inside -= 1
-            if not self._inside:
+            self._running -= 1
+            if not self._running:
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until everyone is out, and keep them out meanwhile.
+    def closed(self) -> Iterator[None]:
+        """Wait until no transaction runs, and let none begin meanwhile.
 
         Raises:
-            StoreError: The calling thread itself is inside, so that it would wait for itself.
+            StoreError: The calling thread itself has a transaction, so that it would wait for itself.
         """
         if self.depth:
             raise StoreError(
                 "the store has grown while this thread reads it: end the outer view, then try again"
             )
         with self._changed:
-            while self._closed_off or self._inside:
+            while self._closed or self._running:
                 self._changed.wait()
-            self._closed_off = True
+            self._closed = True
         try:
             yield
         finally:
             with self._changed:
-                self._closed_off = False
+                self._closed = False
                 self._changed.notify_all()
 
-    def hold(self, seconds: float) -> bool:
-        """Take the gate's own lock, for a fork or a quick change; whether nobody is inside.
+    def acquire(self, seconds: float) -> bool:
+        """Take the gate's own lock, for a fork or a quick change; whether no transaction runs.
 
-        Waits up to `seconds` for others to go out, and not at all for the calling thread itself.
+        Waits up to `seconds` for others to end, and not at all for the calling thread itself. `release` must
+        follow, whatever the result.
         """
         self._changed.acquire()
         deadline = time.monotonic() + (0 if self.depth else seconds)
-        while self._inside or self._closed_off:
+        while self._running or self._closed:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -86,5 +90,5 @@ class Gate:
         return True
 
     def release(self) -> None:
-        """Let go of the gate's own lock."""
+        """Give the gate's own lock back."""
         self._changed.release()

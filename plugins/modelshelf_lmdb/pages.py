@@ -1,7 +1,7 @@
-"""LMDB's file format (data version 1, LMDB 0.9), as far as it takes to tell a sound file from a damaged one.
+"""LMDB's file format (data version 1, LMDB 0.9): its structures, and the checks of single pages.
 
 LMDB trusts its file: a zeroed page ends the process, a truncated file is a SIGBUS, a flipped bit in a page's
-header hides records. So the pages that a read is about to pass are looked over here first, by plain reads.
+header hides records. So the pages that a read is about to pass are checked here first, by plain reads.
 
 Format: ``libraries/liblmdb/mdb.c`` of LMDB 0.9, structures ``MDB_page``, ``MDB_node``, ``MDB_meta``,
 ``MDB_db``. Integers are in the host's byte order; LMDB files do not travel between architectures.
@@ -17,40 +17,42 @@ from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 
+DATA_NAME = "data.mdb"
+LOCK_NAME = "lock.mdb"
+MAGIC = 0xBEEFC0DE
 META_BYTES = 152
 TXNID_OFFSET = 144
 """Byte offset of a meta page's transaction id: page header 16, ``MDB_meta`` up to ``mm_txnid`` 128."""
 
-HEADER = struct.Struct("=QHHHH")  # pgno, pad, flags, lower, upper
-NODE = struct.Struct(
-    "=HHHH"
-)  # size low, size high, flags, key size; a branch keeps its child's pgno in three
+HEADER = struct.Struct("=QHHHH")
+"""A page's: number, pad, flags, lower and upper end of its free space."""
+
+NODE = struct.Struct("=HHHH")
+"""A node's: size low, size high, flags, key size; in a branch the first three are its child."""
+
 _WIDE_NODE = struct.Struct("=IHH")  # the same with the two halves of the size as one number
-_META = struct.Struct(
-    "=QHHHHIIQQ48s48sQQ"
-)  # header, magic, version, address, mapsize, free, main, last_pg, txnid
-_TREE = struct.Struct(
-    "=IHHQQQQQ"
-)  # pad (page size in the free tree), flags, depth, branch, leaf, overflow, entries, root
-_MAGIC = 0xBEEFC0DE
+# Page header, magic, version, address, map size, free tree, main tree, last page, transaction id.
+_META = struct.Struct("=QHHHHIIQQ48s48sQQ")
+# Pad (page size in the free tree), flags, depth, branch, leaf and large pages, entries, root.
+_TREE = struct.Struct("=IHHQQQQQ")
 _VERSION = 1
 _META_PAGE = 0x08
 BRANCH, LEAF, OVERFLOW = 0x01, 0x02, 0x04
 BIGDATA = 0x01
 EMPTY = (1 << 64) - 1  # the root of an empty tree
-_DEEPEST = 32  # CURSOR_STACK
+_MAX_DEPTH = 32  # CURSOR_STACK
 METAS = 2  # pages 0 and 1
 PAGE_SIZES = tuple(1 << shift for shift in range(9, 16))
 
 Fetch = Callable[[int, int], bytes]
 """Reads at a byte offset that many bytes, or fewer where the file ends."""
-Place = tuple[int, bytes, bytes | None]
+PageRange = tuple[int, bytes, bytes | None]
 """A page, the first key that it may hold, and the first one beyond (None: no end)."""
 Record = tuple[bytes, bytes]
 
 
 class Tree(NamedTuple):
-    """A B+tree's record in a meta page.
+    """A B+tree, as a meta page describes it.
 
     Attributes:
         depth: Levels from the root to the leaves; 0 when empty.
@@ -66,13 +68,13 @@ class Tree(NamedTuple):
 
 
 class Meta(NamedTuple):
-    """A committed state, as a meta page tells it.
+    """A committed state, as a meta page describes it.
 
     Attributes:
         page_size: Bytes of a page.
-        map_size: Bytes that the map was when it was committed.
+        map_size: Bytes of the map when the state was committed.
         last_page: Number of the last page that was ever used.
-        revision: The transaction's id.
+        revision: Id of the transaction that committed it.
         free: The tree of free pages.
         main: The tree of records.
     """
@@ -86,7 +88,7 @@ class Meta(NamedTuple):
 
     @property
     def frontier(self) -> int:
-        """Bytes up to the end of the last page."""
+        """Byte offset behind the last page."""
         return (self.last_page + 1) * self.page_size
 
 
@@ -96,7 +98,7 @@ def _tree(raw: bytes, *, by_number: bool) -> tuple[int, Tree]:
 
 
 def parse_meta(raw: bytes, slot: int) -> Meta:
-    """Read one meta page's first `META_BYTES`; `slot` is its page number, 0 or 1.
+    """Parse the first `META_BYTES` of a meta page; `slot` is its page number, 0 or 1.
 
     Raises:
         DamagedStoreError: It is no meta page, or contradicts itself.
@@ -107,9 +109,9 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
     pgno, _, flags, _, _, magic, version, _, map_size, free_raw, main_raw, last, txnid = _META.unpack_from(
         raw
     )
-    if magic != _MAGIC:
-        # LMDB 1.0 has a header of 24 bytes, so its magic stands 8 bytes later.
-        if struct.unpack_from("=I", raw, 24)[0] == _MAGIC:
+    if magic != MAGIC:
+        # LMDB 1.0 has a header of 24 bytes, so its magic comes 8 bytes later.
+        if struct.unpack_from("=I", raw, 24)[0] == MAGIC:
             raise StoreUnavailableError("it is in the file format of LMDB 1.0, and 0.9 is wanted")
         raise DamagedStoreError(f"meta page {slot} does not begin as an LMDB file's does")
     page_size, free = _tree(free_raw, by_number=True)
@@ -126,7 +128,7 @@ def parse_meta(raw: bytes, slot: int) -> Meta:
         raise DamagedStoreError(f"meta page {slot} contradicts itself")
     for tree in (free, main):
         if (
-            tree.depth > _DEEPEST
+            tree.depth > _MAX_DEPTH
             or (tree.root == EMPTY) != (tree.depth == 0)
             or (tree.root != EMPTY and tree.root > last)
         ):
@@ -143,7 +145,7 @@ def _is_meta(raw: bytes, slot: int) -> bool:
 
 
 def read_metas(fetch: Fetch) -> Meta:
-    """Read both meta pages and give the newer state, as LMDB picks it.
+    """Read both meta pages and return the newer state, as LMDB picks it.
 
     Raises:
         DamagedStoreError: One of them is damaged, or they do not belong together.
@@ -166,11 +168,11 @@ def read_metas(fetch: Fetch) -> Meta:
 
 
 class Page:
-    """The raw bytes of one page with nodes, which the caller has checked or is ready to find broken.
+    """A page with nodes, of which nothing is checked here.
 
     Attributes:
         raw: Its bytes.
-        offsets: Where its nodes begin, in the order of their keys.
+        offsets: Where its nodes begin on it, in the order of their keys.
     """
 
     __slots__ = ("offsets", "raw")
@@ -183,17 +185,17 @@ class Page:
         )
 
     def key(self, offset: int) -> bytes:
-        """The key of the node at an offset."""
+        """Return the key of the node at an offset."""
         start = offset + NODE.size
         return self.raw[start : start + NODE.unpack_from(self.raw, offset)[3]]
 
     def child(self, offset: int) -> int:
-        """The page that the branch node at an offset leads to."""
+        """Return the number of the page that the branch node at an offset leads to."""
         first, second, third, _ = NODE.unpack_from(self.raw, offset)
         return int(first | second << 16 | third << 32)
 
     def value(self, offset: int, fetch: Fetch, file_size: int) -> bytes | None:
-        """The value of the leaf node at an offset; None where it reaches past the page's or file's end."""
+        """Return the value of the leaf node at an offset; None where it ends outside of the page or file."""
         low, high, flags, key_size = NODE.unpack_from(self.raw, offset)
         start, size = offset + NODE.size + key_size, low | high << 16
         if not flags & BIGDATA:
@@ -203,15 +205,15 @@ class Page:
         return fetch(first, size) if first + size <= file_size else None
 
 
-def plain_records(raw: bytes, size: int, place: Place) -> list[Record] | None:
-    """What stands on a leaf page of records, as `TreeLook.leaf` finds it; None where that has to look itself.
+def small_records(raw: bytes, size: int, page: PageRange) -> list[Record] | None:
+    """Check a leaf page of `size` bytes and return its records, or None where `TreeReader.read_leaf` has to.
 
-    It has to where a value lies on pages of its own, and where anything is not as it should be: this asks all
-    that it asks, in the fewest steps, and names nothing.
+    It has to where a value lies on pages of its own, and where anything is wrong: this makes the same checks
+    in the fewest steps, and names nothing.
     """
     if len(raw) != size:
         return None
-    number, low, high = place
+    number, low, high = page
     pgno, _, flags, lower, upper = HEADER.unpack_from(raw)
     if pgno != number or flags != LEAF or lower & 1 or not HEADER.size <= lower <= upper <= size:
         return None
@@ -236,11 +238,11 @@ def plain_records(raw: bytes, size: int, place: Place) -> list[Record] | None:
 
 @lru_cache(maxsize=512)
 def offsets_of(count: int) -> Callable[[bytes, int], tuple[int, ...]]:
-    """What unpacks so many offsets of nodes, from a page and where they begin on it."""
+    """Return what unpacks so many offsets of nodes, from a page and where they begin on it."""
     return struct.Struct(f"={count}H").unpack_from
 
 
 def is_leaf(raw: bytes, number: int) -> bool:
-    """Whether a page's header says that it is that page, and a leaf."""
+    """Whether a page has this number and is a leaf, by its header."""
     pgno, _, flags, _, _ = HEADER.unpack_from(raw)
     return bool(pgno == number and flags == LEAF)

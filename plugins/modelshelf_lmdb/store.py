@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import lmdb
 
-from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
+from modelshelf.errors import StoreError, StoreUnavailableError
 from modelshelf_lmdb.environment import Environment, open_environment
-from modelshelf_lmdb.failures import REPAIR, translated
+from modelshelf_lmdb.errors import translated
 from modelshelf_lmdb.transaction import LmdbSnapshot, LmdbTransaction
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class LmdbStore:
     """A store in a folder, after the contract of `modelshelf.store.Store`.
 
     It may be used from several threads, and any number may be open on one folder in one process. A view
-    inside a view or an update of the same thread is fine, and sees what is committed; an update inside a view
-    or an update of the same thread is refused, because it would wait for itself when the store has to grow.
+    inside a view or an update of the same thread is fine, and reads what is committed; an update inside a
+    view or an update of the same thread is refused, because it would wait for itself when the store has to
+    grow.
     """
 
     def __init__(self, environment: Environment, *, readonly: bool) -> None:
@@ -56,22 +57,22 @@ class LmdbStore:
         return self._folder
 
     def revision(self) -> int:
-        """LMDB's last transaction id.
+        """Return LMDB's last transaction id.
 
         Raises:
             StoreUnavailableError: The store was closed.
         """
         if self._environment is None:
-            self._usable()
+            self._open_environment()
         return self._revision()
 
     def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
-        """Memory that tells of the next commit, see `modelshelf.store.Watched`; None where there is none.
+        """Return memory that shows the next commit, see `modelshelf.store.Watched`; None where there is none.
 
         Raises:
             StoreUnavailableError: The store was closed.
         """
-        return self._usable().watch(revision)
+        return self._open_environment().watch(revision)
 
     def view(self, work: Callable[[Snapshot], T]) -> T:
         """Run `work` on the newest committed state.
@@ -80,13 +81,13 @@ class LmdbStore:
             DamagedStoreError: A page that it needs is damaged.
             StoreUnavailableError: The store was closed, or cannot be read.
         """
-        environment = self._usable()
+        environment = self._open_environment()
         snapshot = _begin_view(environment)
         try:
             result = work(snapshot)
         finally:
             snapshot.end()
-            environment.leave(snapshot)
+            environment.end(snapshot)
         if not environment.locked and environment.revision() > snapshot.meta.revision + 1:
             raise StoreUnavailableError(
                 f"{self._folder}: the store was changed while it was read without its lock file; try again"
@@ -102,7 +103,7 @@ class LmdbStore:
             StoreUnavailableError: The store is closed, read-only, removed, or cannot be written.
             StoreError: The thread is inside a view or an update of this store already.
         """
-        environment = self._usable()
+        environment = self._open_environment()
         if self._readonly:
             raise StoreUnavailableError(f"{self._folder}: the store was opened for reading only")
         if environment.gate.depth:
@@ -112,51 +113,37 @@ class LmdbStore:
             )
         with environment.writer:
             while True:
-                done, result = _attempt(environment, work)
+                done, result = _try_update(environment, work)
                 if done:
                     return result  # type: ignore[return-value]  # it is work's own result then
                 environment.grow()
 
     def check(self) -> Iterator[Finding]:
-        """Look over every page with `lmdb.verify`, while no other process writes, and around the file."""
-        from modelshelf.model.health import Finding, Severity
-        from modelshelf_lmdb.surroundings import look_around
+        """Check every page, while no other process writes, and the folder around the file."""
+        from modelshelf_lmdb.check import check  # no quick command needs findings
 
-        environment = self._usable()
-        try:
-            environment.file.ensure_in_place()
-            yield from look_around(environment)
-            problems = _verify(environment)
-        except (StoreError, OSError) as told:
-            error = translated(told, self._folder, "looking at it")
-            code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"
-            yield Finding(code=code, severity=Severity.ERROR, message=str(error))
-            return
-        for problem in problems:
-            yield Finding(
-                code="store-damaged", severity=Severity.ERROR, message=f"{self._folder}: {problem}; {REPAIR}"
-            )
+        yield from check(self._open_environment())
 
     def close(self) -> None:
-        """Let go of the store; twice is fine."""
+        """Close the store; twice is fine."""
         environment, self._environment = self._environment, None
         if environment is not None:
-            environment.release()
+            environment.remove_store()
 
-    def _usable(self) -> Environment:
+    def _open_environment(self) -> Environment:
         if self._environment is None:
             raise StoreUnavailableError(f"{self._folder}: the store was closed")
         return self._environment
 
 
 def folder_of(path: str) -> str:
-    """The folder that a path or an ``lmdb:`` URL names, absolute.
+    """Return the absolute path of the folder that a path or an ``lmdb:`` URL names.
 
     Raises:
         StoreUnavailableError: It names none.
     """
     if path[: len(_SCHEME)].lower() == _SCHEME:
-        from urllib.parse import unquote, urlsplit
+        from urllib.parse import unquote, urlsplit  # slow to import, and most stores are plain paths
 
         parts = urlsplit(path)
         if parts.netloc not in {"", "localhost"}:
@@ -169,66 +156,46 @@ def folder_of(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def _begin(environment: Environment, *, write: bool) -> lmdb.Transaction[bytes]:
-    """Come in and begin; `environment.leave` must follow."""
-    dead_readers_cleared = False
-    while True:
-        opened = environment.enter()
-        try:
-            environment.file.ensure_metas()
-            return opened.begin(write=write, buffers=False)
-        except lmdb.MapResizedError:
-            environment.leave()
-            environment.adopt_size()
-        except lmdb.ReadersFullError as error:
-            environment.leave()
-            if dead_readers_cleared:
-                raise translated(error, environment.folder, "reading") from error
-            opened.reader_check()
-            dead_readers_cleared = True
-        except (lmdb.Error, StoreError) as error:
-            environment.leave()
-            raise translated(error, environment.folder, "writing" if write else "reading") from error
-
-
 def _begin_view(environment: Environment) -> LmdbSnapshot:
+    """Begin a view of a state whose file is long enough; `environment.end` must follow."""
     while True:
-        txn = _begin(environment, write=False)
+        txn = environment.begin(write=False)
         try:
             meta = environment.file.meta_of(txn.id())
             if meta is not None:
-                environment.file.ensure_whole(meta)
-                snapshot = LmdbSnapshot(environment, txn, meta)
-                environment.admit(snapshot)
+                environment.file.check_length(meta)
+                snapshot = LmdbSnapshot(environment.file, txn, meta)
+                environment.register(snapshot)
                 return snapshot
         except BaseException:
             txn.abort()
-            environment.leave()
+            environment.end()
             raise
-        # Two commits fell between the transaction's begin and the look at its meta page.
+        # Two commits fell between the transaction's begin and the read of its meta page.
         txn.abort()
-        environment.leave()
+        environment.end()
 
 
 def _begin_update(environment: Environment) -> LmdbTransaction:
+    """Begin an update of a file that was checked for writing; `environment.end` must follow."""
     file = environment.file
-    file.ensure_in_place()
-    txn = _begin(environment, write=True)
+    file.check_in_place()
+    txn = environment.begin(write=True)
     try:
-        file.ensure_in_place()  # while this waited for its turn, a repair may have ended
+        file.check_in_place()  # while this waited for its turn, a repair may have ended
         meta = file.newest()
-        file.ensure_whole(meta)
+        file.check_length(meta)
         file.check_for_writing(meta)
     except BaseException:
         txn.abort()
-        environment.leave()
+        environment.end()
         raise
-    transaction = LmdbTransaction(environment, txn, meta)
-    environment.admit(transaction)
+    transaction = LmdbTransaction(file, txn, meta)
+    environment.register(transaction)
     return transaction
 
 
-def _attempt(environment: Environment, work: Callable[[Transaction], T]) -> tuple[bool, T | None]:
+def _try_update(environment: Environment, work: Callable[[Transaction], T]) -> tuple[bool, T | None]:
     """Run `work` and commit; whether that was done (else the map has to grow first), and work's result."""
     transaction = _begin_update(environment)
     failed: Exception | None = None
@@ -246,27 +213,9 @@ def _attempt(environment: Environment, work: Callable[[Transaction], T]) -> tupl
             raise
     finally:
         transaction.end()
-        environment.leave(transaction)
+        environment.end(transaction)
     if failed is not None:
-        environment.discard()
+        environment.reopen()
         raise translated(failed, environment.folder, "saving") from failed
-    environment.count(transaction.changes)
+    environment.count_changes(transaction.changes)
     return not transaction.outgrown, result
-
-
-def _verify(environment: Environment) -> list[str]:
-    from lmdb.verify import VerifyError, verify
-
-    # A writer must not change the file under the look; a reader of a read-only folder has to hope.
-    lock = environment.writable and not environment.gate.depth
-    txn = _begin(environment, write=True) if lock else None
-    try:
-        return [str(problem) for problem in verify(environment.folder)]
-    except VerifyError as error:
-        return [str(error)]
-    except OSError as error:
-        raise translated(error, environment.folder, "reading") from error
-    finally:
-        if txn is not None:
-            txn.abort()
-            environment.leave()

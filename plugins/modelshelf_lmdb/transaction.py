@@ -1,4 +1,4 @@
-"""What a view or an update sees of an LMDB store."""
+"""What a view or an update can do with an LMDB store: read one state, and change it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from typing import TYPE_CHECKING, NoReturn
 import lmdb
 
 from modelshelf.errors import StoreError
-from modelshelf_lmdb.failures import translated
+from modelshelf_lmdb.errors import translated
 
 if TYPE_CHECKING:
-    from modelshelf_lmdb.environment import Environment
+    from modelshelf_lmdb.datafile import DataFile
     from modelshelf_lmdb.pages import Meta
 
-_LONGEST_KEY = 511  # modelshelf.store.LONGEST_KEY, which takes longer to load than all that is here
-_LONGEST_VALUE = 2**31 - 1
-_SURELY_SMALL = 1000  # bytes; LMDB gives pages of its own to what is longer than about half a page
+_MAX_KEY_BYTES = 511  # as `modelshelf.store.LONGEST_KEY`, whose module takes longer to load than all of this
+_MAX_VALUE_BYTES = 2**31 - 1
+_SMALL_BYTES = 1000  # LMDB gives pages of its own to what is longer than about half a page
 
 
 class LmdbSnapshot:
     """One committed state, for reading inside one view.
 
+    Args:
+        file: The store's data file.
+        txn: LMDB's transaction.
+        meta: The state's meta page.
+
     Attributes:
         meta: The state's meta page.
     """
 
-    __slots__ = ("_environment", "_get", "_txn", "meta")
+    __slots__ = ("_file", "_get", "_txn", "meta")
 
-    def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
-        self._environment = environment
+    def __init__(self, file: DataFile, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
+        self._file = file
         self._txn: lmdb.Transaction[bytes] | None = txn
         self._get: Callable[[bytes], bytes | None] = txn.get
         self.meta = meta
@@ -40,50 +45,49 @@ class LmdbSnapshot:
         return self.meta.revision
 
     def get(self, key: bytes) -> bytes | None:
-        """The value at `key`, or None.
+        """Read the value at `key`; None where there is none.
 
         Raises:
             DamagedStoreError: A page on the way to it is damaged.
             StoreError: The key is empty or too long, or the view is over.
         """
-        if not 0 < len(key) <= _LONGEST_KEY:
+        if not 0 < len(key) <= _MAX_KEY_BYTES:
             raise self._bad_key(key)
         try:
             value = self._get(key)
         except lmdb.Error as error:
             raise self._translated(error, "reading") from error
         if value is None:
-            self._ensure_missed(key)
+            self._check_absent(key)
         return value
 
-    def _ensure_missed(self, key: bytes) -> None:
-        """Make sure that the pages on the way to the key are sound, and do not hide it."""
-        self._environment.file.check_path(self.meta, key)
+    def _check_absent(self, key: bytes) -> None:
+        """Check that the pages on the way to the key are sound, and do not hide it."""
+        self._file.check_path(self.meta, key)
 
     def around(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
-        """The last record before `start` and the first from `stop` on, those of other pages left out.
+        """Read the last record before `start` and the first from `stop` on, those of other pages left out.
 
         Raises:
             DamagedStoreError: A page on the way to them is damaged.
             StoreError: The view is over.
         """
         self._running()
-        return self._environment.file.around(self.meta, start, stop)
+        return self._file.around(self.meta, start, stop)
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Every key that begins with `prefix`, with its value; lazily, so only inside the view.
+        """Read every key that begins with `prefix`, with its value; lazily, so only inside the view.
 
         Raises:
             DamagedStoreError: A page on the way is damaged.
+            StoreError: The view is over.
         """
         self._running()
-        # Read off the pages as they are looked over: quicker than LMDB's cursor after a look of its own.
-        for record in self._environment.file.records(self.meta, prefix):
+        # Read off the pages as they are checked: quicker than LMDB's cursor after a check of its own.
+        for record in self._file.records(self.meta, prefix):
             yield record
             if self._txn is None:
-                raise StoreError(
-                    f"{self._environment.folder}: a scan was carried out of its view; collect it inside"
-                )
+                raise self._scan_outlived()
 
     def expire(self) -> None:
         """Refuse every further call. The transaction is left as it is: after a fork it is the parent's."""
@@ -102,23 +106,20 @@ class LmdbSnapshot:
         return self._txn
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise StoreError(
-            f"{self._environment.folder}: a view or update is over; collect what you need inside of it"
-        )
+        raise StoreError(f"{self._file.folder}: a view or update is over; collect what you need inside of it")
 
     def _translated(self, error: lmdb.Error, doing: str) -> StoreError:
-        if self._txn is None:
-            return StoreError(
-                f"{self._environment.folder}: a scan was carried out of its view; collect it inside"
-            )
-        return translated(error, self._environment.folder, doing)
+        return self._scan_outlived() if self._txn is None else translated(error, self._file.folder, doing)
+
+    def _scan_outlived(self) -> StoreError:
+        return StoreError(f"{self._file.folder}: a scan was carried out of its view; collect it inside")
 
     def _bad_key(self, key: bytes) -> StoreError:
-        return StoreError(f"{self._environment.folder}: a key has 1 to {_LONGEST_KEY} bytes, not {len(key)}")
+        return StoreError(f"{self._file.folder}: a key has 1 to {_MAX_KEY_BYTES} bytes, not {len(key)}")
 
 
 class LmdbTransaction(LmdbSnapshot):
-    """A state that is being changed; sees its own changes.
+    """A state that is being changed; its own changes are read back.
 
     Attributes:
         outgrown: Whether the map had no room for a change, so that the work has to run again on a larger one.
@@ -127,20 +128,20 @@ class LmdbTransaction(LmdbSnapshot):
 
     __slots__ = ("_large", "changes", "outgrown")
 
-    def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
-        super().__init__(environment, txn, meta)
+    def __init__(self, file: DataFile, txn: lmdb.Transaction[bytes], meta: Meta) -> None:
+        super().__init__(file, txn, meta)
         self.outgrown = False
         self.changes = 0
         self._large: set[bytes] = set()
 
     def get(self, key: bytes) -> bytes | None:
-        """As in a snapshot; sees the changes."""
+        """Read the value at `key` as in a snapshot, the changes included."""
         self._running()
-        self._environment.file.check_change(self.meta, key)
+        self._file.check_change(self.meta, key)
         return super().get(key)
 
-    def _ensure_missed(self, key: bytes) -> None:
-        """Nothing to do: the pages on the way were looked over before."""
+    def _check_absent(self, key: bytes) -> None:
+        """Do nothing: the pages on the way were checked before."""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value at `key`.
@@ -151,20 +152,18 @@ class LmdbTransaction(LmdbSnapshot):
             StoreError: The key is empty or too long, the value is too long, or the update is over.
         """
         txn = self._running()
-        if len(value) > _LONGEST_VALUE:
-            raise StoreError(
-                f"{self._environment.folder}: a value of {len(value)} bytes is too long; split it"
-            )
-        if not 0 < len(key) <= _LONGEST_KEY:
+        if len(value) > _MAX_VALUE_BYTES:
+            raise StoreError(f"{self._file.folder}: a value of {len(value)} bytes is too long; split it")
+        if not 0 < len(key) <= _MAX_KEY_BYTES:
             raise self._bad_key(key)
-        self._environment.file.check_change(self.meta, key, removal=key in self._large)
+        self._file.check_change(self.meta, key, removal=key in self._large)
         self.changes += 1
         try:
             if key in self._large:
                 # Replaced in place, a large value may keep pages that it no longer needs, which `lmdb.verify`
                 # takes for damage.
                 txn.delete(key)
-            if len(key) + len(value) > _SURELY_SMALL:
+            if len(key) + len(value) > _SMALL_BYTES:
                 self._large.add(key)
             txn.put(key, value)
         except lmdb.MapFullError:
@@ -181,9 +180,9 @@ class LmdbTransaction(LmdbSnapshot):
             StoreError: The key is empty or too long, or the update is over.
         """
         txn = self._running()
-        if not 0 < len(key) <= _LONGEST_KEY:
+        if not 0 < len(key) <= _MAX_KEY_BYTES:
             raise self._bad_key(key)
-        self._environment.file.check_change(self.meta, key, removal=True)
+        self._file.check_change(self.meta, key, removal=True)
         self.changes += 1
         try:
             return bool(txn.delete(key))
@@ -194,13 +193,14 @@ class LmdbTransaction(LmdbSnapshot):
             raise self._translated(error, "writing") from error
 
     def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """As in a snapshot; keys may be set and deleted meanwhile, and later ones are seen as they then are.
+        """Read as a snapshot does; keys may be changed meanwhile, and later ones come as they then are.
 
         Raises:
             DamagedStoreError: A page on the way is damaged.
+            StoreError: The update is over.
         """
         txn = self._running()
-        self._environment.file.check_range(self.meta, prefix)
+        self._file.check_range(self.meta, prefix)
         try:
             cursor = txn.cursor()
             found = cursor.set_range(prefix)

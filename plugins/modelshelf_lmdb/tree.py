@@ -1,6 +1,6 @@
-"""Walking LMDB's B+trees by plain reads: every page is looked over before anything on it is believed.
+"""Read LMDB's B+trees by plain reads: every page is checked before anything on it is believed.
 
-A look-up in one state comes by the same few pages again and again, so those are kept; see `TreeLook`.
+Look-ups in one state come by the same few pages again and again, so those are cached.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from modelshelf_lmdb.pages import (
     OVERFLOW,
     Fetch,
     Meta,
-    Place,
+    PageRange,
     Record,
     Tree,
     offsets_of,
-    plain_records,
+    small_records,
 )
 
 _LARGE = struct.Struct("=QHHI")  # pgno, pad, flags, number of pages
 _CHILD = struct.Struct("=IHH")  # a branch's node: its child's page in two parts, the lower first, key size
-_LARGE_FIRST = struct.Struct("=Q")  # what a leaf holds in place of a large value: its first page
-_FEWEST_CHILDREN = 2
-_MOST_KEPT = 512  # pages
-_NEARLY_EMPTY = 3  # LMDB takes a page for too empty that is filled to a fourth (FILL_THRESHOLD)
+_LARGE_FIRST = struct.Struct("=Q")  # what a leaf has in place of a large value: its first page
+_MIN_CHILDREN = 2
+_MAX_CACHED = 512  # pages
+_NEARLY_EMPTY = 3  # filled to a third; LMDB merges pages that are filled to a fourth (FILL_THRESHOLD)
 
 
 class Branch(NamedTuple):
-    """A branch page that was looked over.
+    """A branch page that was checked.
 
     Attributes:
         numbers: The pages below, in the order of their keys.
@@ -55,12 +55,12 @@ class Branch(NamedTuple):
     low: bytes
     high: bytes | None
 
-    def child(self, key: bytes, *, before: bool = False) -> Place:
-        """The page below where a key belongs, or where the keys right before it do."""
-        return self._place((bisect_left if before else bisect_right)(self.keys, key))
+    def child(self, key: bytes, *, before: bool = False) -> PageRange:
+        """Return the page below where a key belongs, or where the keys right before it do."""
+        return self._child((bisect_left if before else bisect_right)(self.keys, key))
 
-    def children(self, start: bytes = b"", stop: bytes | None = None) -> list[Place]:
-        """The pages below that can hold a key from `start` up to `stop`, in the order of their keys."""
+    def children(self, start: bytes = b"", stop: bytes | None = None) -> list[PageRange]:
+        """Return the pages below that can have keys from `start` up to `stop`, in the order of keys."""
         first = bisect_right(self.keys, start)
         last = len(self.keys) if stop is None else bisect_left(self.keys, stop)
         lows, highs = [self.low, *self.keys], [*self.keys, self.high]
@@ -68,7 +68,7 @@ class Branch(NamedTuple):
             zip(self.numbers[first : last + 1], lows[first : last + 1], highs[first : last + 1], strict=True)
         )
 
-    def _place(self, index: int) -> Place:
+    def _child(self, index: int) -> PageRange:
         keys = self.keys
         return (
             self.numbers[index],
@@ -78,7 +78,7 @@ class Branch(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A leaf page that was looked over.
+    """A leaf page that was checked.
 
     Attributes:
         raw: Its bytes.
@@ -97,8 +97,8 @@ class Leaf(NamedTuple):
     filled: int
 
 
-class TreeLook:
-    """A look at one tree of one state; whatever is not as it has to be is a `DamagedStoreError`.
+class TreeReader:
+    """Reads one tree of one state; whatever is not as it has to be is a `DamagedStoreError`.
 
     Args:
         fetch: Reads the file.
@@ -107,7 +107,7 @@ class TreeLook:
         file_size: Bytes of the file.
 
     Attributes:
-        looked: Number of leaf pages that were looked over one by one.
+        leaves_read: Number of leaf pages that were read one by one.
     """
 
     def __init__(self, fetch: Fetch, meta: Meta, tree: Tree, file_size: int) -> None:
@@ -115,19 +115,19 @@ class TreeLook:
         self.meta = meta
         self.tree = tree
         self.file_size = file_size
-        # By place and not by number: two pages that lead to one are told apart, for one of them lies.
-        self._branches: dict[Place, Branch] = {}
-        self._leaves: dict[Place, Leaf] = {}
-        self.looked = 0
+        # By range and not by number alone: where two pages lead to one, one of the two lies.
+        self._branches: dict[PageRange, Branch] = {}
+        self._leaves: dict[PageRange, Leaf] = {}
+        self.leaves_read = 0
         # Page numbers are compared as numbers: with their bytes turned round, bytewise order is the same.
         self._backwards = tree.by_number and sys.byteorder == "little"
 
-    def leaf_of(self, key: bytes) -> Leaf | None:
-        """The leaf page where a key belongs; None in an empty tree."""
-        return None if self.tree.root == EMPTY else self._kept(self._way(key)[-1])
+    def find_leaf(self, key: bytes) -> Leaf | None:
+        """Read the leaf page where a key belongs; None in an empty tree."""
+        return None if self.tree.root == EMPTY else self._cached_leaf(self._path(key)[-1])
 
-    def check_surroundings(self, key: bytes) -> None:
-        """Look over the pages that LMDB may come by when it removes a key.
+    def check_neighbours(self, key: bytes) -> None:
+        """Check the pages that LMDB may come by when it removes a key.
 
         It merges a page that got too empty with the one before or behind it in the order of keys, or takes a
         node from there; above the leaves it looks up the first key below each of them. A neighbour that is
@@ -135,70 +135,70 @@ class TreeLook:
         """
         if self.tree.root == EMPTY:
             return
-        for _, low, high in self._way(key):
-            self.leaf_of(low)
+        for _, low, high in self._path(key):
+            self.find_leaf(low)
             while low:
-                place = self._way(low, before=True)[-1]
-                low = place[1] if self._nearly_empty(place) else b""  # noqa: PLW2901 - the walk to the left
+                page = self._path(low, before=True)[-1]
+                low = page[1] if self._nearly_empty(page) else b""  # noqa: PLW2901 - the walk to the left
             while high is not None:
-                place = self._way(high)[-1]
-                high = place[2] if self._nearly_empty(place) else None  # noqa: PLW2901 - and to the right
+                page = self._path(high)[-1]
+                high = page[2] if self._nearly_empty(page) else None  # noqa: PLW2901 - and to the right
 
-    def _nearly_empty(self, place: Place) -> bool:
-        leaf = self._kept(place)
+    def _nearly_empty(self, page: PageRange) -> bool:
+        leaf = self._cached_leaf(page)
         return leaf.filled * _NEARLY_EMPTY < len(leaf.raw)
 
-    def _way(self, key: bytes, *, before: bool = False) -> list[Place]:
-        """The pages from the root to the leaf where a key belongs, or where the keys right before it do."""
-        place: Place = (self.tree.root, b"", None)
-        way = [place]
+    def _path(self, key: bytes, *, before: bool = False) -> list[PageRange]:
+        """Find the pages from the root to the leaf where a key belongs, or the keys right before it do."""
+        page: PageRange = (self.tree.root, b"", None)
+        path = [page]
         for _ in range(self.tree.depth - 1):
-            place = self._branch(place).child(key, before=before)
-            way.append(place)
-        return way
+            page = self._cached_branch(page).child(key, before=before)
+            path.append(page)
+        return path
 
-    def _kept(self, place: Place) -> Leaf:
-        leaf = self._leaves.get(place)
+    def _cached_leaf(self, page: PageRange) -> Leaf:
+        leaf = self._leaves.get(page)
         if leaf is None:
-            leaf = self.leaf(*place)
-            self.looked += 1
-            if len(self._leaves) >= _MOST_KEPT:
+            leaf = self.read_leaf(*page)
+            self.leaves_read += 1
+            if len(self._leaves) >= _MAX_CACHED:
                 self._leaves.clear()
-            self._leaves[place] = leaf
+            self._leaves[page] = leaf
         return leaf
 
     def leaves(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Leaf]:
-        """Every leaf page that can hold a key from `start` up to `stop`, in the order of their keys."""
-        for place in self._places(start, stop):
-            yield self._leaves.get(place) or self.leaf(*place)
+        """Read every leaf page that can hold a key from `start` up to `stop`, in the order of their keys."""
+        for page in self._leaf_pages(start, stop):
+            yield self._leaves.get(page) or self.read_leaf(*page)
 
-    def _places(self, start: bytes, stop: bytes | None) -> Iterator[Place]:
-        """Where those leaf pages are."""
+    def _leaf_pages(self, start: bytes, stop: bytes | None) -> Iterator[PageRange]:
+        """Find those leaf pages."""
         if self.tree.root == EMPTY:
             return
-        root: Place = (self.tree.root, b"", None)
+        root: PageRange = (self.tree.root, b"", None)
         if self.tree.depth == 1:
             yield root
             return
         waiting = [(1, root)]
         while waiting:
-            level, place = waiting.pop()
-            below = self._branch(place).children(start, stop)
+            level, page = waiting.pop()
+            below = self._cached_branch(page).children(start, stop)
             if level + 1 < self.tree.depth:
                 waiting.extend((level + 1, child) for child in reversed(below))
             else:
                 yield from below
 
     def records(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[Record]:
-        """Every key from `start` up to `stop`, with its value."""
-        self.leaf_of(start)  # is kept: whoever reads few records often looks around them next
-        size, last_page, kept = self.meta.page_size, self.meta.last_page, self._leaves
-        for place in self._places(start, stop):
+        """Read every key from `start` up to `stop`, with its value."""
+        self.find_leaf(start)  # to be cached: whoever reads few records often asks for their neighbours next
+        size, last_page, cached = self.meta.page_size, self.meta.last_page, self._leaves
+        for page in self._leaf_pages(start, stop):
             found = None
-            if place not in kept and place[0] <= last_page:
-                found = plain_records(self.fetch(place[0] * size, size), size, place)
+            if page not in cached and page[0] <= last_page:
+                found = small_records(self.fetch(page[0] * size, size), size, page)
             if found is None:
-                found = self._records_of(kept.get(place) or self.leaf(*place))
+                found = self._records_of(cached.get(page) or self.read_leaf(*page))
             if found[0][0] >= start and (stop is None or found[-1][0] < stop):
                 yield from found
             else:
@@ -208,7 +208,7 @@ class TreeLook:
         return [(key, self.value(leaf, index)) for index, key in enumerate(leaf.keys)]
 
     def value(self, leaf: Leaf, index: int) -> bytes:
-        """The value of a key of a leaf page, by the key's index."""
+        """Read the value of a key of a leaf page, by the key's index."""
         begin, end = leaf.starts[index], leaf.stops[index]
         size = leaf.large.get(index)
         if size is None:
@@ -220,47 +220,47 @@ class TreeLook:
         return value
 
     def around(self, start: bytes, stop: bytes) -> Iterator[Record]:
-        """The last record before `start` on the leaf where that belongs; the first from `stop` on, alike."""
+        """Read the last record before `start` and the first from `stop`, each off the leaf it belongs to."""
         for key, step in ((start, -1), (stop, 0)):
-            leaf = self.leaf_of(key)
+            leaf = self.find_leaf(key)
             if leaf is not None:
                 index = bisect_left(leaf.keys, key) + step
                 if 0 <= index < len(leaf.keys):
                     yield leaf.keys[index], self.value(leaf, index)
 
     def check(self) -> None:
-        """Look over every page, and count the keys."""
-        seen = sum(len(leaf.keys) for leaf in self.leaves())
-        if seen != self.tree.entries:
-            raise DamagedStoreError(f"the tree holds {seen} keys where it should hold {self.tree.entries}")
+        """Check every page, and the number of keys."""
+        count = sum(len(leaf.keys) for leaf in self.leaves())
+        if count != self.tree.entries:
+            raise DamagedStoreError(f"the tree holds {count} keys where it should hold {self.tree.entries}")
 
     def check_headers(self) -> None:
-        """Look over every branch page, and the headers of the leaves below."""
-        waiting: list[tuple[int, Place]] = [(1, (self.tree.root, b"", None))] if self.tree.depth else []
+        """Check every branch page, and the headers of the leaves below."""
+        waiting: list[tuple[int, PageRange]] = [(1, (self.tree.root, b"", None))] if self.tree.depth else []
         while waiting:
-            level, place = waiting.pop()
+            level, page = waiting.pop()
             if level == self.tree.depth:  # the root is the only page
-                self._header(place[0], LEAF, HEADER.size)
+                self._read_header(page[0], LEAF, HEADER.size)
             elif level == self.tree.depth - 1:
-                for number in self._branch(place).numbers:
-                    self._header(number, LEAF, HEADER.size)
+                for number in self._cached_branch(page).numbers:
+                    self._read_header(number, LEAF, HEADER.size)
             else:
-                waiting.extend((level + 1, child) for child in self._branch(place).children())
+                waiting.extend((level + 1, child) for child in self._cached_branch(page).children())
 
-    def _branch(self, place: Place) -> Branch:
-        branch = self._branches.get(place)
+    def _cached_branch(self, page: PageRange) -> Branch:
+        branch = self._branches.get(page)
         if branch is None:
-            branch = self.branch(*place)
-            if len(self._branches) >= _MOST_KEPT:
+            branch = self.read_branch(*page)
+            if len(self._branches) >= _MAX_CACHED:
                 self._branches.clear()
-            self._branches[place] = branch
+            self._branches[page] = branch
         return branch
 
-    def branch(self, number: int, low: bytes, high: bytes | None) -> Branch:
-        """Check a branch page that may hold keys from `low` up to `high`."""
-        raw, offsets, upper = self._page(number, BRANCH)
+    def read_branch(self, number: int, low: bytes, high: bytes | None) -> Branch:
+        """Read and check a branch page that may hold keys from `low` up to `high`."""
+        raw, offsets, upper = self._read_page(number, BRANCH)
         count = len(offsets)
-        if count < _FEWEST_CHILDREN or any(map(and_, offsets, repeat(1))):
+        if count < _MIN_CHILDREN or any(map(and_, offsets, repeat(1))):
             raise _unlike_its_header(number)
         if min(offsets) < upper or max(offsets) > len(raw) - NODE.size:
             raise DamagedStoreError(f"a node of page {number} lies outside of it")
@@ -281,9 +281,9 @@ class TreeLook:
             raise _misplaced(number)
         return Branch(numbers=numbers, keys=keys, low=low, high=high)
 
-    def leaf(self, number: int, low: bytes, high: bytes | None) -> Leaf:
-        """Check a leaf page that may hold keys from `low` up to `high`."""
-        raw, offsets, upper = self._page(number, LEAF)
+    def read_leaf(self, number: int, low: bytes, high: bytes | None) -> Leaf:
+        """Read and check a leaf page that may hold keys from `low` up to `high`."""
+        raw, offsets, upper = self._read_page(number, LEAF)
         end, unpack, begin, backwards = len(raw), NODE.unpack_from, NODE.size, self._backwards
         keys: list[bytes] = []
         starts: list[int] = []
@@ -314,16 +314,16 @@ class TreeLook:
         if keys[0] < low or (high is not None and key >= high):
             raise _misplaced(number)
         for index, size in large.items():
-            self._overflow(number, _LARGE_FIRST.unpack_from(raw, starts[index])[0], size)
+            self._check_overflow(number, _LARGE_FIRST.unpack_from(raw, starts[index])[0], size)
         return Leaf(raw=raw, keys=keys, starts=starts, stops=stops, large=large, filled=used)
 
-    def _page(self, number: int, kind: int) -> tuple[bytes, tuple[int, ...], int]:
-        """A page, the offsets of its nodes, and the offset where its nodes begin."""
-        raw, lower, upper = self._header(number, kind, self.meta.page_size)
+    def _read_page(self, number: int, kind: int) -> tuple[bytes, tuple[int, ...], int]:
+        """Read a page: its bytes, the offsets of its nodes, and the offset where its nodes begin."""
+        raw, lower, upper = self._read_header(number, kind, self.meta.page_size)
         return raw, offsets_of((lower - HEADER.size) >> 1)(raw, HEADER.size), upper
 
-    def _header(self, number: int, kind: int, length: int) -> tuple[bytes, int, int]:
-        """So many bytes of a page, and the offsets where its free space begins and ends."""
+    def _read_header(self, number: int, kind: int, length: int) -> tuple[bytes, int, int]:
+        """Read so many bytes of a page, and the offsets where its free space begins and ends."""
         size = self.meta.page_size
         if not METAS <= number <= self.meta.last_page:
             raise DamagedStoreError(f"a page refers to page {number}, which is not in use")
@@ -336,7 +336,7 @@ class TreeLook:
             raise DamagedStoreError(f"page {number} {what}")
         return raw, lower, upper
 
-    def _overflow(self, number: int, first: int, size: int) -> None:
+    def _check_overflow(self, number: int, first: int, size: int) -> None:
         """Check the header of a large value's own pages, and that they lie in the file."""
         page_size = self.meta.page_size
         count = (HEADER.size - 1 + size) // page_size + 1
@@ -357,6 +357,6 @@ def _misplaced(number: int) -> DamagedStoreError:
 
 
 def after_prefix(prefix: bytes) -> bytes | None:
-    """The first key after all that begin with `prefix`, or None when there is none."""
+    """Return the first key after all that begin with `prefix`, or None when there is none."""
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None

@@ -1,6 +1,8 @@
 """PyTorch checkpoints, pickles and numpy files: what is in them, and whether loading them would be safe.
 
-Nothing is ever unpickled, and neither torch nor numpy is imported: see `modelshelf_pytorch.pickle_audit`.
+Nothing is ever unpickled, and neither torch nor numpy is imported: see `modelshelf_pytorch.pickle.audit`.
+Each hook imports its module when it is called, so that loading the plugin costs a start nothing. The packages
+`pickle` and `zip` in here are not those of Python's library, and are always imported by their full names.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ FORMATS = ("archive", "numpy", "pickle", "pytorch")
 
 
 def modelshelf_formats() -> Iterable[FormatType]:
-    """Checkpoints, plain pickles, numpy files, and archives that may hold any of them."""
+    """Checkpoints, other pickles, numpy files, and archives that may contain any of them."""
     return (
         FormatType(
             name="pytorch",
@@ -53,24 +55,20 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
 def modelshelf_extract_metadata(
     artifact: Artifact, format: str, reader: ArtifactReader
 ) -> ModelMetadata | None:
-    """Tell the tensors' count, types and parameters, from every file that could be read."""
+    """Return the tensors' count, types and parameters, from every file that could be read."""
     if format not in FORMATS:
         return None
-    from modelshelf_pytorch.inspection import readable
-    from modelshelf_pytorch.metadata import metadata_of
+    from modelshelf_pytorch.metadata import extract
 
-    return metadata_of(format, tuple(readable(artifact, reader).values()))
+    return extract(artifact, format, reader)
 
 
 def modelshelf_probe_health(
-    artifact: Artifact,
-    format: str,  # the hook's own word
-    reader: ArtifactReader,
-    depth: Depth,
+    artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
-    """Tell what is broken, unsafe or strange in each file, in the index, and in the pickles beside them."""
+    """Yield what is broken, unsafe or strange in each file, in the index, and in the pickles beside them."""
     if format not in FORMATS:
         return
-    from modelshelf_pytorch.artifact import findings
+    from modelshelf_pytorch.health import probe
 
-    yield from findings(artifact, format, reader, depth)
+    yield from probe(artifact, format, reader, depth)

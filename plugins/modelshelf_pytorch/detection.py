@@ -1,223 +1,184 @@
-"""Which of this plugin's formats a file is: by its first bytes, its members' names and, last, its suffix."""
+"""Which of this plugin's formats a file is: by its first bytes, its members' names and, last, its suffix.
+
+Every file that a scan examines is looked at here, whatever its format, so that what only a pickle or a ZIP
+needs is imported when one is found.
+"""
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
-from modelshelf_pytorch import zipread
-from modelshelf_pytorch.bytesfile import BytesFile
-from modelshelf_pytorch.embedded import Effort, convincing, cut_short, names_code
-from modelshelf_pytorch.foreign import owner_of
-from modelshelf_pytorch.inspection import MAGIC_NUMBER, NUMPY_MAGIC, container_of, is_compressed, is_zip
-from modelshelf_pytorch.members import (
-    NESTED_SUFFIXES,
+from modelshelf_pytorch.signatures import (
+    ARCHIVE_SUFFIXES,
+    CHECKPOINT_SUFFIXES,
+    LEGACY_MAGIC_NUMBER,
+    NUMPY_MAGIC,
     PICKLE_SUFFIXES,
-    SNIFFED,
-    is_long_pickle,
-    is_pickle,
+    SUFFIX_FORMATS,
+    closed_container,
+    is_compressed,
+    is_zip,
+    other_program,
 )
-from modelshelf_pytorch.outcome import Limits
-from modelshelf_pytorch.pickle_machine import Machine
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_pytorch.zipdirectory import Directory, Member
+    from modelshelf_pytorch.pickle.outcome import Outcome
 
-_CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
-_PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
-_ARCHIVES = frozenset({".7z", ".rar", ".tar", ".zip"})
-_BY_SUFFIX = {
-    **dict.fromkeys(_CHECKPOINTS, ("pytorch", 0.2)),
-    **dict.fromkeys(_PICKLES, ("pickle", 0.2)),
-    ".npy": ("numpy", 0.2),
-    ".npz": ("numpy", 0.2),
-    ".bin": ("pytorch", 0.1),
+_MOST_OPCODES = 256 * 1024  # bytes of what may be a pickle under a foreign name
+_OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included, and that name no global
+    **dict.fromkeys(b"(012NQR)]abdelostu}\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x94", 1),
+    **dict.fromkeys(b"Khq", 2),
+    **dict.fromkeys(b"M", 3),
+    **dict.fromkeys(b"Jjr", 5),
+    **dict.fromkeys(b"G", 9),
 }
-_MOST_SNIFFED = 64  # members of a foreign ZIP that are looked into
-_FOREIGN = Limits(structure=256 * 1024)  # of what may be a pickle under a foreign name
-_DEEPEST = 3  # archives within archives that are looked into for a pickle
-_LARGEST_INNER = 4 * 1024 * 1024  # bytes of each
-_LEGACY = Detection(
-    format="pytorch", confidence=0.95, evidence="the magic number of a legacy torch checkpoint"
-)
+_OTHER_OPCODES = frozenset(b"BCFILPSTUVXcgip\x80\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x93\x95\x96\x97\x98")
 
 
 def detect(candidate: Candidate) -> Detection | None:
-    """The vote of this plugin on a candidate, or None."""
+    """Return this plugin's vote on a candidate, or None."""
     head, suffix = candidate.head, candidate.suffix
     if is_zip(head, suffix):
-        many = suffix == ".distcp" and not _is_one_zip(candidate.reader)
-        return None if many else _detect_zip(candidate)
+        return _detect_zip(candidate)
     if head.startswith(NUMPY_MAGIC):
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
-    container = container_of(head)
+    container = closed_container(head)
     if container is not None:
-        ours = suffix in _ARCHIVES or suffix in _BY_SUFFIX
-        return (
-            Detection(format="archive", confidence=0.6, evidence=f"a {container} archive") if ours else None
-        )
+        ours = suffix in ARCHIVE_SUFFIXES or suffix in SUFFIX_FORMATS
+        evidence = f"a {container} archive"
+        return Detection(format="archive", confidence=0.6, evidence=evidence) if ours else None
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
-    if is_compressed(head):
-        return _detect_compressed(candidate)
-    return _detect_by_suffix(candidate)
+    return _detect_compressed(candidate) if is_compressed(head) else _detect_by_suffix(candidate)
+
+
+def _detect_zip(candidate: Candidate) -> Detection | None:
+    """Detect a ZIP: torch's own by the name of its first member, which is among the first bytes."""
+    if candidate.suffix == ".distcp" and not _is_one_zip(candidate.reader):
+        return None
+    name_length = int.from_bytes(candidate.head[26:28], "little")
+    if candidate.head[30 : 30 + name_length].endswith((b"/data.pkl", b"/.format_version")):
+        evidence = "a ZIP whose first member is a checkpoint's"
+        return Detection(format="pytorch", confidence=0.95, evidence=evidence)
+    from modelshelf_pytorch.detection_zip import detect_by_members
+
+    return detect_by_members(candidate)
+
+
+def _is_one_zip(reader: FileReader) -> bool:
+    """Return whether a ZIP is one: torch.distributed.checkpoint writes many behind each other."""
+    from modelshelf_pytorch.zip.read import read_directory
+
+    try:
+        read_directory(reader)
+    except ReadError:
+        return False
+    return True
+
+
+def _interpret(data: bytes) -> Outcome:
+    """Interpret a file's first bytes as a pickle."""
+    from modelshelf_pytorch.pickle.machine import Machine
+    from modelshelf_pytorch.readers import BytesReader
+
+    return Machine(BytesReader(data), 0, len(data)).run()
+
+
+def _is_malformed(outcome: Outcome) -> bool:
+    return any(issue.code == "pickle-malformed" for issue in outcome.issues)
+
+
+def _legacy_checkpoint() -> Detection:
+    evidence = "the magic number of a legacy torch checkpoint"
+    return Detection(format="pytorch", confidence=0.95, evidence=evidence)
 
 
 def _detect_pickle(candidate: Candidate) -> Detection | None:
-    """A pickle with its PROTO opcode; a legacy checkpoint's magic number stands first in its first stream."""
-    if MAGIC_NUMBER.to_bytes(10, "little") in candidate.head[:32]:
-        return _LEGACY
-    machine = Machine(BytesFile(candidate.head), 0, len(candidate.head))
-    outcome = machine.run()
-    known = candidate.suffix in _CHECKPOINTS | _PICKLES | {".bin"}
-    malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)
-    if not known and malformed and not outcome.globals:
+    """Detect a pickle with its PROTO opcode, or a legacy checkpoint: its first stream is the magic number."""
+    if LEGACY_MAGIC_NUMBER.to_bytes(10, "little") in candidate.head[:32]:
+        return _legacy_checkpoint()
+    outcome = _interpret(candidate.head)
+    expected = candidate.suffix in CHECKPOINT_SUFFIXES | PICKLE_SUFFIXES | {".bin"}
+    malformed = _is_malformed(outcome)
+    if not expected and malformed and not outcome.globals:
         return None
     return Detection(
         format="pickle",
-        confidence=0.9 if known or not malformed else 0.5,
+        confidence=0.9 if expected or not malformed else 0.5,
         evidence="begins with a pickle's PROTO opcode",
     )
 
 
 def _detect_compressed(candidate: Candidate) -> Detection | None:
-    """Compressed data under one of our names, or under any name if what it inflates to begins as a pickle."""
-    if candidate.suffix in _BY_SUFFIX:
+    """Detect compressed data: under a suffix of ours, or under any if it inflates to a pickle's beginning."""
+    if candidate.suffix in SUFFIX_FORMATS:
         evidence = "compressed data under a model's name"
         return Detection(format="pickle", confidence=0.5, evidence=evidence)
-    from modelshelf_pytorch.compressed import head_of
+    from modelshelf_pytorch.containers.compressed import inflate_head
 
-    head = head_of(candidate.head)
-    outcome = Machine(BytesFile(head), 0, len(head)).run()
-    malformed = any(issue.code == "pickle-malformed" for issue in outcome.issues)
-    if not convincing(outcome, at_start=True) and (outcome.protocol is None or malformed):
+    outcome = _interpret(inflate_head(candidate.head))
+    if not outcome.convinces(at_start=True) and (outcome.protocol is None or _is_malformed(outcome)):
         return None
     return Detection(format="pickle", confidence=0.5, evidence="compressed data that begins as a pickle does")
 
 
 def _detect_by_suffix(candidate: Candidate) -> Detection | None:
-    """No magic bytes: a pickle of protocol 0 or 1 has none, a broken file has lost them."""
+    """Detect a file without magic bytes: a pickle of protocol 0 or 1, or a broken file that lost its own."""
     suffix, head = candidate.suffix, candidate.head
-    by_suffix = _BY_SUFFIX.get(suffix)
-    if by_suffix is None:
-        return (_detect_behind(candidate) if suffix == ".zip" else None) or _detect_call(candidate)
-    outcome = Machine(BytesFile(head), 0, len(head)).run()
-    if outcome.stopped and type(outcome.value) is int and outcome.value == MAGIC_NUMBER:
-        return _LEGACY
-    if outcome.stopped or convincing(outcome, at_start=True):
+    if suffix not in SUFFIX_FORMATS:
+        detection = None
+        if suffix == ".zip":
+            from modelshelf_pytorch.detection_zip import detect_behind_bytes
+
+            detection = detect_behind_bytes(candidate)
+        return detection or _detect_call(candidate)
+    outcome = _interpret(head)
+    if outcome.stopped and type(outcome.value) is int and outcome.value == LEGACY_MAGIC_NUMBER:
+        return _legacy_checkpoint()
+    if outcome.stopped or outcome.convinces(at_start=True):
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
-    if suffix == ".bin" and owner_of(candidate.reader.name, head) is not None:
+    if suffix == ".bin" and other_program(candidate.reader.name, head) is not None:
         return None
-    name, confidence = by_suffix
+    name, confidence = SUFFIX_FORMATS[suffix]
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
 
 
 def _detect_call(candidate: Candidate) -> Detection | None:
-    """A pickle without PROTO under a foreign name: one that calls what it names, as no text happens to.
+    """Detect a pickle without PROTO under a foreign name: it calls what it names, as no text happens to.
 
     Of one that is longer than what may be judged here it is enough that it names what runs code.
     """
     head = candidate.head
-    outcome = Machine(BytesFile(head), 0, len(head)).run()
-    attack = convincing(outcome, at_start=False)
-    if not attack and len(head) < candidate.size and cut_short(outcome):
-        outcome = Machine(candidate.reader, 0, candidate.size, limits=_FOREIGN).run()
-        attack = convincing(outcome, at_start=False) or names_code(outcome)
+    if names_nothing(head):
+        return None
+    outcome = _interpret(head)
+    attack = outcome.convinces(at_start=False)
+    if not attack and len(head) < candidate.size and outcome.cut_short:
+        from modelshelf_pytorch.pickle.machine import Machine
+        from modelshelf_pytorch.pickle.outcome import Limits
+
+        limits = Limits(structure=_MOST_OPCODES)
+        outcome = Machine(candidate.reader, 0, candidate.size, limits=limits).run()
+        attack = outcome.convinces(at_start=False) or outcome.names_code
     if not attack:
         return None
     evidence = "its first opcodes are a pickle's that reaches for code"
     return Detection(format="pickle", confidence=0.5, evidence=evidence)
 
 
-def _detect_behind(candidate: Candidate) -> Detection | None:
-    """A ZIP behind other bytes, which Python's zipfile opens all the same: ours if it holds a pickle."""
-    reader = candidate.reader
-    try:
-        directory = zipread.read_directory(reader)
-    except ReadError as error:
-        from modelshelf_pytorch.tail import tail_issues
+def names_nothing(head: bytes) -> bool:
+    """Return whether a file's first bytes are surely no pickle that names a global.
 
-        shown = error.code != "truncated" and tail_issues(reader, 0, reader.size, broken=True)
-        evidence = "bytes that show a pickle before the end record of a ZIP"
-        return Detection(format="archive", confidence=0.3, evidence=evidence) if shown else None
-    return _detect_foreign_zip(candidate, directory)
-
-
-def _detect_zip(candidate: Candidate) -> Detection | None:
-    if _first_name(candidate.head).endswith((b"/data.pkl", b"/.format_version")):
-        evidence = "a ZIP whose first member is a checkpoint's"
-        return Detection(format="pytorch", confidence=0.95, evidence=evidence)
-    try:
-        directory = zipread.read_directory(candidate.reader)
-    except ReadError:
-        name = "archive" if candidate.suffix in _ARCHIVES else _BY_SUFFIX.get(candidate.suffix, ("", 0.0))[0]
-        evidence = "a ZIP whose directory cannot be read"
-        return Detection(format=name, confidence=0.6, evidence=evidence) if name else None
-    names = [name.lower() for name in directory.names]
-    if any(name.endswith("data.pkl") for name in names):
-        # In no folder no release of torch looks for it.
-        name, where = ("archive", "in no folder") if "data.pkl" in names else ("pytorch", "in a folder")
-        return Detection(format=name, confidence=0.95, evidence=f"a ZIP with a member data.pkl {where}")
-    if all(name.endswith(".npy") for name in names):
-        return Detection(format="numpy", confidence=0.9, evidence="a ZIP of .npy members")
-    if candidate.suffix in _CHECKPOINTS or candidate.suffix == ".bin":
-        return Detection(format="pytorch", confidence=0.6, evidence="a ZIP under a checkpoint's name")
-    return _detect_foreign_zip(candidate, directory)
-
-
-def _is_one_zip(reader: FileReader) -> bool:
-    """Whether a ZIP is one: torch.distributed.checkpoint puts many behind each other."""
-    try:
-        zipread.read_directory(reader)
-    except ReadError:
-        return False
-    return True
-
-
-def _detect_foreign_zip(candidate: Candidate, directory: Directory) -> Detection | None:
-    """A ZIP under a foreign name: ours if it holds a pickle, or stays closed under an archive's name."""
-    named = next((name for name in directory.names if name.lower().endswith(PICKLE_SUFFIXES)), None)
-    if named is not None:
-        evidence = f"a ZIP with a member {named!r}"
-        return Detection(format="archive", confidence=0.7, evidence=evidence)
-    effort = Effort()
-    for member in directory.members[:_MOST_SNIFFED]:
-        if _holds_pickle(candidate.reader, member, effort):
-            return Detection(
-                format="archive", confidence=0.7, evidence=f"a ZIP whose member {member.name!r} is a pickle"
-            )
-    if candidate.suffix in _PICKLES:
-        return Detection(format="archive", confidence=0.6, evidence="a ZIP under a pickle's name")
-    if any(member.encrypted for member in directory.members) and candidate.suffix in _ARCHIVES:
-        return Detection(format="archive", confidence=0.6, evidence="an encrypted ZIP archive")
-    return None
-
-
-def _holds_pickle(reader: FileReader, member: Member, effort: Effort, level: int = 0) -> bool:
-    if member.name.lower().endswith(PICKLE_SUFFIXES):
-        return True
-    try:
-        head = zipread.content(reader, member, SNIFFED)
-        if member.size == 0:
-            return False
-        if head.startswith(b"PK\x03\x04") and level < _DEEPEST and member.size <= _LARGEST_INNER:
-            inner = BytesFile(zipread.content(reader, member, _LARGEST_INNER))
-            within = zipread.read_directory(inner).members[:_MOST_SNIFFED]
-            return any(_holds_pickle(inner, one, effort, level + 1) for one in within)
-        return (
-            is_pickle(head, member.name, effort)
-            or is_long_pickle(reader, member, head, effort)
-            or effort.spent
-        )
-    except ReadError:
-        return member.name.lower().endswith(NESTED_SUFFIXES)
-
-
-def _first_name(head: bytes) -> bytes:
-    if len(head) < 30:  # noqa: PLR2004  # bytes of a local header
-        return b""
-    (length,) = struct.unpack_from("<H", head, 26)
-    return head[30 : 30 + length]
+    They are none if, read as opcodes of fixed length, they come to STOP or to a byte that is no opcode. Most
+    files of other formats are ruled out so, without the interpreter, whose import takes longer than all else.
+    """
+    index = 0
+    while index < len(head):
+        length = _OPCODE_LENGTHS.get(head[index])
+        if length is None:
+            return head[index] not in _OTHER_OPCODES
+        index += length
+    return False

@@ -1,117 +1,99 @@
-"""Every issue of a file, and what they mean for a model made of several."""
+"""The findings about a model: its files, its index, its missing shards, and the pickles beside it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf_pytorch import embedded
-from modelshelf_pytorch.allowlist import runs_code
-from modelshelf_pytorch.inspection import Inspection, inspect
+from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
+from modelshelf_pytorch.containers.issues import examine, issues_of
+from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
-    from modelshelf.reader import ArtifactReader, FileReader
+    from modelshelf.reader import ArtifactReader
+    from modelshelf_pytorch.containers.inspection import Inspection
 
-_MOST_ISSUES = 64  # of each verdict in one file
 _COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin")
 _COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+_NO_CHECKPOINT = suspicious(
+    "no-checkpoint",
+    "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses it; "
+    "if it is another kind of archive, give it that kind's suffix",
+)
 
 
-def issues_of(
-    reader: FileReader, depth: Depth, level: int = 0, effort: embedded.Effort | None = None
-) -> tuple[Issue, ...]:
-    """Every issue of one file, read from scratch.
-
-    Raises:
-        ReadError: The file cannot be read.
-    """
-    return tuple(issues_in(reader, inspect(reader), depth, level, effort))
-
-
-def issues_in(
-    reader: FileReader,
-    found: Inspection,
-    depth: Depth,
-    level: int = 0,
-    effort: embedded.Effort | None = None,
-) -> Iterator[Issue]:
-    """The issues of one file whose header was read already: every one, or so many as matter.
-
-    Args:
-        reader: The file.
-        found: What its header told.
-        depth: How deep to look.
-        level: How many archives it lies in.
-        effort: What may still be spent in search of hidden pickles, where an archive's members share it.
-
-    Raises:
-        ReadError: The file cannot be read.
-    """
-    counts: Counter[Verdict] = Counter()
-    for issue in _all_issues(reader, found, depth, level, effort):
-        counts[issue.verdict] += 1
-        if counts[issue.verdict] <= _MOST_ISSUES:
-            yield issue
-        elif issue.verdict is Verdict.DANGEROUS:  # nothing that may follow is worse
-            message = f"more than {_MOST_ISSUES} things are wrong with it; the rest was not looked for"
-            yield Issue(code="more-issues", verdict=Verdict.CLEAN, message=message)
-            return
+def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+    """Yield every finding about a model."""
+    for file in artifact.weights:
+        try:
+            inspection = inspect_once(reader, file.name)
+            for issue in issues_of(reader.file(file.name), inspection, depth):
+                yield issue.finding(file.name)
+            yield from _no_checkpoint(inspection, format, file.name)
+        except ReadError as error:
+            yield _read_failure(error, file.name)
+    for name in artifact.missing:
+        yield unreadable("missing-shard", "this shard is missing; download it again").finding(name)
+    if artifact.index is not None:
+        yield from _index_findings(artifact, reader, artifact.index.name)
+    yield from _companion_findings(artifact, reader, depth)
 
 
-def _all_issues(
-    reader: FileReader, found: Inspection, depth: Depth, level: int, effort: embedded.Effort | None
-) -> Iterator[Issue]:
-    from modelshelf_pytorch import members
-
-    yield from found.issues
-    if depth is Depth.QUICK:
+def _no_checkpoint(inspection: Inspection, format: str, name: str) -> Iterator[Finding]:
+    """Yield the finding about a ZIP that torch.load refuses, where it was taken for a checkpoint."""
+    if not inspection.no_checkpoint:
         return
-    effort = effort or embedded.Effort()
-    if found.directory is not None:
-        yield from members.examine(reader, found, depth, level, effort)
-    elif not found.details.get("compressed"):
-        for stream in found.streams:
-            yield from embedded.search(stream, reader, effort=effort)
-    if found.kind in {"zip", "legacy"}:
-        yield from _dialect_issues(found)
+    if inspection.bare_pickle:
+        yield _NO_CHECKPOINT.finding(name, Severity.INFO)
+    elif format == "pytorch":
+        yield _NO_CHECKPOINT.finding(name)
 
 
-def _dialect_issues(found: Inspection) -> Iterator[Issue]:
-    """A checkpoint saved with another pickle protocol: harmless, but torch refuses it by default."""
-    for stream in found.streams:
-        if stream.foreign is not None:
-            name, offset = stream.foreign
-            message = (
-                f"its pickle uses {name}, which torch's weights_only loading does not know (a value or "
-                "pickle protocol that torch.save does not write by itself)"
-            )
-            yield suspicious("weights-only-refuses", message, offset)
-            return
+def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:
+    from modelshelf_pytorch.containers.sharded import index_issues, read_index  # most models have no index
+
+    try:
+        index = read_index(reader, name)
+    except ReadError as error:
+        yield _read_failure(error, name)
+        return
+    for file, issue in index_issues(artifact, index, inspect_readable(artifact, reader)):
+        yield issue.finding(file)
 
 
-def is_pickled_companion(name: str) -> bool:
-    """Whether a file beside a model is one of this plugin's: optimizer, scheduler, random state."""
+def _read_failure(error: ReadError, file: str) -> Finding:
+    return Finding(
+        code=error.code,
+        severity=Severity.ERROR,
+        message=str(error),
+        file=error.file or file,
+        offset=error.offset,
+    )
+
+
+def _is_pickled_companion(name: str) -> bool:
+    """Return whether a file beside a model is one of this plugin's: optimizer, scheduler, random state."""
     base = name.rpartition("/")[2].lower()
     return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
 
 
-def companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
-    """Findings about the pickles beside a model: an attack fails the model, a foreign class degrades it."""
-    for one in artifact.companions:
-        if not is_pickled_companion(one.name):
+def _companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+    """Yield findings about the pickles beside a model: an attack fails it, a foreign class degrades it."""
+    for file in artifact.companions:
+        if not _is_pickled_companion(file.name):
             continue
         try:
-            file = reader.file(one.name)
-            issues: Iterable[Issue] = issues_of(file, depth)
+            issues = examine(reader.file(file.name), depth)
         except ReadError as error:
-            yield unreadable(error.code, str(error), error.offset).finding(one.name, Severity.WARNING)
+            yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)
             continue
         for issue in issues:
-            mild = issue.verdict is Verdict.UNREADABLE or (
-                issue.subject is not None and not runs_code(issue.subject)
-            )
-            yield issue.finding(one.name, Severity.WARNING if mild else None)
+            yield issue.finding(file.name, Severity.WARNING if _is_mild(issue) else None)
+
+
+def _is_mild(issue: Issue) -> bool:
+    """Return whether an issue of a companion leaves the model itself usable."""
+    return issue.verdict is Verdict.UNREADABLE or (issue.subject is not None and not runs_code(issue.subject))

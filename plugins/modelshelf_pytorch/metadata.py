@@ -1,16 +1,19 @@
-"""What a checkpoint's tensors tell of the model."""
+"""The metadata of a model, from the headers of its tensors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model import ModelMetadata, Origin
+from modelshelf_pytorch.containers.dispatch import inspect_readable
 from modelshelf_pytorch.tensors import count_of, elements_of, stored_bytes, types_of
 
 if TYPE_CHECKING:
-    from modelshelf_pytorch.inspection import Inspection
+    from modelshelf.model import Artifact
+    from modelshelf.reader import ArtifactReader
+    from modelshelf_pytorch.containers.inspection import Inspection
 
-_SOURCES = {
+_ORIGIN_DETAILS = {
     "zip": "data.pkl",
     "torchscript": "data.pkl",
     "legacy": "the pickled object",
@@ -18,17 +21,20 @@ _SOURCES = {
     "npy": "the array's header",
     "exported": "the weights' config",
 }
+"""Where the values come from, by the kind of an `Inspection`."""
 
 
-def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  # the hook's own word
-    """The metadata of a model from all its files; parameters are the elements of the model's own tensors.
+def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMetadata:
+    """Return the metadata of a model from all its files that can be read.
 
-    Optimizer state and the like, where a checkpoint keeps it beside the model, is not counted; the details
-    say how many tensors that leaves out. A tensor that two names share counts for each, as in a state dict.
+    Parameters are the elements of the model's own tensors. Optimizer state and the like, where a checkpoint
+    keeps it beside the model, is not counted; the details say how many tensors that leaves out. A tensor that
+    has two names counts for each, as in a state dict.
     """
-    tensors = tuple(one for shard in shards for one in shard.contents.model)
+    shards = tuple(inspect_readable(artifact, reader).values())
+    tensors = tuple(tensor for shard in shards for tensor in shard.contents.model)
     first = shards[0] if shards else None
-    detail = _SOURCES.get(first.kind, "") if first is not None else ""
+    origin_detail = _ORIGIN_DETAILS.get(first.kind, "") if first is not None else ""
     details: dict[str, Any] = {}
     for shard in shards:
         details |= shard.details
@@ -41,12 +47,12 @@ def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  
     if first is not None:
         details["container"] = first.kind
     if not tensors:
-        return ModelMetadata.partial(Origin.HEADER, detail, format=format, details=details)
+        return ModelMetadata.partial(Origin.HEADER, origin_detail, format=format, details=details)
     elements = elements_of(tensors)
     parameters = sum(elements.values())
-    told = ModelMetadata.partial(
+    metadata = ModelMetadata.partial(
         Origin.HEADER,
-        detail,
+        origin_detail,
         format=format,
         parameters=parameters,
         quantization=max(elements, key=elements.__getitem__),
@@ -55,10 +61,10 @@ def metadata_of(format: str, shards: tuple[Inspection, ...]) -> ModelMetadata:  
         bits_per_weight=_bits_per_weight(shards, parameters),
         details=details,
     )
-    return told.cite(quantization="the tensors' element types", parameters="the tensors' shapes")
+    return metadata.cite(quantization="the tensors' element types", parameters="the tensors' shapes")
 
 
 def _bits_per_weight(shards: tuple[Inspection, ...], parameters: int) -> float | None:
-    """Bits stored per parameter; shards are storages of their own, so each counts its shared ones once."""
+    """Return the bits stored per parameter; no storage is shared between shards."""
     size = sum(stored_bytes(shard.contents.model) for shard in shards)
     return round(8 * size / parameters, 3) if parameters and size else None

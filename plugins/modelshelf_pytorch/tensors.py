@@ -1,4 +1,4 @@
-"""From the symbolic value that a checkpoint leaves to its tensors by name, and to the model among them."""
+"""The tensors of a checkpoint by name, from the symbolic value of its pickle, and the model among them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import frozen
 
-from modelshelf_pytorch.allowlist import ITEM_BYTES
-from modelshelf_pytorch.symbols import Blob, Made, Mapping, Tensor
-from modelshelf_pytorch.tensor_run import TensorRun
+from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
+from modelshelf_pytorch.pickle.symbols import Blob, Instance, Mapping, Tensor, type_name
+from modelshelf_pytorch.pickle.tensor_run import TensorRun
 
-_DEEPEST = 64
-"""Containers within containers that are looked into; a real checkpoint nests less than ten."""
+_MOST_NESTED = 64
+"""Containers within one another that are looked into; a real checkpoint nests less than ten."""
 
 _LONGEST_NAME = 4096
 
@@ -45,7 +45,7 @@ _OTHER_KEYS = (
 
 @frozen(kw_only=True, eq=False, repr=False)
 class NamedTensor:
-    """A tensor and where it stands in the checkpoint.
+    """A tensor and its place in the checkpoint.
 
     Attributes:
         name: Its path: text keys joined by dots, other keys and positions in brackets.
@@ -58,25 +58,25 @@ class NamedTensor:
 
 @frozen(kw_only=True, eq=False, repr=False)
 class NamedRun:
-    """A run of tensors and where it stands in the checkpoint.
+    """A run of tensors and its place in the checkpoint.
 
     Attributes:
-        name: What stands before each tensor's own name: empty, or a path with its dot.
+        prefix: What precedes each tensor's own name: empty, or a path with its dot.
         run: The tensors.
     """
 
-    name: str
+    prefix: str
     run: TensorRun
 
     @property
-    def named(self) -> Iterator[NamedTensor]:
+    def tensors(self) -> Iterator[NamedTensor]:
         """Each tensor with its path."""
         for name, tensor in zip(self.run.names, self.run.tensors, strict=True):
-            yield NamedTensor(name=self.name + name, tensor=tensor)
+            yield NamedTensor(name=self.prefix + name, tensor=tensor)
 
 
 Tensors = tuple[NamedTensor | NamedRun, ...]
-"""Tensors in the order they stand."""
+"""Tensors in the order of the checkpoint."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -86,7 +86,7 @@ class Contents:
     Attributes:
         all: All of them.
         model: Those of the model itself: optimizer state and the like left out.
-        part: The key of the part that holds the model, or empty where the checkpoint is flat.
+        part: The key of the part that is the model, or empty where the checkpoint is flat.
     """
 
     all: Tensors = ()
@@ -96,27 +96,27 @@ class Contents:
     @property
     def tensors(self) -> list[NamedTensor]:
         """All of them, one by one."""
-        found: list[NamedTensor] = []
-        for part in self.all:
-            if isinstance(part, NamedRun):
-                found.extend(part.named)
+        tensors: list[NamedTensor] = []
+        for one in self.all:
+            if isinstance(one, NamedRun):
+                tensors.extend(one.tensors)
             else:
-                found.append(part)
-        return found
+                tensors.append(one)
+        return tensors
 
 
 def contents_of(root: Any) -> Contents:
-    """Every tensor below `root`, and the part that is the model."""
-    tensors = tuple(_named(root, ""))
+    """Find every tensor below `root`, and the part that is the model."""
+    tensors = tuple(_find_tensors(root))
     part, model = _model_part(root, tensors)
     return Contents(all=tensors, model=model, part=part)
 
 
-def _named(root: Any, name: str) -> list[NamedTensor | NamedRun]:
-    """Walk depth first, each container once: shared ones are listed where they stand first."""
+def _find_tensors(root: Any) -> list[NamedTensor | NamedRun]:
+    """Walk depth first, each container once: shared ones are listed where they come first."""
     found: list[NamedTensor | NamedRun] = []
-    seen: set[int] = set()
-    todo: list[tuple[str, Any, int]] = [(name, root, 0)]
+    entered: set[int] = set()
+    todo: list[tuple[str, Any, int]] = [("", root, 0)]
     while todo:
         path, value, depth = todo.pop()
         kind = type(value)
@@ -124,27 +124,32 @@ def _named(root: Any, name: str) -> list[NamedTensor | NamedRun]:
             found.append(NamedTensor(name=path, tensor=value))
             continue
         if kind is TensorRun:
-            found.append(NamedRun(name=path, run=value))
+            found.append(NamedRun(prefix=path, run=value))
             continue
-        if kind not in _CONTAINERS or depth > _DEEPEST or len(path) > _LONGEST_NAME or id(value) in seen:
+        if (
+            kind not in _CONTAINERS
+            or depth > _MOST_NESTED
+            or len(path) > _LONGEST_NAME
+            or id(value) in entered
+        ):
             continue
-        seen.add(id(value))
-        todo.extend((where, inner, depth + 1) for where, inner in reversed(_inner(value, path)))
+        entered.add(id(value))
+        todo.extend((place, inner, depth + 1) for place, inner in reversed(_inner(value, path)))
     return found
 
 
-_CONTAINERS = frozenset({Mapping, list, tuple, Made})
+_CONTAINERS = frozenset({Mapping, list, tuple, Instance})
 _WALKED = _CONTAINERS | {Tensor}
 
 
 def _inner(value: Any, path: str) -> list[tuple[str, Any]]:
-    """What a container holds that can hold tensors, with paths."""
-    if type(value) is Made:
+    """Return the values in a container that are tensors or may contain some, after their paths."""
+    if type(value) is Instance:
         return [(path, value.state)] if type(value.state) in _WALKED else []
     if type(value) is not Mapping:
         return [(f"{path}[{index}]", inner) for index, inner in enumerate(value) if type(inner) in _WALKED]
     dot = f"{path}." if path else ""
-    if value.runs and _keys_differ(value):
+    if value.runs and _has_distinct_names(value):
         return _inner_parts(value, dot)
     last: dict[str, Any] = {}
     others: list[tuple[str, Any]] = []
@@ -152,17 +157,18 @@ def _inner(value: Any, path: str) -> list[tuple[str, Any]]:
         if type(key) is str:
             last[key] = inner  # a later key replaces an earlier one
         elif type(inner) in _WALKED:
-            others.append((f"{path}[{_shown(key)}]", inner))
+            others.append((f"{path}[{_show_key(key)}]", inner))
     return [(dot + key, inner) for key, inner in last.items() if type(inner) in _WALKED] + others
 
 
-def _keys_differ(value: Mapping) -> bool:
-    """Whether all keys are text, and no two the same."""
+def _has_distinct_names(value: Mapping) -> bool:
+    """Return whether all keys are text, and no two the same."""
     keys = [key for part in value.parts for key in (part[::2] if type(part) is list else part.names)]
     return all(type(key) is str for key in keys) and len(set(keys)) == len(keys)
 
 
 def _inner_parts(value: Mapping, dot: str) -> list[tuple[str, Any]]:
+    """Return the same of a mapping of text keys, its runs as they are."""
     found: list[tuple[str, Any]] = []
     for part in value.parts:
         if type(part) is list:
@@ -173,72 +179,77 @@ def _inner_parts(value: Mapping, dot: str) -> list[tuple[str, Any]]:
     return found
 
 
-def _shown(key: Any) -> str:
+def _show_key(key: Any) -> str:
     if type(key) in {int, float, bool, bytes} or key is None:
         return repr(key)
-    return "…" if type(key) is Blob else type(key).__name__.lower()
+    return "…" if type(key) is Blob else type_name(key).lower()
 
 
 def _model_part(root: Any, tensors: Tensors) -> tuple[str, Tensors]:
+    """Return the key of the part that is the model, or an empty string, and the model's tensors."""
     if type(root) is not Mapping or root.runs or any(type(value) is Tensor for _, value in root.items()):
         return "", tensors
     keys = {key for key, _ in root.items() if type(key) is str}
     for key in MODEL_KEYS:
         if key in keys:
             inside = tuple(
-                one for one in tensors if one.name == key or one.name.startswith((f"{key}.", f"{key}["))
+                one for one in tensors if _path(one) == key or _path(one).startswith((f"{key}.", f"{key}["))
             )
             if inside:
                 return key, inside
-    return "", tuple(one for one in tensors if not one.name.lower().startswith(_OTHER_KEYS))
+    return "", tuple(one for one in tensors if not _path(one).lower().startswith(_OTHER_KEYS))
+
+
+def _path(one: NamedTensor | NamedRun) -> str:
+    return one.name if isinstance(one, NamedTensor) else one.prefix
 
 
 def count_of(tensors: Tensors) -> int:
-    """How many tensors these are."""
+    """Return how many tensors these are."""
     return sum(len(one.run.names) if type(one) is NamedRun else 1 for one in tensors)
 
 
-def _tallied(tensors: Tensors) -> Iterator[tuple[str, int, int]]:
-    """Element type, elements and how often, for what is alike in a run or for each tensor."""
+def _counted_specs(tensors: Tensors) -> Iterator[tuple[str, int, int]]:
+    """Yield element type, elements and how often, for each tensor or for what is alike in a run."""
     for one in tensors:
         if type(one) is NamedTensor:
             yield one.tensor.dtype, one.tensor.elements, 1
         elif type(one) is NamedRun:
-            yield from ((form.tensor.dtype, form.elements, times) for form, times in one.run.counts.items())
+            yield from ((spec.tensor.dtype, spec.elements, times) for spec, times in one.run.counts.items())
 
 
 def types_of(tensors: Tensors) -> dict[str, int]:
-    """How many tensors there are of each element type."""
+    """Return how many tensors there are of each element type."""
     counts: dict[str, int] = {}
-    for dtype, _, times in _tallied(tensors):
+    for dtype, _, times in _counted_specs(tensors):
         counts[dtype] = counts.get(dtype, 0) + times
     return counts
 
 
 def elements_of(tensors: Tensors) -> dict[str, int]:
-    """How many elements there are of each type, all tensors together."""
+    """Return how many elements there are of each type, all tensors together."""
     elements: dict[str, int] = {}
-    for dtype, count, times in _tallied(tensors):
+    for dtype, count, times in _counted_specs(tensors):
         elements[dtype] = elements.get(dtype, 0) + count * times
     return elements
 
 
 def stored_bytes(tensors: Tensors) -> int:
-    """Bytes of the storages below these tensors, a shared one counted once."""
+    """Return the bytes of the storages below these tensors, a shared one counted once."""
     storages: dict[str, int] = {}
     todo: list[Tensor] = []
-    apart = 0
+    unshared = 0
     for one in tensors:
         if type(one) is NamedTensor:
             todo.append(one.tensor)
-        elif type(one) is NamedRun and one.run.alone:
-            apart += sum(form.stored * times for form, times in one.run.counts.items())
+        elif type(one) is NamedRun and one.run.shares_nothing:
+            unshared += sum(spec.storage_bytes * times for spec, times in one.run.counts.items())
         elif type(one) is NamedRun:
-            stored = [form.stored for form in one.run.forms]
-            storages.update(zip(one.run.keys, stored, strict=True))
+            sizes = [spec.storage_bytes for spec in one.run.specs]
+            storages.update(zip(one.run.keys, sizes, strict=True))
     while todo:
         tensor = todo.pop()
         todo.extend(tensor.parts)
         if tensor.storage is not None:
             storages[tensor.storage.key] = tensor.storage.elements * ITEM_BYTES[tensor.storage.dtype]
-    return apart + sum(storages.values())
+    return unshared + sum(storages.values())

@@ -1,4 +1,4 @@
-"""What a look into a file can conclude, and the issues that lead there."""
+"""The verdict on a file, and the issues that lead to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Verdict(Enum):
 
     ``clean``: torch's ``weights_only`` loading would accept every import and every call. ``suspicious``:
     nothing runs by itself, but something is there that a checkpoint does not need. ``unreadable``: it breaks
-    its format's rules, so nobody can tell. ``dangerous``: loading it reaches code outside the allowlist.
+    its format's rules, so that it cannot be judged. ``dangerous``: loading it reaches code outside the
+    allowlist.
     """
 
     CLEAN = "clean"
@@ -39,7 +40,7 @@ _SEVERITY = {
 
 @frozen(kw_only=True)
 class Issue:
-    """One thing noticed in a file.
+    """Something noticed in a file.
 
     Attributes:
         code: A short kebab-case name, stable across releases.
@@ -56,7 +57,12 @@ class Issue:
     subject: str | None = None
 
     def finding(self, file: str, severity: Severity | None = None) -> Finding:
-        """The same as a finding about `file`, of the severity that is given or the verdict's own."""
+        """Return it as a finding about a file.
+
+        Args:
+            file: The file's name.
+            severity: The finding's severity; the verdict's own by default.
+        """
         from modelshelf.model import Finding, Severity  # a sound file has no finding
 
         return Finding(
@@ -68,26 +74,26 @@ class Issue:
         )
 
     def within(self, member: str, offset: int) -> Issue:
-        """The same, noticed inside a packed member whose bytes have no place of their own in the file."""
+        """Return the same, noticed in a compressed member, whose bytes have no offsets in the file."""
         where = "" if self.offset is None else f" (byte {self.offset} of it)"
         return evolve(self, message=f"in {member}{where}: {self.message}", offset=offset)
 
 
 def worst(issues: tuple[Issue, ...] | list[Issue]) -> Verdict:
-    """The worst verdict among `issues`; clean where there are none."""
+    """Return the worst verdict among issues; clean where there are none."""
     return max((issue.verdict for issue in issues), key=_RANK.__getitem__, default=Verdict.CLEAN)
 
 
 def suspicious(code: str, message: str, offset: int | None = None) -> Issue:
-    """Something that a checkpoint does not need."""
+    """Return an issue of something that a checkpoint does not need."""
     return Issue(code=code, verdict=Verdict.SUSPICIOUS, message=message, offset=offset)
 
 
 def unreadable(code: str, message: str, offset: int | None = None) -> Issue:
-    """Something that breaks the format's rules."""
+    """Return an issue of something that breaks the format's rules."""
     return Issue(code=code, verdict=Verdict.UNREADABLE, message=message, offset=offset)
 
 
 def dangerous(code: str, message: str, offset: int | None = None) -> Issue:
-    """Something that reaches for code, or that no honest writer does."""
+    """Return an issue of something that reaches for code, or that no honest writer does."""
     return Issue(code=code, verdict=Verdict.DANGEROUS, message=message, offset=offset)

@@ -1,4 +1,7 @@
-"""Ways to write records: OpenAI's listing, JSON, JSON Lines, CSV, YAML."""
+"""Ways to write records: OpenAI's listing, JSON, JSON Lines, CSV, YAML.
+
+Commands that write none load this module too, so each writer is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,31 @@ if TYPE_CHECKING:
 
 
 def _openai(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    from modelshelf_serializers.documents import dump_openai
+    from modelshelf_serializers.json_yaml import dump_openai
 
     return dump_openai(models)
 
 
 def _json(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    from modelshelf_serializers.documents import dump_json
+    from modelshelf_serializers.json_yaml import dump_json
 
     return dump_json(models)
 
 
 def _jsonl(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    from modelshelf_serializers.documents import dump_jsonl
+    from modelshelf_serializers.json_yaml import dump_jsonl
 
     return dump_jsonl(models)
 
 
 def _yaml(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    from modelshelf_serializers.documents import dump_yaml
+    from modelshelf_serializers.json_yaml import dump_yaml
 
     return dump_yaml(models)
 
 
 def _csv(models: Iterable[ModelConfig]) -> Iterator[bytes]:
-    from modelshelf_serializers.table import dump_csv
+    from modelshelf_serializers.csv_table import dump_csv
 
     return dump_csv(models)
 

@@ -1,7 +1,7 @@
-"""Where models lie: plain folders of any depth, and the stores of other tools. Nothing in them is written.
+"""Where models are: plain folders of any depth, and the stores of other tools. Nothing in them is written.
 
-A source's own module tells where its stores lie and how one is known. What lists a store is imported in
-`list`: every scan asks all sources and lists the stores of few, and loading takes longer than the questions.
+A source's own module finds and recognises its stores. What lists a store is imported in `list`: every scan
+asks all sources and lists the stores of few, and loading takes longer than the questions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def modelshelf_sources() -> Iterator[SourceType]:
     from modelshelf_sources.ollama import OllamaSource
     from modelshelf_sources.ramalama import RamaLamaSource
 
-    for made, summary in (
+    for source, summary in (
         (FolderSource, "Plain folders of any depth."),
         (HuggingFaceSource, "The Hugging Face Hub's cache: every revision of every model."),
         (OllamaSource, "Ollama's models, by their manifests."),
@@ -35,4 +35,4 @@ def modelshelf_sources() -> Iterator[SourceType]:
         (InvokeAISource, "InvokeAI's models."),
         (RamaLamaSource, "RamaLama's store."),
     ):
-        yield SourceType(name=made.name, make=made.make, summary=summary)
+        yield SourceType(name=source.name, make=source.make, summary=summary)

@@ -3,62 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from modelshelf.source import Folder
-from modelshelf_sources.local_download import has_notes, is_bookkeeping, is_local_download
+from modelshelf.source import LOCAL, PlainFolders
+from modelshelf_sources.download_layouts import has_download_metadata, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
-    from modelshelf.source import Listing, Place, Walk
+    from modelshelf.source import Folder, Place, Walk
 
 
 class FolderSource(LocalStore):
-    """Folders that a person or the settings name; the core's walker lists them.
+    """Folders that a person or the settings name; the core walks them.
 
-    What huggingface_hub noted of files that it downloaded into a folder is told with them.
+    Files that huggingface_hub downloaded into a folder get the metadata that it wrote down.
     """
 
-    name = "local"
+    name = LOCAL
 
-    def told_roots(self) -> Iterable[Root]:
-        """None: plain folders are the settings' to name."""
+    def default_roots(self) -> Iterable[Root]:
+        """List none: plain folders are the settings' to name."""
         return ()
 
     def recognises(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
-        """Nothing: plain folders are what is left when no other source claims a folder."""
+        """Recognise nothing: plain folders are what is left when no other source claims a folder."""
         return False
 
     def claims(self, root: str) -> bool:  # noqa: ARG002 - the contract's argument
-        """Nothing, see `recognises`."""
+        """Claim nothing, see `recognises`."""
         return False
 
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Everything below the place's root."""
+    def list(self, place: Place, walk: Walk) -> PlainFolders:  # noqa: ARG002 - the core walks them
+        """List everything below the place's root."""
         downloads: dict[str, bool] = {}  # folders, and whether huggingface_hub downloaded into them
-        for listed in walk(place.root):
-            if not isinstance(listed, Folder):
-                yield listed
-                continue
-            downloads[listed.path] = is_local_download(listed)
-            root = _download_around(listed.path, place.root, downloads)
-            if root is None or is_bookkeeping(listed.path, root):
-                yield listed
-            else:
-                from modelshelf_sources.download_notes import annotated
+        return PlainFolders(describe=lambda folder: _with_metadata(folder, place.root, downloads))
 
-                yield annotated(listed, root)
+
+def _with_metadata(folder: Folder, place: str, downloads: dict[str, bool]) -> Folder:
+    """The folder with the metadata of its files, where it lies in a download."""
+    downloads[folder.path] = is_local_download(folder)
+    root = _download_around(folder.path, place, downloads)
+    if root is None or is_bookkeeping(folder.path, root):
+        return folder
+    from modelshelf_sources.hub_metadata import with_download_metadata  # few folders are downloads
+
+    return with_download_metadata(folder, root)
 
 
 def _download_around(path: str, root: str, downloads: dict[str, bool]) -> str | None:
-    """The nearest folder at or above a path, up to the root, that was downloaded into; None without one.
+    """Find the nearest folder at or above a path, up to the root, that was downloaded into; else None.
 
     A walk may leave out folders that did not change: those above this one are then asked for.
     """
     while True:
         if path not in downloads:
-            downloads[path] = has_notes(path)
+            downloads[path] = has_download_metadata(path)
         if downloads[path]:
             return path
         if path == root or len(path) <= len(root):

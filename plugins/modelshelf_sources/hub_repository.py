@@ -1,13 +1,15 @@
-"""One model repository in a cache of huggingface_hub's layout: its refs, its blobs, its snapshots.
+"""Model repositories in a cache of huggingface_hub's layout: their refs, their blobs, their snapshots.
 
 ::
 
     models--<org>--<name>/
-        refs/<ref>                  text: the commit; a ref may hold slashes (refs/refs/pr/1)
+        refs/<ref>                  text: the commit; a ref may have slashes (refs/refs/pr/1)
         blobs/<etag>                64 hex digits: sha256 of an LFS file; 40: git's sha1 of a small one
         snapshots/<commit>/<path>   links into blobs; real files on Windows and without links
-        trees/<commit>.json         every file of the commit, see `hub_tree`
+        trees/<commit>.json         every file of the commit, see `hub_metadata`
         .no_exist/<commit>/         not looked at
+
+`huggingface_hub.scan_cache_dir` is not used: it drops a whole repository for one bad entry.
 """
 
 from __future__ import annotations
@@ -18,75 +20,93 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder, Listing, Walk
 from modelshelf_sources.documents import UnusableDocumentError, read_bytes
-from modelshelf_sources.hub_cache import PREFIX
-from modelshelf_sources.hub_tree import SHA256, ExpectedTree, read_tree
-from modelshelf_sources.leftovers import orphan, unfinished
-from modelshelf_sources.local_store import unlisted
-from modelshelf_sources.model_ids import model_id, relative
+from modelshelf_sources.download_layouts import REPOSITORY_PREFIX
+from modelshelf_sources.hub_metadata import SHA256, ExpectedTree, read_tree
+from modelshelf_sources.listing import leftovers, model_id, relative, unreadable_folder
 
 if TYPE_CHECKING:
-    from modelshelf.model import UnfinishedDownload
+    from modelshelf_sources.download_layouts import CacheLocation
 
-MAIN = "main"
+_MAIN = "main"
 _UNFINISHED = (".incomplete", ".downloadInProgress", ".tmp")  # huggingface_hub's, and llama.cpp's
-_LONGEST_REF = 1024  # bytes of a file below refs/
-_SHORT = 8  # digits of a commit that has no ref
+_MAX_REF_BYTES = 1024
+_SHORT_COMMIT = 8  # digits of a commit that has no ref
 
 
-def repository_id(folder: str) -> str:
-    """``org/name`` of a folder ``models--org--name``."""
-    return os.path.basename(folder).removeprefix(PREFIX).replace("--", "/")
+def list_location(location: CacheLocation, walk: Walk) -> Iterator[Listing]:
+    """List everything that a path means: every repository of the cache, or the one."""
+    if location.repository is not None:
+        yield from _list_repository(location.repository, walk, only=location.commit)
+    elif location.cache is not None:
+        yield from list_cache(location.cache, walk)
 
 
-def list_repository(folder: str, walk: Walk, *, only: str | None = None) -> Iterator[Listing]:
-    """Everything in one repository's folder.
+def list_cache(folder: str, walk: Walk) -> Iterator[Listing]:
+    """List every model of a cache; data sets, spaces, locks and tags are not looked at."""
+    try:
+        with os.scandir(folder) as listing:
+            names = sorted(
+                entry.name for entry in listing if entry.name.startswith(REPOSITORY_PREFIX) and entry.is_dir()
+            )
+    except OSError as error:
+        yield unreadable_folder(folder, error)
+        return
+    for name in names:
+        yield from _list_repository(f"{folder}/{name}", walk)
+
+
+def _list_repository(folder: str, walk: Walk, *, only: str | None = None) -> Iterator[Listing]:
+    """List everything in one repository's folder.
 
     Args:
         folder: Its absolute path.
         walk: The core's walker.
         only: The commit of the one snapshot that is meant; None means all, and what no snapshot uses.
     """
-    faults: list[Problem] = []
-    blobs = _entries(f"{folder}/blobs", faults)
-    if faults:  # every link would seem to lead to nothing, and every model to be gone
-        yield evolve(faults[0], path=folder)
+    problems: list[Problem] = []
+    blobs = _entries(f"{folder}/blobs", problems)
+    if problems:  # every link would seem to lead to nothing, and every model to be removed
+        yield evolve(problems[0], path=folder)
         return
-    refs = read_refs(f"{folder}/refs", faults)
-    snapshots = _entries(f"{folder}/snapshots", faults)
-    yield from faults
+    refs = _read_refs(f"{folder}/refs", problems)
+    snapshots = _entries(f"{folder}/snapshots", problems)
+    yield from problems
     commits = [name for name, entry in snapshots.items() if entry.is_dir() and only in (None, name)]
     used: set[str] = set()
-    whole = not faults
-    for commit in sorted(commits, key=lambda one: _order(one, refs)):
+    complete = not problems
+    for commit in sorted(commits, key=lambda commit: _order(commit, refs)):
         snapshot = _Snapshot.read(folder, commit, refs.get(commit, ()), blobs)
         used |= snapshot.used
-        whole = whole and snapshot.whole
+        complete = complete and snapshot.complete
         yield from snapshot.list(walk)
     if only is None:
-        yield from _left_over(f"{folder}/blobs", blobs, used if whole else None)
+        reason = "no snapshot of the repository uses this blob"
+        yield from leftovers(f"{folder}/blobs", blobs, used if complete else None, _UNFINISHED, reason)
 
 
-def read_refs(folder: str, faults: list[Problem]) -> dict[str, tuple[str, ...]]:
-    """Refs by commit, ``main`` first; what cannot be read is added to `faults`."""
+def _read_refs(folder: str, problems: list[Problem]) -> dict[str, tuple[str, ...]]:
+    """Read refs by commit, ``main`` first; what cannot be read is added to `problems`."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     waiting = [folder]
     while waiting:
-        for name, entry in _entries(waiting.pop(), faults).items():
+        for name, entry in _entries(waiting.pop(), problems).items():
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
                 continue
             try:
-                commit = read_bytes(entry.path, _LONGEST_REF).decode().strip()
+                commit = read_bytes(entry.path, _MAX_REF_BYTES).decode().strip()
             except (UnusableDocumentError, UnicodeDecodeError) as error:
-                faults.append(_problem("unreadable-ref", entry.path, f"{entry.path}: {name}: {error}"))
+                problems.append(_problem("unreadable-ref", entry.path, f"{entry.path}: {name}: {error}"))
                 continue
             found[commit].append(relative(entry.path, folder))
-    return {commit: tuple(sorted(refs, key=lambda ref: (ref != MAIN, ref))) for commit, refs in found.items()}
+    return {
+        commit: tuple(sorted(refs, key=lambda ref: (ref != _MAIN, ref))) for commit, refs in found.items()
+    }
 
 
 @frozen(kw_only=True)
@@ -99,7 +119,7 @@ class _Snapshot:
         refs: Refs that lead to it, the one that names it first.
         blob_of: Path within the snapshot to the name of the blob behind it; None for a real file.
         refused: Problems of its links by absolute path: such a file is never listed.
-        whole: Whether all of it could be looked at.
+        complete: Whether all of it could be read.
     """
 
     path: str
@@ -107,7 +127,7 @@ class _Snapshot:
     refs: tuple[str, ...]
     blob_of: Mapping[str, str | None]
     refused: Mapping[str, Problem]
-    whole: bool = field()
+    complete: bool
 
     @classmethod
     def read(
@@ -116,30 +136,30 @@ class _Snapshot:
         path = f"{folder}/snapshots/{commit}"
         blob_of: dict[str, str | None] = {}
         refused: dict[str, Problem] = {}
-        faults: list[Problem] = []
+        problems: list[Problem] = []
         waiting = [("", "../../blobs/")]
         while waiting:
-            below, way = waiting.pop()
-            for entry in _entries(f"{path}/{below}" if below else path, faults).values():
+            below, to_blobs = waiting.pop()
+            for entry in _entries(f"{path}/{below}" if below else path, problems).values():
                 name = f"{below}/{entry.name}" if below else entry.name
                 if not entry.is_symlink():
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append((name, f"../{way}"))
+                        waiting.append((name, f"../{to_blobs}"))
                     else:
                         blob_of[name] = None
                     continue
-                blob = _blob_behind(entry.path, way, f"{folder}/blobs", blobs)
+                blob = _blob_behind(entry.path, to_blobs, f"{folder}/blobs", blobs)
                 if isinstance(blob, Problem):
                     refused[entry.path] = blob
                 else:
                     blob_of[name] = blob
         return cls(
             path=path,
-            repository=repository_id(folder),
+            repository=os.path.basename(folder).removeprefix(REPOSITORY_PREFIX).replace("--", "/"),
             refs=refs,
             blob_of=blob_of,
             refused=refused,
-            whole=not faults,
+            complete=not problems,
         )
 
     @property
@@ -154,12 +174,12 @@ class _Snapshot:
     @property
     def model_id(self) -> str:
         """``org/name`` where main leads here, else ``org/name@ref``, else ``org/name@`` and the commit."""
-        if MAIN in self.refs:
+        if _MAIN in self.refs:
             return self.repository
-        return f"{self.repository}@{self.refs[0] if self.refs else self.commit[:_SHORT]}"
+        return f"{self.repository}@{self.refs[0] if self.refs else self.commit[:_SHORT_COMMIT]}"
 
     def list(self, walk: Walk) -> Iterator[Listing]:
-        """Its folders, and what is wrong with its links and sizes."""
+        """List its folders, and what is wrong with its links and sizes."""
         try:
             tree = read_tree(os.path.dirname(os.path.dirname(self.path)), self.commit)
         except UnusableDocumentError as error:
@@ -167,11 +187,11 @@ class _Snapshot:
             tree = None
         facts = self._facts(tree)
         yield from self.refused.values()
-        for listed in walk(self.path):
-            if isinstance(listed, Folder):
-                yield from self._told(listed, facts, tree or ExpectedTree())
-            elif not (isinstance(listed, Problem) and listed.path in self.refused):
-                yield listed
+        for item in walk(self.path):
+            if isinstance(item, Folder):
+                yield from self._list_folder(item, facts, tree or ExpectedTree())
+            elif not (isinstance(item, Problem) and item.path in self.refused):
+                yield item
 
     def _facts(self, tree: ExpectedTree | None) -> dict[str, Any]:
         facts: dict[str, Any] = {"repository": self.repository, "commit": self.commit}
@@ -181,63 +201,65 @@ class _Snapshot:
             facts["other_refs"] = list(self.refs[1:])
         return facts if tree is None else {**facts, **tree.facts(self.blob_of)}
 
-    def _told(self, folder: Folder, facts: dict[str, Any], tree: ExpectedTree) -> Iterator[Listing]:
+    def _list_folder(self, folder: Folder, facts: dict[str, Any], tree: ExpectedTree) -> Iterator[Listing]:
         below = relative(folder.path, self.path)
         files = []
-        for one in folder.files:
-            path = f"{below}/{one.name}" if below else one.name
+        for file in folder.files:
+            path = f"{below}/{file.name}" if below else file.name
             if path not in self.blob_of:
                 continue  # refused, or came after the links were read
-            wanted = tree.wrong_size(path, one)
-            if wanted is not None:
-                yield _wrong_size(folder, one, wanted)
-            files.append(_with_digest(one, self._sha256(path, one, tree)))
+            expected = tree.wrong_size(path, file)
+            if expected is not None:
+                yield _wrong_size(folder, file, expected)
+            files.append(_with_digest(file, self._sha256(path, file, tree)))
         named = model_id(f"{self.model_id}:{below}" if below else self.model_id)
         yield evolve(folder, files=tuple(files), model_id=named, facts=facts)
 
-    def _sha256(self, path: str, one: ArtifactFile, tree: ExpectedTree) -> str | None:
+    def _sha256(self, path: str, file: ArtifactFile, tree: ExpectedTree) -> str | None:
         blob = self.blob_of[path]
         if blob is None:
-            return tree.sha256_of(path, one)
+            return tree.sha256_of(path, file)
         return blob if SHA256.fullmatch(blob) else None
 
 
-def _with_digest(one: ArtifactFile, sha256: str | None) -> ArtifactFile:
+def _with_digest(file: ArtifactFile, sha256: str | None) -> ArtifactFile:
     if sha256 is None:
-        return one
+        return file
     # Made anew and not evolved: there is one for each file of each snapshot, and this is four times faster.
     return ArtifactFile(
-        name=one.name,
-        size=one.size,
-        mtime_ns=one.mtime_ns,
-        inode=one.inode,
-        role=one.role,
-        etag=one.etag,
+        name=file.name,
+        size=file.size,
+        mtime_ns=file.mtime_ns,
+        inode=file.inode,
+        role=file.role,
+        etag=file.etag,
         sha256=sha256,
     )
 
 
 def _order(commit: str, refs: Mapping[str, tuple[str, ...]]) -> tuple[bool, bool, tuple[str, ...], str]:
-    """Main's snapshot first, so that content that several share gets its id; then others with a ref."""
-    told = refs.get(commit, ())
-    return (MAIN not in told, not told, told, commit)
+    """Sort main's snapshot first, so that content that several share gets its id; then others with a ref."""
+    own = refs.get(commit, ())
+    return (_MAIN not in own, not own, own, commit)
 
 
-def _blob_behind(link: str, way: str, blobs: str, known: Mapping[str, os.DirEntry[str]]) -> str | Problem:
-    """The name of the blob that a snapshot's link leads to, or why it is refused.
+def _blob_behind(
+    link: str, to_blobs: str, blobs: str, entries: Mapping[str, os.DirEntry[str]]
+) -> str | Problem:
+    """Return the name of the blob that a snapshot's link leads to, or why it is refused.
 
     Args:
         link: The link's absolute path.
-        way: The relative way from its folder to the blobs, as huggingface_hub writes it into links.
+        to_blobs: The relative path from its folder to the blobs, as huggingface_hub writes it into links.
         blobs: The folder of blobs.
-        known: Its entries by name.
+        entries: Its entries by name.
     """
     try:
         text = os.readlink(link)
     except (OSError, ValueError) as error:
         return _problem("unreadable", link, f"{link}: {error}")
-    name = text.removeprefix(way)
-    if name == text or "/" in name:  # not the way that the tool writes: it may lead there all the same
+    name = text.removeprefix(to_blobs)
+    if name == text or "/" in name:  # not as the tool writes it: it may lead there all the same
         target = os.path.normpath(os.path.join(os.path.dirname(link), text))
         folder, name = os.path.split(target)
         if folder != blobs and os.path.realpath(folder) != os.path.realpath(blobs):
@@ -246,7 +268,7 @@ def _blob_behind(link: str, way: str, blobs: str, known: Mapping[str, os.DirEntr
                 link,
                 f"{link}: links to {target}, which is no blob of its repository, so not followed",
             )
-    blob = known.get(name)
+    blob = entries.get(name)
     if blob is None:
         return _problem("missing-blob", link, f"{link}: its blob {name} is gone; download the file again")
     if not blob.is_file(follow_symlinks=False):
@@ -256,43 +278,24 @@ def _blob_behind(link: str, way: str, blobs: str, known: Mapping[str, os.DirEntr
     return name
 
 
-def _left_over(
-    folder: str, blobs: Mapping[str, os.DirEntry[str]], used: set[str] | None
-) -> Iterator[Listing]:
-    """Unfinished downloads; and blobs that no snapshot uses, where all snapshots could be read."""
-    for name in blobs:
-        path = f"{folder}/{name}"
-        try:
-            if name.endswith(_UNFINISHED):
-                yield _unfinished(path)
-            elif used is not None and name not in used:
-                yield orphan(path, "no snapshot of the repository uses this blob")
-        except OSError:
-            continue  # finished or cleaned in the meantime
-
-
-def _unfinished(path: str) -> UnfinishedDownload:
-    return unfinished(path, f"its name ends in .{path.rpartition('.')[2]}")
-
-
-def _wrong_size(folder: Folder, one: ArtifactFile, wanted: int) -> Problem:
-    path = f"{folder.path}/{one.name}"
+def _wrong_size(folder: Folder, file: ArtifactFile, expected: int) -> Problem:
+    path = f"{folder.path}/{file.name}"
     return _problem(
         "size-differs",
         path,
-        f"{path}: has {one.size} bytes, the repository tells {wanted}; download it again",
+        f"{path}: has {file.size} bytes, the repository tells {expected}; download it again",
     )
 
 
-def _entries(folder: str, faults: list[Problem]) -> dict[str, os.DirEntry[str]]:
-    """The entries of a folder by name, sorted; none where it is absent."""
+def _entries(folder: str, problems: list[Problem]) -> dict[str, os.DirEntry[str]]:
+    """List the entries of a folder by name, sorted; none where it is absent or cannot be listed."""
     try:
         with os.scandir(folder) as listing:
             return {entry.name: entry for entry in sorted(listing, key=attrgetter("name"))}
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        faults.append(unlisted(folder, error))
+        problems.append(unreadable_folder(folder, error))
         return {}
 
 

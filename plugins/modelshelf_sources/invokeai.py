@@ -1,7 +1,7 @@
 """InvokeAI's models: ``models/<uuid>/<file>``; in older versions ``models/<base>/<type>/…``.
 
 Folders of its own work are not looked into: caches, conversions, previews, and installations under way, whose
-``.invokeai_install.json`` holds an access token and is never opened.
+``.invokeai_install.json`` has an access token and is never opened.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from attrs import evolve
 from modelshelf.model import Problem, UnfinishedDownload
 from modelshelf.source import Folder, room_of
 from modelshelf_sources.documents import UnusableDocumentError, read_mapping
-from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
-from modelshelf_sources.model_ids import model_id, relative
+from modelshelf_sources.listing import absent, model_id, names_in, relative
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
@@ -36,24 +36,24 @@ class InvokeAISource(LocalStore):
     name = "invokeai"
 
     def roots(self) -> Iterable[Root]:
-        """The folder of models of each InvokeAI, as its ``invokeai.yaml`` says."""
+        """List the folder of models of each InvokeAI, as its ``invokeai.yaml`` says."""
         for root in super().roots():
             yield evolve(root, path=_models_of(root.path, self.machine.expand))
 
-    def told_roots(self) -> Iterable[Root]:
-        """``INVOKEAI_ROOT``, else ``~/invokeai``."""
-        told = self.machine.variable("INVOKEAI_ROOT")
-        if told is not None:
-            yield Root(path=self.machine.expand(told), reason="$INVOKEAI_ROOT")
-        reason = "default" if told is None else "default, not in use: $INVOKEAI_ROOT is set"
-        yield Root(path=self.machine.below_home("invokeai"), reason=reason, optional=told is not None)
+    def default_roots(self) -> Iterable[Root]:
+        """List ``INVOKEAI_ROOT``, else ``~/invokeai``."""
+        named = self.machine.variable("INVOKEAI_ROOT")
+        if named is not None:
+            yield Root(path=self.machine.expand(named), reason="$INVOKEAI_ROOT")
+        reason = "default" if named is None else "default, not in use: $INVOKEAI_ROOT is set"
+        yield Root(path=self.machine.below_home("invokeai"), reason=reason, optional=named is not None)
 
     def recognises(self, root: str) -> bool:
-        """Whether InvokeAI's settings or its database lie there."""
+        """Whether InvokeAI's settings or its database are there."""
         return any(os.path.isfile(f"{root}/{name}") for name in (_SETTINGS, "databases/invokeai.db"))
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Every model, and installations that were not finished."""
+        """List every model, and installations that were not finished."""
         root = _models_of(place.root, self.machine.expand) if self.recognises(place.root) else place.root
         if not os.path.isdir(root):
             yield absent(root)
@@ -61,51 +61,51 @@ class InvokeAISource(LocalStore):
         yield from _settings_problem(os.path.dirname(root))
         for name in names_in(root):
             if name.startswith(_INSTALLING) and os.path.isdir(f"{root}/{name}"):
-                yield _installing(f"{root}/{name}")
-        for listed in walk(root):
-            if _is_skipped(relative(listed.path or "", root)):
+                yield _unfinished_installation(f"{root}/{name}")
+        for item in walk(root):
+            if _is_skipped(relative(item.path or "", root)):
                 continue
-            if isinstance(listed, Folder):
-                yield from self._list_folder(listed, root)
+            if isinstance(item, Folder):
+                yield from self._list_folder(item, root)
             else:
-                yield listed
+                yield item
 
     def _list_folder(self, folder: Folder, root: str) -> Iterator[Listing]:
-        from modelshelf_sources.one_file_models import holds_one_model, list_each
+        from modelshelf_sources.one_file_models import is_one_model, list_each
 
         below = relative(folder.path, root)
         top, *rest = below.split("/")
         if _UUID.fullmatch(top):
             facts: dict[str, Any] = {"key": top.lower()}
-            alone = not rest and not holds_one_model(folder)
+            one_file = not rest and not is_one_model(folder)
             above = ""
         else:
             facts = dict(zip(("base", "kind"), below.split("/")[:_LEVELS], strict=False)) if below else {}
-            alone = len(rest) < _LEVELS and not holds_one_model(folder)
+            one_file = len(rest) < _LEVELS and not is_one_model(folder)
             above = f"{below}/" if below else ""
-        if alone:
+        if one_file:
             yield from list_each(folder, self.name, lambda name: above + name, facts)
         else:
             yield evolve(folder, model_id=model_id(below), facts=facts)
 
 
 def _models_of(root: str, expand: Callable[[str], str]) -> str:
-    """The folder of models: ``models_dir`` of the settings, relative to InvokeAI's own; else ``models``."""
-    told: Any = None
-    with contextlib.suppress(UnusableDocumentError):  # `list` says so
-        told = _settings_of(root).get("models_dir")
-    folder = expand(told) if isinstance(told, str) and told.strip() and "\0" not in told else "models"
+    """Return the folder of models: ``models_dir`` of the settings, or ``models``; relative to `root`."""
+    named: Any = None
+    with contextlib.suppress(UnusableDocumentError):  # `list` reports it
+        named = _read_settings(root).get("models_dir")
+    folder = expand(named) if isinstance(named, str) and named.strip() and "\0" not in named else "models"
     return os.path.normpath(os.path.join(root, folder))
 
 
-def _settings_of(root: str) -> dict[str, Any]:
+def _read_settings(root: str) -> dict[str, Any]:
     path = f"{root}/{_SETTINGS}"
     return read_mapping(path) if os.path.lexists(path) else {}
 
 
 def _settings_problem(root: str) -> Iterator[Problem]:
     try:
-        _settings_of(root)
+        _read_settings(root)
     except UnusableDocumentError as error:
         message = f"{error}; InvokeAI may keep models where only they tell"
         yield Problem(code="unreadable-settings", path=f"{root}/{_SETTINGS}", message=message)
@@ -115,8 +115,8 @@ def _is_skipped(below: str) -> bool:
     return any(part in _SKIPPED or part.startswith(_INSTALLING) for part in below.split("/"))
 
 
-def _installing(folder: str) -> UnfinishedDownload:
-    """An installation that was not finished, with the room that its files take."""
+def _unfinished_installation(folder: str) -> UnfinishedDownload:
+    """Make the listing of an installation that was not finished, with the room that its files take."""
     size = 0
     for above, _, names in os.walk(folder):
         for name in names:

@@ -1,35 +1,34 @@
-"""What the sources of one machine's folders share: settings, places, opening."""
+"""The base of the sources of one machine's folders: settings, places, opening."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from attrs import frozen
 
 from modelshelf.errors import ConfigurationError
-from modelshelf.model import Problem
 from modelshelf.source import Place
 from modelshelf_sources.machine import Machine
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact, ArtifactFile
     from modelshelf.reader import Budget, FileReader
-    from modelshelf.source import Listing, Walk
+    from modelshelf.source import Listing, PlainFolders, Walk
 
-_KEYS = ("name", "paths", "root")
+_SETTINGS = ("name", "paths", "root")
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Root:
-    """One folder that a tool is told, or known, to keep models in.
+    """A folder in which a tool keeps, or may keep, models.
 
     Attributes:
         path: Absolute path.
-        reason: Who tells so, for people.
-        optional: Whether it is worth no word where it is not there.
+        reason: Why it is one, for people: an environment variable, a settings file, the default.
+        optional: Whether it is left out where it does not exist.
     """
 
     path: str
@@ -42,7 +41,7 @@ class LocalStore(ABC):
 
     Args:
         roots: Where to look instead of where the tool itself would.
-        machine: The environment, home and platform that tell where the tool keeps its models.
+        machine: The environment, home and platform that decide where the tool keeps its models.
 
     Attributes:
         name: The source's name.
@@ -63,54 +62,54 @@ class LocalStore(ABC):
         Raises:
             ConfigurationError: There is another key, or a value of another type; the message names the key.
         """
-        return cls(roots_in(cls.name, settings))
+        return cls(_parse_settings(cls.name, settings))
 
     def places(self) -> Sequence[Place]:
-        """The folders of the settings, else every folder that the tool is told to use and its defaults."""
-        made: dict[str, Place] = {}
+        """List the folders of the settings, else every folder that the tool is set to use and the default."""
+        places: dict[str, Place] = {}
         for root in self.roots():
             path = os.path.abspath(root.path)
             present = os.path.exists(path)
-            if path not in made and (present or not root.optional):
-                made[path] = Place(source=self.name, root=path, reason=root.reason, present=present)
-        return tuple(made.values())
+            if path not in places and (present or not root.optional):
+                places[path] = Place(source=self.name, root=path, reason=root.reason, present=present)
+        return tuple(places.values())
 
     def roots(self) -> Iterable[Root]:
-        """The folders of the settings, else `told_roots`."""
-        return self._configured or self.told_roots()
+        """List the folders of the settings, else `default_roots`."""
+        return self._configured or self.default_roots()
 
     def claims(self, root: str) -> bool:
         """Whether the folder is one of `places`, or looks like the tool's."""
         path = os.path.abspath(root)
-        return any(os.path.abspath(one.path) == path for one in self.roots()) or self.recognises(path)
+        return any(os.path.abspath(own.path) == path for own in self.roots()) or self.recognises(path)
 
     def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
         """Open a file on this machine."""
-        from modelshelf.reader import open_local
+        from modelshelf.reader import open_local  # an unchanged scan reads no file
 
         return open_local(artifact, one, budget)
 
     @abstractmethod
-    def told_roots(self) -> Iterable[Root]:
-        """Where the tool keeps its models, by environment, settings files and defaults; best first."""
+    def default_roots(self) -> Iterable[Root]:
+        """List where the tool keeps its models, by environment, settings files and defaults; best first."""
 
     @abstractmethod
     def recognises(self, root: str) -> bool:
-        """Whether a folder looks like the tool's, wherever it lies."""
+        """Whether a folder looks like the tool's, wherever it is."""
 
     @abstractmethod
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Everything in the place."""
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
+        """List everything in the place."""
 
 
-def roots_in(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The folders that the settings of a source name.
+def _parse_settings(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the folders that the settings of a source name.
 
     Raises:
         ConfigurationError: There is another key than ``root`` and ``paths``, or a value of another type.
     """
     for key in settings:
-        if key not in _KEYS:
+        if key not in _SETTINGS:
             raise ConfigurationError(
                 f"{key} is no setting of the source {name!r}; its settings are root and paths"
             )
@@ -127,30 +126,3 @@ def roots_in(name: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and "\0" not in value
-
-
-def names_in(folder: str, faults: MutableSequence[Problem] | None = None) -> tuple[str, ...]:
-    """The names in a folder, sorted; none where it is absent or cannot be listed.
-
-    Args:
-        folder: The folder.
-        faults: Where the problem of a folder goes that is there and cannot be listed.
-    """
-    try:
-        return tuple(sorted(os.listdir(folder)))
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name with NUL is none that exists
-        return ()
-    except OSError as error:
-        if faults is not None:
-            faults.append(unlisted(folder, error))
-        return ()
-
-
-def absent(root: str) -> Problem:
-    """The problem of a place that is not there: nothing below it is taken for gone."""
-    return Problem(code="absent", path=root, message=f"{root}: is not there; nothing there was changed")
-
-
-def unlisted(folder: str, error: OSError) -> Problem:
-    """The problem of a folder that cannot be listed: nothing below it is taken for gone."""
-    return Problem(code="unreadable-folder", path=folder, message=f"{folder}: {error.strerror or error}")

@@ -1,4 +1,8 @@
-"""What of this machine decides where tools keep their models: environment, home, platform, user."""
+"""What of this machine decides where tools keep their models: environment, home, platform, user.
+
+`platformdirs` gives such folders too, for this process's environment and user alone, and every scan would
+load it; here both are given, so that the rules for every platform are tested on one.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Self:
-        """The machine and user that this process runs as."""
+        """Describe the machine and user that this process runs as."""
         return cls(
             environment=os.environ,
             home=os.path.expanduser("~"),
@@ -40,11 +44,11 @@ class Machine:
         )
 
     def variable(self, name: str) -> str | None:
-        """An environment variable, or None where it is unset or empty."""
+        """Return an environment variable, or None where it is unset or empty."""
         return self.environment.get(name, "").strip() or None
 
     def expand(self, text: str) -> str:
-        """A path with ``~`` and variables (``$NAME``, ``${NAME}``, ``%NAME%``) put in, as its tool does.
+        """Put ``~`` and variables (``$NAME``, ``${NAME}``, ``%NAME%``) into a path, as its tool does.
 
         An unknown variable, and the home of another user, stay as they are written.
         """
@@ -59,12 +63,12 @@ class Machine:
         return expanded
 
     def below_home(self, *parts: str) -> str:
-        """A path below the home folder."""
+        """Return a path below the home folder."""
         return os.path.join(self.home, *parts)
 
     @property
     def cache_home(self) -> str:
-        """``$XDG_CACHE_HOME``, or ``~/.cache``: what tools use that follow it on every platform."""
+        """``$XDG_CACHE_HOME``, or ``~/.cache``: for tools that follow it on every platform."""
         return self.expand(self.variable("XDG_CACHE_HOME") or self.below_home(".cache"))
 
     @property

@@ -1,4 +1,4 @@
-"""Ollama's models on this machine: where they lie, and how such a folder is known."""
+"""Ollama's models on this machine: where they are, and how such a folder is recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.local_store import LocalStore, Root, absent
+from modelshelf_sources.listing import absent
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
@@ -22,25 +23,25 @@ class OllamaSource(LocalStore):
 
     name = "ollama"
 
-    def told_roots(self) -> Iterable[Root]:
-        """``OLLAMA_MODELS``, the user's own folder, and those of the service that Linux packages set up."""
-        told = self.machine.variable("OLLAMA_MODELS")
-        if told is not None:
-            yield Root(path=self.machine.expand(told), reason="$OLLAMA_MODELS")
-        reason = "default" if told is None else "default, not in use: $OLLAMA_MODELS is set"
+    def default_roots(self) -> Iterable[Root]:
+        """List ``OLLAMA_MODELS``, the user's own folder, and those of the service of Linux packages."""
+        named = self.machine.variable("OLLAMA_MODELS")
+        if named is not None:
+            yield Root(path=self.machine.expand(named), reason="$OLLAMA_MODELS")
+        reason = "default" if named is None else "default, not in use: $OLLAMA_MODELS is set"
         yield Root(
-            path=self.machine.below_home(".ollama", "models"), reason=reason, optional=told is not None
+            path=self.machine.below_home(".ollama", "models"), reason=reason, optional=named is not None
         )
         if self.machine.platform == "linux":
             for path in _SYSTEM_ROOTS:
                 yield Root(path=path, reason="Ollama's service", optional=True)
 
     def recognises(self, root: str) -> bool:
-        """Whether it holds ``manifests`` and ``blobs``, or its folder ``models`` does."""
+        """Whether ``manifests`` and ``blobs`` are in it, or in its folder ``models``."""
         return _store_at(root) is not None
 
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:  # noqa: ARG002 - blobs lie in one folder
-        """Every model, the manifests that have none here, unfinished pulls, and blobs that nothing names."""
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:  # noqa: ARG002 - blobs are in one folder
+        """List every model, manifests without weights here, unfinished pulls, and unnamed blobs."""
         root = _store_at(place.root)
         if root is not None:
             from modelshelf_sources.ollama_store import list_store

@@ -1,7 +1,7 @@
 """Ollama's manifests: which blobs make a model, and what it is called.
 
 ``manifests/<host>/<namespace>/<model>/<tag>`` is JSON without an ending: ``{schemaVersion: 2, mediaType,
-config: {mediaType, digest, size}, layers: [{mediaType, digest, size, from?, name?}]}``. A blob lies at
+config: {mediaType, digest, size}, layers: [{mediaType, digest, size, from?, name?}]}``. A blob is at
 ``blobs/sha256-<64 hex digits>``, in very old stores at ``blobs/sha256:<64 hex digits>``.
 """
 
@@ -16,14 +16,14 @@ from typing import Any
 from attrs import field, frozen
 
 from modelshelf.model import Problem
-from modelshelf_sources.documents import MOST_BYTES, UnusableDocumentError, parse_object, read_bytes
-from modelshelf_sources.local_store import names_in
+from modelshelf_sources.documents import MAX_BYTES, UnusableDocumentError, parse_object, read_bytes
+from modelshelf_sources.listing import names_in
 
-LEVELS = 4
+_LEVELS = 4
 _HOST, _NAMESPACE, _TAG = "registry.ollama.ai", "library", "latest"
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
 _LAYER = "application/vnd.ollama.image."
-_MOST_LAYERS = 100_000
+_MAX_LAYERS = 100_000
 
 
 @frozen(kw_only=True)
@@ -34,7 +34,7 @@ class Layer:
         kind: ``model``, ``projector``, ``adapter``, ``template``, ``tensor``, …; another media type as it is.
         sha256: 64 hex digits, as the manifest writes them. Checked before it becomes a path: manifests with
             paths in place of digests exist (CVE-2024-37032).
-        size: Bytes, or None where the manifest does not tell.
+        size: Bytes, or None where the manifest does not say.
         name: The tensor's name, or a file's, where the layer has one.
     """
 
@@ -46,7 +46,7 @@ class Layer:
 
 @frozen(kw_only=True)
 class Manifest:
-    """One tag.
+    """The manifest of one tag.
 
     Attributes:
         path: The manifest's absolute path.
@@ -54,7 +54,7 @@ class Manifest:
         full_name: The same with its tag, whatever that is.
         digest: sha256 of the manifest itself, 64 hex digits.
         layers: Its layers, in order.
-        config: The layer that describes the model, or None.
+        config: The layer of the model's configuration, or None.
         modified: Unix time in seconds when it was pulled or made.
     """
 
@@ -67,12 +67,12 @@ class Manifest:
     modified: int = field(default=0)
 
     def of_kind(self, *kinds: str) -> tuple[Layer, ...]:
-        """The layers of these kinds, in order."""
+        """Return the layers of these kinds, in order."""
         return tuple(layer for layer in self.layers if layer.kind in kinds)
 
     @property
     def all_layers(self) -> tuple[Layer, ...]:
-        """Every layer, the describing one too."""
+        """Every layer, the configuration included."""
         return self.layers if self.config is None else (*self.layers, self.config)
 
     @property
@@ -81,48 +81,49 @@ class Manifest:
         return sum(layer.size or 0 for layer in self.all_layers)
 
 
-def list_manifests(root: str, faults: list[Problem]) -> Iterator[Manifest | Problem]:
-    """Every manifest below ``manifests``, sorted by path; a problem for each that cannot be used.
+def list_manifests(root: str, problems: list[Problem]) -> Iterator[Manifest | Problem]:
+    """Read every manifest below ``manifests``, sorted by path; a problem for each that cannot be used.
 
-    Folders that cannot be listed are added to `faults`.
+    Folders that cannot be listed are added to `problems`.
     """
-    for path, parts in _files(f"{root}/manifests", (), faults):
-        if len(parts) == LEVELS:
-            yield read_manifest(path, parts)
+    for path, parts in _files(f"{root}/manifests", (), problems):
+        if len(parts) == _LEVELS:
+            yield _read_manifest(path, parts)
         else:
             yield _problem(
                 "misplaced-manifest",
                 path,
-                f"{path}: lies {len(parts)} levels deep and not {LEVELS}; Ollama ignores it",
+                f"{path}: lies {len(parts)} levels deep and not {_LEVELS}; Ollama ignores it",
             )
 
 
 def _files(
-    folder: str, above: tuple[str, ...], faults: list[Problem]
+    folder: str, above: tuple[str, ...], problems: list[Problem]
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for name in names_in(folder, faults):
+    """Find the files below a folder, with the parts of their paths below ``manifests``."""
+    for name in names_in(folder, problems):
         if name.startswith("."):  # a file manager's
             continue
         path, parts = f"{folder}/{name}", (*above, name)
         if not os.path.isdir(path):
             yield path, parts
-        elif len(parts) <= LEVELS:
-            yield from _files(path, parts, faults)
+        elif len(parts) <= _LEVELS:
+            yield from _files(path, parts, problems)
 
 
-def read_manifest(path: str, parts: tuple[str, ...]) -> Manifest | Problem:
-    """The manifest of the model that these four parts of a path name, or why it cannot be used."""
+def _read_manifest(path: str, parts: tuple[str, ...]) -> Manifest | Problem:
+    """Read the manifest of the model that these four parts of a path name, or say why it cannot be used."""
     name, full_name = names_of(parts)
     try:
-        data = read_bytes(path, MOST_BYTES)
+        data = read_bytes(path, MAX_BYTES)
         content = parse_object(data, path)
         return Manifest(
             path=path,
             name=name,
             full_name=full_name,
             digest=hashlib.sha256(data).hexdigest(),
-            layers=_layers(content, path),
-            config=_layer(content["config"], path) if content.get("config") else None,
+            layers=_parse_layers(content, path),
+            config=_parse_layer(content["config"], path) if content.get("config") else None,
             modified=int(os.stat(path).st_mtime),
         )
     except UnusableDocumentError as error:
@@ -133,7 +134,7 @@ def read_manifest(path: str, parts: tuple[str, ...]) -> Manifest | Problem:
 
 
 def names_of(parts: tuple[str, ...]) -> tuple[str, str]:
-    """What people call a model, and the same with its tag.
+    """Return what people call a model, and the same with its tag.
 
     Args:
         parts: Host, namespace, model, tag.
@@ -147,21 +148,21 @@ def names_of(parts: tuple[str, ...]) -> tuple[str, str]:
     return (base if tag == _TAG else full), full
 
 
-def _layers(content: dict[str, Any], path: str) -> tuple[Layer, ...]:
+def _parse_layers(content: dict[str, Any], path: str) -> tuple[Layer, ...]:
     layers = content.get("layers") or []
-    if not isinstance(layers, list) or len(layers) > _MOST_LAYERS:
+    if not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
         raise UnusableDocumentError(f"{path}: has no list of layers")
-    return tuple(_layer(told, path) for told in layers)
+    return tuple(_parse_layer(layer, path) for layer in layers)
 
 
-def _layer(told: Any, path: str) -> Layer:
-    if not isinstance(told, dict):
+def _parse_layer(layer: Any, path: str) -> Layer:
+    if not isinstance(layer, dict):
         raise UnusableDocumentError(f"{path}: a layer is no object")
-    digest = told.get("digest")
+    digest = layer.get("digest")
     match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
     if match is None:
         raise UnusableDocumentError(f"{path}: {str(digest)[:100]!r} is no sha256 digest")
-    kind, size, name = str(told.get("mediaType")), told.get("size"), told.get("name")
+    kind, size, name = str(layer.get("mediaType")), layer.get("size"), layer.get("name")
     return Layer(
         kind=kind.removeprefix(_LAYER).partition(";")[0].strip(),
         sha256=match[1],
@@ -171,7 +172,7 @@ def _layer(told: Any, path: str) -> Layer:
 
 
 def blob_digest(name: str) -> str | None:
-    """The digits in a finished blob's name, lower case; None for any other name."""
+    """Return the digits in a finished blob's name, lower case; None for any other name."""
     match = _DIGEST.fullmatch(name)
     return None if match is None else match[1].lower()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from modelshelf.model import Artifact, ArtifactFile
-from modelshelf_sources.model_ids import model_id, stem_of
+from modelshelf_sources.listing import model_id, stem_of
 
 if TYPE_CHECKING:
     from modelshelf.source import Folder, Listing
@@ -25,40 +25,40 @@ _ONE_MODEL = re.compile(
 _PLACEHOLDER = re.compile(r"put_.*_here")  # empty files that ComfyUI's own folders come with
 
 
-def holds_one_model(folder: Folder) -> bool:
+def is_one_model(folder: Folder) -> bool:
     """Whether the files of a folder belong together: a configuration, an index, or numbered shards."""
-    return any(_ONE_MODEL.fullmatch(one.name) for one in folder.files)
+    return any(_ONE_MODEL.fullmatch(file.name) for file in folder.files)
 
 
 def list_each(
     folder: Folder, source: str, id_of: Callable[[str], str], facts: dict[str, Any]
 ) -> Iterator[Listing]:
-    """Each file of a model's ending as a model of its own, then the folder with what is left.
+    """List each file with a model's ending as a model of its own, then the folder with what is left.
 
     Args:
-        folder: A folder in which `holds_one_model` is not so.
+        folder: A folder that is not `is_one_model`.
         source: Name of the source that lists it.
-        id_of: The id of a file, from its name without its ending; with it, where two names differ in it only.
-        facts: What is known of every file.
+        id_of: Gives the id of a file by its name without the ending; by its whole name, where two names
+            differ in their endings only.
+        facts: Facts about every file.
     """
-    models = [one for one in folder.files if one.name.lower().endswith(_ENDINGS)]
-    stems = Counter(stem_of(one.name) for one in models)
-    for one in models:
-        stem = stem_of(one.name)
-        told = id_of(stem if stems[stem] == 1 else one.name)
+    models = [file for file in folder.files if file.name.lower().endswith(_ENDINGS)]
+    stems = Counter(stem_of(file.name) for file in models)
+    for file in models:
+        stem = stem_of(file.name)
         yield Artifact(
             folder=folder.path,
-            primary=one.name,
-            files=(one,),
+            primary=file.name,
+            files=(file,),
             source=source,
-            model_id=model_id(told),
+            model_id=model_id(id_of(stem if stems[stem] == 1 else file.name)),
             facts=facts,
         )
-    taken = {one.name for one in models}
+    taken = {file.name for file in models}
     yield evolve(folder, files=_rest(folder, taken), facts={**folder.facts, **facts})
 
 
 def _rest(folder: Folder, taken: set[str]) -> tuple[ArtifactFile, ...]:
     return tuple(
-        one for one in folder.files if one.name not in taken and not _PLACEHOLDER.fullmatch(one.name)
+        file for file in folder.files if file.name not in taken and not _PLACEHOLDER.fullmatch(file.name)
     )

@@ -1,4 +1,4 @@
-"""RamaLama's store on this machine: where it lies, and how such a folder is known."""
+"""RamaLama's store on this machine: where it is, and how such a folder is recognised."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf_sources.local_store import LocalStore, Root, absent, names_in
-from modelshelf_sources.model_ids import relative
+from modelshelf_sources.listing import absent, names_in, relative
+from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Listing, Place, Walk
 
-_DEEPEST = 8
+_MAX_DEPTH = 8
 
 
 class RamaLamaSource(LocalStore):
@@ -20,8 +20,8 @@ class RamaLamaSource(LocalStore):
 
     name = "ramalama"
 
-    def told_roots(self) -> Iterable[Root]:
-        """The user's store, and for the system's administrator the system's."""
+    def default_roots(self) -> Iterable[Root]:
+        """List the user's store, and for the system's administrator the system's."""
         yield Root(path=os.path.join(self.machine.data_home, "ramalama", "store"), reason="default")
         yield Root(
             path="/var/lib/ramalama/store",
@@ -30,26 +30,27 @@ class RamaLamaSource(LocalStore):
         )
 
     def recognises(self, root: str) -> bool:
-        """Whether it is a folder named ``store`` that holds models three levels down."""
+        """Whether it is a folder named ``store`` with a model some levels down."""
         return os.path.basename(root) == "store" and next(_models(root), None) is not None
 
     def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
-        """Every tag of every model, unfinished downloads, and blobs that no tag uses."""
+        """List every tag of every model, unfinished downloads, and blobs that no tag uses."""
         if not os.path.isdir(place.root):
             yield absent(place.root)
             return
-        from modelshelf_sources.ramalama_model import list_model
+        from modelshelf_sources.ramalama_store import list_model
 
         for folder in _models(place.root):
             yield from list_model(folder, relative(folder, place.root), walk, self.name)
 
 
 def _models(folder: str, depth: int = 0) -> Iterator[str]:
+    """Find the folders of models, which have ``refs`` and ``blobs``."""
     names = names_in(folder)
     if "refs" in names and "blobs" in names:
         yield folder
         return
-    for name in sorted(names):
+    for name in names:
         path = f"{folder}/{name}"
-        if depth < _DEEPEST and os.path.isdir(path) and not os.path.islink(path):
+        if depth < _MAX_DEPTH and os.path.isdir(path) and not os.path.islink(path):
             yield from _models(path, depth + 1)

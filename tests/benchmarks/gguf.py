@@ -15,7 +15,7 @@ from modelshelf.model import Depth
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf import modelshelf_extract_metadata, modelshelf_probe_health
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyCache
 from tests.benchmarks.gguf_memo import repeated
 from tests.benchmarks.gguf_models import (
     MERGES,
@@ -44,7 +44,7 @@ import os, sys
 from modelshelf.model import Artifact, ArtifactFile
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import MEMO
+from modelshelf_gguf.vocabulary_cache import PROCESS_CACHE
 """
 _OURS = f"""{_IMPORT_OURS}
 for path in sys.argv[1:]:
@@ -52,7 +52,7 @@ for path in sys.argv[1:]:
     one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)
     artifact = Artifact(folder=folder, primary=name, files=(one,))
     with ArtifactReader(artifact) as reader:
-        (header,) = parse_headers(artifact, reader, MEMO)
+        (header,) = parse_headers(artifact, reader, PROCESS_CACHE)
         assert header.fault is None and len(header.tensors) == {TENSORS}
 """
 _IMPORT_READER = "import sys\nfrom gguf import GGUFReader\n"
@@ -99,7 +99,7 @@ def _distinct(models: Sequence[Model], workshop: Workshop) -> Iterator[Compariso
     case = f"GGUF, {len(models)} distinct big vocabularies"
     note = f"headers of {len(models[0].header) / 1e6:.2f} MB"
     ours, peer = side_by_side(
-        lambda: headers(models, VocabularyMemo()), walks(models), min(workshop.rounds, 3)
+        lambda: headers(models, VocabularyCache()), walks(models), min(workshop.rounds, 3)
     )
     yield Comparison(case=case, ours=ours, peer=peer, peer_name=WALK, goal=0.35, note=note)
     ours, peer = side_by_side(lambda: _hooks(models), walks(models), min(workshop.rounds, 3))
@@ -108,10 +108,10 @@ def _distinct(models: Sequence[Model], workshop: Workshop) -> Iterator[Compariso
 
 
 def _small(room: Path, workshop: Workshop) -> Comparison:
-    """As Llama 2's: the memo cold, so that walking it anew is what is measured."""
+    """As Llama 2's: the cache cold, so that walking it anew is what is measured."""
     model = write_model(room / "small.gguf", tokens=SMALL_TOKENS, merges=0)
     ours, peer = side_by_side(
-        lambda: headers([model], VocabularyMemo()), walks([model]), workshop.rounds, repeat=50
+        lambda: headers([model], VocabularyCache()), walks([model]), workshop.rounds, repeat=50
     )
     note = f"{SMALL_TOKENS} tokens, {TENSORS} tensors"
     case = "GGUF, small vocabulary"

@@ -15,7 +15,7 @@ from attrs import evolve
 from modelshelf.reader import Budget, LocalFile
 from modelshelf_gguf.header import Header
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyCache
 from tests.benchmarks.gguf_models import WALK, Model, headers, walks
 from tests.benchmarks.measure import Comparison, Skipped, Workshop, side_by_side
 from tests.plugins.modelshelf_gguf.variants import SOUND, VARIANTS
@@ -28,10 +28,10 @@ def repeated(big: Model, room: Path, workshop: Workshop) -> Iterator[Comparison 
     # Other weights and another name, the same vocabulary: what a family of models looks like.
     renamed = evolve(big, path=room / "repeated.gguf", header=big.header.replace(b"3.1 8B", b"3.1 9C", 1))
     renamed.write()
-    memo = _taught(big)
-    ours, peer = side_by_side(lambda: headers([renamed], memo), walks([renamed]), workshop.rounds, repeat=10)
-    tally = memo.tally
-    note = f"{tally.jumped} of {tally.headers} headers jumped, {tally.sampled} by samples"
+    cache = _taught(big)
+    ours, peer = side_by_side(lambda: headers([renamed], cache), walks([renamed]), workshop.rounds, repeat=10)
+    counters = cache.counters
+    note = f"{counters.hits} of {counters.headers} headers jumped, {counters.sampled_hits} by samples"
     yield Comparison(
         case="GGUF, repeated big vocabulary", ours=ours, peer=peer, peer_name=WALK, goal=0.05, note=note
     )
@@ -39,24 +39,24 @@ def repeated(big: Model, room: Path, workshop: Workshop) -> Iterator[Comparison 
     yield _deceived(room, workshop)
 
 
-def _taught(model: Model) -> VocabularyMemo:
-    memo = VocabularyMemo()
-    headers([model], memo)
-    return memo
+def _taught(model: Model) -> VocabularyCache:
+    cache = VocabularyCache()
+    headers([model], cache)
+    return cache
 
 
 def _cold(big: Model, renamed: Model, workshop: Workshop) -> Iterator[Comparison | Skipped]:
     case = "GGUF, repeated big vocabulary, cold"
     taken, fetched = [], []
     for _ in range(max(workshop.rounds, 5)):
-        memo = _taught(big)
+        cache = _taught(big)
         if not _cooled(renamed.path):
             yield Skipped(case=case, reason="this system does not let a file become cold")
             return
         before = _from_disk()
-        taken.append(headers([renamed], memo))
+        taken.append(headers([renamed], cache))
         fetched.append(_from_disk() - before)
-        assert memo.tally.sampled == 1
+        assert cache.counters.sampled_hits == 1
     for what, counts in (("bytes read", taken), ("bytes that the disk gave", fetched)):
         yield Comparison(
             case=f"{case}: {what}",
@@ -106,21 +106,22 @@ def _from_disk() -> int:
 
 def _deceived(room: Path, workshop: Workshop) -> Comparison:
     """Files on a disk, all in the page cache: those that read otherwise than when every string is walked."""
-    count, kinds, memo, path = (
+    count, kinds, cache, path = (
         workshop.scaled(_VARIANTS),
         list(VARIANTS),
-        VocabularyMemo(),
+        VocabularyCache(),
         room / "variant.gguf",
     )
     path.write_bytes(SOUND)
-    _read(path, memo)
+    _read(path, cache)
     deceived = refused = 0
     for number in range(count):
         draw = random.Random(number)  # noqa: S311 - no secret
         path.write_bytes(VARIANTS[kinds[number % len(kinds)]](draw))
-        by_memo, walked = _read(path, memo), _read(path)
-        deceived += _told(by_memo) != _told(walked)
+        by_cache, walked = _read(path, cache), _read(path)
+        deceived += _told(by_cache) != _told(walked)
         refused += walked.fault is not None
+    counters = cache.counters
     return Comparison(
         case=f"GGUF, {count} variants of a remembered file: read otherwise",
         ours=deceived,
@@ -128,14 +129,14 @@ def _deceived(room: Path, workshop: Workshop) -> Comparison:
         peer_name="all of them",
         goal=0,
         unit="count",
-        note=f"{refused} with a named error, {memo.tally.jumped} jumped, {memo.tally.sampled} by samples",
+        note=f"{refused} with a named error, {counters.hits} jumped, {counters.sampled_hits} by samples",
     )
 
 
-def _read(path: Path, memo: VocabularyMemo | None = None) -> Header:
+def _read(path: Path, cache: VocabularyCache | None = None) -> Header:
     file = LocalFile(str(path), path.name, Budget())
     try:
-        return parse_header(file, memo)
+        return parse_header(file, cache)
     finally:
         file.close()
 

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from modelshelf.reader import ArtifactReader
 from modelshelf_gguf.parse import parse_headers
-from modelshelf_gguf.vocabulary import VocabularyMemo
+from modelshelf_gguf.vocabulary_cache import VocabularyCache
 from tests.support import artifact_of
 
 TOKENS, MERGES, TENSORS, FIELDS = 128_256, 280_147, 291, 33
@@ -136,13 +136,13 @@ def _behind(held: mmap.mmap, kind: int, at: int) -> int:
     return at
 
 
-def headers(models: Sequence[Model], memo: VocabularyMemo | None) -> int:
+def headers(models: Sequence[Model], cache: VocabularyCache | None) -> int:
     """Read these headers through the reader that a scan uses; the bytes that it took."""
     taken = 0
     for model in models:
         artifact = artifact_of(model.path)
         with ArtifactReader(artifact) as reader:
-            (header,) = parse_headers(artifact, reader, memo)
+            (header,) = parse_headers(artifact, reader, cache)
             taken += reader.bytes_read
         assert header.fault is None
         assert len(header.tensors) == TENSORS

@@ -40,7 +40,7 @@ class _Run:
 
 
 def two_processes(big: Model, room: Path, workshop: Workshop) -> Comparison:
-    """Models of which each has a vocabulary of its own, so that the memo serves none of them.
+    """Models of which each has a vocabulary of its own, so that the cache serves none of them.
 
     Wall-clock time is what is promised here, and other programs lengthen it. A run that they disturbed is
     tried again, and the least disturbed try counts.

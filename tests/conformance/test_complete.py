@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.entries import BUILTIN
-from modelshelf.plugin.load import find, load
+from modelshelf.plugin.find import BUILTIN, find
+from modelshelf.plugin.load import load
 from tests.conformance.test_formats import PLUGINS
 from tests.plugins.modelshelf_sources.test_conformance import ROOTS
 

@@ -11,7 +11,8 @@ from modelshelf.model import Artifact, ArtifactFile, Role
 from modelshelf.model.health import status_of
 from modelshelf.plugin.call import PluginSet
 from modelshelf.reader import Budget, FileReader
-from modelshelf.scan.examiner import Examiner
+from modelshelf.scan.examine import Examiner
+from modelshelf.scan.file_names import FormatTable
 from modelshelf.source import Listing, Place, Walk
 from tests.fuzz.formats import Case
 
@@ -87,7 +88,9 @@ class Judge:
         blocked = _UNUSED if companions else (*_UNUSED, "companions")
         self._plugins = PluginSet.discover(plugins, blocked=blocked)
         self._memory = _Memory()
-        self._examiner = Examiner(self._plugins, [self._memory])
+        self._examiner = Examiner(
+            self._plugins, FormatTable.of(self._plugins.collect("modelshelf_formats")), [self._memory]
+        )
 
     def verdict(self, case: Case) -> Verdict:
         """Read a case; whatever it raises is in the verdict."""

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import StoreError
-from modelshelf.records.sealed import decode_value, encode_value
-from modelshelf.scan.folder_cache import Census, Row
+from modelshelf.records.frame import decode_value, encode_value
+from modelshelf.scan.folder_cache import CachedFolder, FolderCache
 from tests.fuzz.mutate import changed
 
 KEY = b"c\0/models"
 FOLDERS = ["/models", "/models/a", "/models/a/b", "/models/odd\udcff"]
-ENCODED = encode_value(KEY, Census.of({path: Row(None) for path in FOLDERS}).pack())
+ENCODED = encode_value(KEY, FolderCache.of({path: CachedFolder(None) for path in FOLDERS}).pack())
 
 
 def test_a_census_comes_back_as_it_was():
-    census = Census.unpack("/models", decode_value(KEY, ENCODED))
+    census = FolderCache.unpack("/models", decode_value(KEY, ENCODED))
     assert census is not None
     assert census.paths == FOLDERS
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from modelshelf import ModelRegistry
-from modelshelf.records.json import plain
+from modelshelf.records.json import json_record
 from tests.distributions import write_distribution
 
 COUNT = 150
@@ -33,7 +33,7 @@ def records(models: Path, store: Path, **options: Any) -> list[dict[str, Any]]:
     with ModelRegistry(models, store) as registry:
         stats = registry.discover_models(**options)
         assert (stats.models_added, stats.errors) == (COUNT, 0)
-        told = [plain(model) for model in registry]
+        told = [json_record(model) for model in registry]
     for one in told:
         for name in ("added_at", "updated_at", "checked_at"):
             del one[name]
@@ -67,7 +67,7 @@ def test_a_hook_that_never_returns_is_ended_and_costs_its_own_contribution_only(
                     time.sleep(3600)
         """
     write_distribution(site, "slow-shelf", source)
-    monkeypatch.setattr("modelshelf.scan.worker_pool.HOOK_SECONDS", 2.0)
+    monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 2.0)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=2)
         assert stats.models_added == COUNT
@@ -93,7 +93,7 @@ def test_a_worker_that_is_stuck_beyond_the_interpreter_is_ended_and_its_model_na
                 time.sleep(3600)
         """
     write_distribution(site, "stuck-shelf", source)
-    monkeypatch.setattr("modelshelf.scan.worker_pool.HOOK_SECONDS", 1.5)
+    monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 1.5)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=2)
         assert stats.models_added == COUNT - 1
@@ -118,7 +118,7 @@ def test_what_was_known_of_a_model_stands_when_its_worker_is_stuck(
                 time.sleep(3600)
         """
     write_distribution(site, "stuck-again-shelf", source)
-    monkeypatch.setattr("modelshelf.scan.worker_pool.HOOK_SECONDS", 1.5)
+    monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 1.5)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(many / "m007", workers=2, force=True)
         assert [one.code for one in stats.problems if one.path] == ["plugin-failed", "examination-failed"]
@@ -138,7 +138,7 @@ def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
                 time.sleep(4)
         """
     write_distribution(site, "thorough-shelf", source)
-    monkeypatch.setattr("modelshelf.scan.worker_pool.HOOK_SECONDS", 1.5)
+    monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 1.5)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=2, depth="full")
         assert (stats.models_added, stats.errors) == (COUNT, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,6 +150,90 @@ def test_worker_processes_name_the_failure_too(
     stats = registry.discover_models(workers=2)
     all_is_well(registry, stats)
     assert any(bad.reason in one.message and one.plugin == "bad-shelf[bad]" for one in stats.problems)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_failure_has_its_file_and_line_and_at_vv_its_traceback(
+    site: Path, models: Path, program: Callable[..., Program], workers: str
+) -> None:
+    source = "import json\ndef modelshelf_detect_format(candidate):\n    return json.loads('{')\n"
+    write_distribution(site, "bad-shelf", source, entry="bad")
+    place = f"({site / 'bad_shelf.py'}:3)"
+    scan = ["scan", "--force", models, "--workers", workers]
+    quiet, loud = program(*scan, site=site), program("-vv", *scan, site=site)
+    assert place in quiet.out
+    assert "Traceback" not in quiet.err
+    assert loud.err.count("Traceback (most recent call last)") == 1  # of three files with one reason
+    assert "in modelshelf_detect_format" in loud.err
+    assert "json/decoder.py" in loud.err
+    assert place in program("plugins", site=site).out  # as the store has it
+
+
+FAILS_ON = """
+def modelshelf_detect_format(candidate):
+    if candidate.artifact.path.endswith({ends!r}):
+        raise ValueError('no idea')
+"""
+
+
+def state_of_bad(program: Callable[..., Program], site: Path) -> str:
+    (report,) = [one for one in program("plugins", "--json", site=site).json() if one["name"] == "bad"]
+    return report["state"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_plugin_that_fails_on_every_file_is_failing_until_a_scan_in_which_it_works(
+    site: Path, models: Path, program: Callable[..., Program], workers: str
+) -> None:
+    module = site / f"{write_distribution(site, 'bad-shelf', FAILS_ON.format(ends=''), entry='bad')}.py"
+    program("scan", models, "--workers", workers, site=site)
+    assert state_of_bad(program, site) == "failing"
+    assert re.search(r"^bad +0\.3\.0 +bad-shelf +failing", program("plugins", site=site).out, re.MULTILINE)
+    program("scan", models, "--workers", workers, site=site)  # examines nothing, so nothing is new
+    assert state_of_bad(program, site) == "failing"
+    module.write_text(FAILS_ON.format(ends=".gguf"))
+    program("scan", "--force", models, "--workers", workers, site=site)
+    assert state_of_bad(program, site) == "loaded"
+    assert "ValueError: no idea" in program("plugins", site=site).out
+    module.write_text("")
+    program("scan", "--force", models, "--workers", workers, site=site)
+    assert program("plugins", site=site).code == 0
+
+
+def test_an_optional_hook_of_another_release_is_no_error(
+    site: Path, models: Path, program: Callable[..., Program]
+) -> None:
+    source = """
+        from modelshelf import hookimpl
+
+        @hookimpl(optionalhook=True)
+        def modelshelf_estimate_memory(model, request): ...
+        """
+    write_distribution(site, "newer-shelf", source)
+    scanned = program("scan", models, site=site)
+    assert (scanned.code, scanned.err) == (0, "")
+    listed = program("plugins", site=site)
+    assert listed.code == 0
+    assert "newer-shelf[newer-shelf]: modelshelf_estimate_memory: this release (API version" in listed.out
+
+
+def test_two_plugins_of_one_format_are_told_apart_with_a_warning(
+    site: Path, models: Path, program: Callable[..., Program]
+) -> None:
+    source = """
+        from modelshelf.model import FormatType
+
+        def modelshelf_formats():
+            yield FormatType(name="gguf", suffixes=(".gguf2",))
+        """
+    write_distribution(site, "second-shelf", source)
+    warning = (
+        "second-shelf[second-shelf]: modelshelf_formats: offers the format 'gguf', as modelshelf[gguf] does"
+    )
+    listed = program("plugins", site=site)
+    assert (listed.code, warning in listed.out) == (0, True)
+    scanned = program("scan", models, site=site)
+    assert (scanned.code, warning in scanned.err) == (0, True)
 
 
 def test_what_a_generator_gave_before_it_raised_is_in_the_record(

@@ -37,6 +37,7 @@ class App:
     Attributes:
         screen: Standard output, for people.
         settings_path: The configuration file that the command line names, or None.
+        plugin_files: One-file plugins that the command line names.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class App:
         *,
         store: str | None = None,
         config: str | None = None,
+        plugin_files: Sequence[str] = (),
         log_format: str = "text",
         verbosity: int = 0,
     ) -> None:
@@ -51,6 +53,7 @@ class App:
         self._log = (log_format, verbosity)
         self._logging = False
         self.settings_path = config
+        self.plugin_files = tuple(plugin_files)
         self.screen = Screen()
 
     @cached_property
@@ -135,13 +138,15 @@ class App:
         self.begin_logging()
         from modelshelf.registry.registry import ModelRegistry
 
+        plugins = (*self.plugin_files, *plugins)
         return ModelRegistry(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
 
     def _open_to_scan(self, *, readonly: bool) -> ModelDiscovery:
         self.begin_logging()
         from modelshelf.registry.discovery import ModelDiscovery
 
-        return ModelDiscovery(*self._places(), **self._choices(), readonly=readonly)
+        plugins = self.plugin_files
+        return ModelDiscovery(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
 
     def _places(self) -> tuple[str, str]:
         from modelshelf.config import MODELS_FOLDER
@@ -158,7 +163,8 @@ class App:
         store = open_builtin(settings.store, settings.disable_plugins, readonly=readonly)
         if store is None:
             self.begin_logging()
-            store = open_guarded(settings.store, blocked=settings.disable_plugins, readonly=readonly)
+            blocked = settings.disable_plugins
+            store = open_guarded(settings.store, self.plugin_files, blocked, readonly=readonly)
         return store
 
     def write(self, chunks: Iterable[bytes]) -> None:

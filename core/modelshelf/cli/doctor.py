@@ -43,7 +43,7 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
     from modelshelf.maintenance.repair import survey
     from modelshelf.plugin.call import PluginSet
 
-    plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
+    plugins = PluginSet.discover(app.plugin_files, blocked=app.settings.disable_plugins)
     of_store = _look_at_store(app)
     damaged = any(map(is_repairable, of_store))
     report: dict[str, Any] = {}
@@ -73,7 +73,7 @@ def _look_at_store(app: App) -> list[Finding]:
         message = f"{location}: there is no store yet; `modelshelf scan` makes one"
         return [Finding(code="no-store", severity=Severity.INFO, message=message)]
     try:
-        store = open_store(location, blocked=blocked, readonly=True)
+        store = open_store(location, app.plugin_files, blocked, readonly=True)
         try:
             return diagnose_store(store)
         finally:

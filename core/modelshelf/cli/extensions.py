@@ -10,8 +10,9 @@ from attrs import frozen
 from modelshelf.command import CommandType
 from modelshelf.errors import HookError, ModelshelfError
 from modelshelf.plugin.call import PluginSet
-from modelshelf.plugin.entries import BUILTIN, blocked_names
-from modelshelf.plugin.load import find, load
+from modelshelf.plugin.find import BUILTIN, blocked_names, find
+from modelshelf.plugin.given import given, with_environment
+from modelshelf.plugin.load import load
 from modelshelf.plugin.report import describe
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def load_extensions(app: App) -> dict[str, Extension]:
         blocked = app.settings.disable_plugins
     except ModelshelfError:
         blocked = blocked_names()
-    plugins = PluginSet(load([one for one in find() if one.distribution != BUILTIN], blocked))
+    others = [one for one in find() if one.distribution != BUILTIN]
+    plugins = PluginSet(load([*others, *given(with_environment(app.plugin_files))], blocked))
     extensions: dict[str, Extension] = {}
     for outcome in plugins.call("modelshelf_commands"):
         for offered in outcome.results:

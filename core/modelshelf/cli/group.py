@@ -69,11 +69,11 @@ class LazyGroup(click.Group):
 
 
 def _extensions(ctx: click.Context) -> dict[str, Extension]:
-    """The commands that other distributions add; nothing is loaded where there is no other distribution."""
+    """The commands that plugins add; nothing is loaded where there are only the built-in ones."""
     found = ctx.meta.get(f"{__name__}.extensions")
     if found is None:
         found = {}
-        if _others_have_plugins():
+        if _app(ctx).plugin_files or _others_have_plugins():
             from modelshelf.cli.extensions import load_extensions
 
             found = {name: one for name, one in load_extensions(_app(ctx)).items() if name not in SUMMARIES}
@@ -82,8 +82,10 @@ def _extensions(ctx: click.Context) -> dict[str, Extension]:
 
 
 def _others_have_plugins() -> bool:
-    from modelshelf.plugin.entries import entry_points_of, others_offer
+    from modelshelf.plugin.find import entry_points_of, files_of_environment, others_offer
 
+    if files_of_environment():
+        return True
     if not others_offer(PROGRAM, PROGRAM):
         return False
     return any(one.dist is not None and one.dist.name != PROGRAM for one in entry_points_of(PROGRAM))
@@ -96,6 +98,7 @@ def _app(ctx: click.Context) -> App:
         ctx.obj = App(
             store=parameters.get("store"),
             config=parameters.get("config"),
+            plugin_files=parameters.get("plugin") or (),
             log_format=parameters.get("log_format") or "text",
             verbosity=parameters.get("verbose") or 0,
         )
@@ -109,6 +112,14 @@ def _app(ctx: click.Context) -> App:
     "--config", metavar="FILE", help="Settings to use instead of the user's own. [MODELSHELF_CONFIG]"
 )
 @click.option(
+    "--plugin",
+    metavar="FILE",
+    multiple=True,
+    is_eager=True,  # so that --help shows its commands
+    type=click.Path(exists=True, dir_okay=False),
+    help="A Python file to load as a plugin; may be given several times. [MODELSHELF_PLUGINS]",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -118,7 +129,7 @@ def _app(ctx: click.Context) -> App:
 @click.option("-v", "--verbose", count=True, help="Log every change; twice, log everything.")
 @click.version_option(package_name="modelshelf", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, store: str | None, config: str | None, log_format: str, verbose: int) -> None:  # noqa: ARG001 - read by _app
+def cli(ctx: click.Context, /, *, verbose: int, **_options: object) -> None:
     """Find AI model files; say what each is and whether it is sound and safe, by reading headers only.
 
     The records lie in --store, else in $MODELSHELF_STORE, else where the configuration says, else in

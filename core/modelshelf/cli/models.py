@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.screen import Screen
     from modelshelf.model import Finding, ModelConfig
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.summary import Summary
     from modelshelf.registry.listing import ModelListing
 
 _HEALTH_STYLES = {

@@ -45,7 +45,7 @@ def complete_format(ctx: click.Context, _param: click.Parameter, incomplete: str
     from modelshelf.plugin.call import PluginSet
 
     try:
-        plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
+        plugins = PluginSet.discover(app.plugin_files, blocked=app.settings.disable_plugins)
     except ModelshelfError:
         return []
     names = [one.name for one in plugins.collect("modelshelf_serializers")]

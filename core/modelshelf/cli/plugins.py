@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.report import PluginReport
 
-_STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
+_STATE_STYLES = {"loaded": "green", "failing": "red", "disabled": "dim", "failed": "red"}
 
 
 @click.group(invoke_without_command=True)
@@ -27,8 +27,9 @@ _STATE_STYLES = {"loaded": "green", "disabled": "dim", "failed": "red"}
 def command(context: click.Context, /, *, as_json: bool) -> int:
     """List the plugins: what each offers, whether it was loaded, and what failed.
 
-    What failed over single models in scans is told as the store remembers it; `modelshelf scan --force`
-    asks again. Exit code 1: a plugin failed.
+    A plugin is failing if one of its hooks failed each time that it was called. Failures in scans are
+    those that the store remembers; `modelshelf scan --force` asks the plugins again. With -vv the log has
+    the tracebacks of what fails now. Exit code 1: a plugin failed.
     """
     return _list(context.obj, as_json=as_json) if context.invoked_subcommand is None else 0
 
@@ -60,16 +61,18 @@ def _list(app: App, *, as_json: bool) -> int:
     from modelshelf.plugin.report import PluginState, failed
 
     # Descriptors are asked for too, so that a hook which fails when it is called is found here.
-    plugins = PluginSet.discover(blocked=app.settings.disable_plugins)
+    plugins = PluginSet.discover(app.plugin_files, blocked=app.settings.disable_plugins)
     for hook in ("formats", "serializers", "sources", "stores", "commands"):
         plugins.collect(f"modelshelf_{hook}")
-    remembered = _failures_in_scans(app)
+    in_scans = _failures_in_scans(app)
     for report in plugins.reports:
-        for failure in remembered:
+        for failure in in_scans:
             if failure.plugin == report.plugin and report.state is not PluginState.DISABLED:
-                report.record(failure.hook, failure.reason, failure.path)
+                report.add(failure)
+                if failure.always and failure.version == report.version:
+                    report.mark_failing(failure.hook, failing=True)
     if as_json:
-        app.write_json([_plain(report) for report in plugins.reports])
+        app.write_json([_as_dict(report) for report in plugins.reports])
     else:
         _show(app.screen, plugins.reports)
     return int(bool(failed(plugins.reports)))
@@ -85,10 +88,14 @@ def _failures_in_scans(app: App) -> list[PluginFailure]:
         return []
 
 
-def _plain(report: PluginReport) -> dict[str, object]:
+def _as_dict(report: PluginReport) -> dict[str, object]:
     from attrs import asdict
 
-    return asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+    return asdict(
+        report,
+        filter=lambda field, _value: not field.name.startswith("_"),
+        value_serializer=lambda _owner, _field, value: getattr(value, "value", value),
+    )
 
 
 def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
@@ -116,8 +123,10 @@ def _show(screen: Screen, reports: Sequence[PluginReport]) -> None:
             for report in reports
         ],
     )
-    failures = [failure for report in reports for failure in report.failures]
-    if failures:
-        screen.heading("Failures")
-        for failure in failures:
-            screen.item(str(failure))
+    failures = [str(failure) for report in reports for failure in report.failures]
+    warnings = [f"{report.plugin}: {warning}" for report in reports for warning in report.warnings]
+    for heading, lines in (("Failures", failures), ("Warnings", warnings)):
+        if lines:
+            screen.heading(heading)
+            for line in lines:
+                screen.item(line)

@@ -75,7 +75,7 @@ def _filled(template: str, values: dict[str, str]) -> str:
 
 
 def _check_name(name: str) -> None:
-    from modelshelf.plugin.load import find
+    from modelshelf.plugin.find import find
 
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise ConfigurationError(

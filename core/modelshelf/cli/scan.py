@@ -82,7 +82,7 @@ def chosen_places(app: App, registry: ModelDiscovery, paths: Sequence[str]) -> l
 
 def _below(registry: ModelDiscovery, roots: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
     """Id and version of the models whose files lie in the places, sorted; the first `most` by path."""
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     def look(state: Snapshot) -> list[tuple[str, str]]:
         reader = RecordReader(state)
@@ -99,7 +99,7 @@ def _below(registry: ModelDiscovery, roots: Sequence[str], most: int | None = No
 
 def _records(registry: ModelDiscovery, named: Sequence[tuple[str, str]]) -> Iterator[ModelConfig]:
     """The records of these ids and versions, as far as they are still there; one in memory at a time."""
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     def reading(model_id: str, version: str) -> Callable[[Snapshot], ModelConfig | None]:
         return lambda state: RecordReader(state).model(model_id, version)
@@ -112,7 +112,7 @@ def _records(registry: ModelDiscovery, named: Sequence[tuple[str, str]]) -> Iter
 
 def _not_well(registry: ModelDiscovery, roots: Sequence[str]) -> list[tuple[str, str, str]]:
     """Id, version and status of the models there that are not healthy, sorted, each once."""
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     return registry.store.view(
         lambda state: sorted({one for root in roots for one in RecordReader(state).unhealthy_below(root)})
@@ -121,7 +121,7 @@ def _not_well(registry: ModelDiscovery, roots: Sequence[str]) -> list[tuple[str,
 
 def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registry: ModelDiscovery) -> None:
     from modelshelf.cli.models import show_table
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
     shown = _below(registry, roots, _MOST_ROWS)
     models = registry.store.view(

@@ -1,4 +1,7 @@
-"""Whether a registry is sound: its store, its records, what points to them, and the plugins."""
+"""Whether a registry is sound: its store, its records, the tables that point to them, and the plugins.
+
+Looks and reports; nothing is changed.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,37 @@ from modelshelf.errors import DamagedStoreError, StoreError
 from modelshelf.model import Finding, Severity
 from modelshelf.plugin.report import PluginState
 from modelshelf.records.codec import decode_record
-from modelshelf.records.sealed import decode_frame, decode_value, printable
-from modelshelf.records.tables import pin_part, record_key
+from modelshelf.records.frame import decode_frame, decode_value, newer, printable
+from modelshelf.records.tables import (
+    ALIASES,
+    CONTENTS,
+    DEFAULT,
+    LOCATIONS,
+    NOT_WELL,
+    PINS,
+    PREFIX_BYTES,
+    RECORDS,
+    REGISTRY,
+    UNHEALTHY,
+    pin_part,
+    record_key,
+    table_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from modelshelf.model import ModelConfig
     from modelshelf.plugin.call import PluginSet
+    from modelshelf.records.tables import Table
     from modelshelf.store import Snapshot, Store
 
-_MOST_OF_A_KIND = 20
+    Named = tuple[str, str]  # id and version
+
+_MOST_OF_A_CODE = 20
 _DESCRIPTORS = ("formats", "serializers", "sources", "stores", "commands")
-_TABLES = b"mlcxiawtps"
 _REPAIRABLE = ("store-damaged", "record-damaged", "record-misplaced", "index-", "dangling-")
+_BYTES = 256
 
 
 def is_repairable(finding: Finding) -> bool:
@@ -32,14 +52,14 @@ def is_repairable(finding: Finding) -> bool:
 
 
 def diagnose_store(store: Store) -> list[Finding]:
-    """Check the store's structure, every record's seal, and that the tables fit each other.
+    """Check the store's structure, the checksum of every entry, and that the tables agree.
 
-    A kind of trouble that many records have is told for the first of them, with their number.
+    Of a code that many findings have, the first few are given, and one that counts the others.
     """
     found = list(store.check())
     if not any(one.code == "store-unavailable" for one in found):
         try:
-            found += store.view(lambda state: list(_look_over(state)))
+            found += store.view(lambda state: list(dict.fromkeys(_check_entries(state))))
         except StoreError as error:
             found.append(_error("store-damaged", str(error)))
     return _shortened(found)
@@ -83,49 +103,59 @@ def _lacking(distribution: str) -> list[str]:
     return missing
 
 
-def _look_over(state: Snapshot) -> Iterator[Finding]:
-    whole = _Tables()
-    for table in sorted(_TABLES):
+def _check_entries(state: Snapshot) -> Iterator[Finding]:
+    """Every entry by itself, those of no table too, then the tables against each other."""
+    contents = _Contents()
+    for first in range(_BYTES):  # apart, so that what cannot be read ends with the keys that begin alike
         try:
-            for key, value in state.scan(bytes((table, 0))):
-                yield from whole.take(key, value)
-        except DamagedStoreError as error:  # the other tables may be readable
-            whole.unread.add(table)
+            for key, value in state.scan(bytes((first,))):
+                yield from contents.check(key, value)
+        except DamagedStoreError as error:
+            contents.unread.add(first)
             yield _error("store-damaged", str(error))
-    yield from whole.compared()
+    yield from contents.compare()
 
 
-class _Tables:
-    """What the tables hold, as far as it takes to compare them.
+class _Contents:
+    """What the tables say, as far as it takes to compare them.
 
     Attributes:
-        unread: The tables that could not be read to their end.
+        unread: First bytes of the keys that could not be read to their end.
     """
 
     def __init__(self) -> None:
         self.unread: set[int] = set()
-        self._versions: dict[str, set[str]] = {}
-        self._places: dict[str, tuple[str, str]] = {}
-        self._digests: dict[bytes, tuple[str, str]] = {}
+        self._statuses: dict[str, dict[str, str]] = {}  # by id and version
+        self._locations: dict[str, Named] = {}
+        self._contents: dict[bytes, Named] = {}
+        self._unhealthy: dict[str, tuple[str, str, str]] = {}
         self._aliases: dict[bytes, str] = {}
         self._pins: dict[bytes, str] = {}
         self._default: str | None = None
-        self._wanted_places: list[tuple[str, str, str]] = []
-        self._wanted_digests: list[tuple[bytes, str, str]] = []
-        self._aliased: dict[str, ModelConfig] = {}
-
-    def take(self, key: bytes, value: bytes) -> Iterator[Finding]:
-        """Check one record's seal and remember what it says."""
-        takers: dict[int, Callable[[bytes, bytes], Iterable[Finding]]] = {
-            ord("m"): self._take_record,
-            ord("l"): self._take_place,
-            ord("c"): self._take_digest,
-            ord("a"): self._take_alias,
-            ord("p"): self._take_pin,
-            ord("s"): self._take_setting,
+        self._expected_locations: list[tuple[str, Named]] = []
+        self._expected_contents: list[tuple[bytes, Named]] = []
+        self._with_aliases: dict[str, ModelConfig] = {}
+        self._remember: dict[Table | None, Callable[[bytes, bytes], None]] = {
+            LOCATIONS: self._remember_location,
+            CONTENTS: self._remember_content,
+            UNHEALTHY: self._remember_unhealthy,
+            ALIASES: self._remember_alias,
+            PINS: self._remember_pin,
+            REGISTRY: self._remember_setting,
         }
+
+    def check(self, key: bytes, value: bytes) -> Iterator[Finding]:
+        """Check one entry, and remember what it says."""
+        table = table_of(key)
         try:
-            yield from takers.get(key[0], _take_other)(key, value)
+            if table is RECORDS:
+                yield from self._check_record(key, value)
+            elif table in self._remember:
+                self._remember[table](key, value)
+            else:
+                decode_frame(key, value)
+                if table is None:
+                    yield _error("record-unreadable", str(newer(key, "this one has no such table")))
         except DamagedStoreError as error:
             yield _error("record-damaged", str(error))
         except (ValueError, TypeError, IndexError) as error:
@@ -133,103 +163,120 @@ class _Tables:
         except StoreError as error:  # of a newer release
             yield _error("record-unreadable", str(error))
 
-    def _take_record(self, key: bytes, value: bytes) -> Iterator[Finding]:
+    def _check_record(self, key: bytes, value: bytes) -> Iterator[Finding]:
         config = decode_record(key, value)
         version = str(config.version)
-        self._versions.setdefault(config.id, set()).add(version)
+        self._statuses.setdefault(config.id, {})[version] = config.health_status.value
         if key != record_key(config.id, config.version):
             yield _error("record-misplaced", f"record {printable(key)} is that of {config.id} {version}")
-        self._wanted_places += [(one.path, config.id, version) for one in config.locations if not one.missing]
+        present = [one.path for one in config.locations if not one.missing]
+        self._expected_locations += [(path, (config.id, version)) for path in present]
         if config.content_digest:
-            self._wanted_digests.append((config.content_digest, config.id, version))
-        held = self._aliased.get(config.id)
-        if config.aliases and (held is None or held.version < config.version):
-            self._aliased[config.id] = config
+            self._expected_contents.append((config.content_digest, (config.id, version)))
+        newest = self._with_aliases.get(config.id)
+        if config.aliases and (newest is None or newest.version < config.version):
+            self._with_aliases[config.id] = config
 
-    def _take_place(self, key: bytes, value: bytes) -> Iterable[Finding]:
+    def _remember_location(self, key: bytes, value: bytes) -> None:
         _, model_id, version, *_, path = decode_value(key, value)
-        self._places[os.fsdecode(path)] = (model_id, version)
-        return ()
+        self._locations[os.fsdecode(path)] = (model_id, version)
 
-    def _take_digest(self, key: bytes, value: bytes) -> Iterable[Finding]:
+    def _remember_content(self, key: bytes, value: bytes) -> None:
         model_id, version = decode_value(key, value)
-        self._digests[key[2:]] = (model_id, version)
-        return ()
+        self._contents[key[PREFIX_BYTES:]] = (model_id, version)
 
-    def _take_alias(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        self._aliases[key[2:]] = decode_value(key, value)
-        return ()
+    def _remember_unhealthy(self, key: bytes, value: bytes) -> None:
+        model_id, version, status, path = decode_value(key, value)
+        self._unhealthy[os.fsdecode(path)] = (model_id, version, status)
 
-    def _take_pin(self, key: bytes, value: bytes) -> Iterable[Finding]:
-        self._pins[key[2:]] = decode_value(key, value)
-        return ()
+    def _remember_alias(self, key: bytes, value: bytes) -> None:
+        self._aliases[key[PREFIX_BYTES:]] = decode_value(key, value)
 
-    def _take_setting(self, key: bytes, value: bytes) -> Iterable[Finding]:
+    def _remember_pin(self, key: bytes, value: bytes) -> None:
+        self._pins[key[PREFIX_BYTES:]] = decode_value(key, value)
+
+    def _remember_setting(self, key: bytes, value: bytes) -> None:
         content = decode_value(key, value)
-        if key == b"s\0default":
+        if key == DEFAULT:
             self._default = content
-        return ()
 
-    def compared(self) -> Iterator[Finding]:
+    def compare(self) -> Iterator[Finding]:
         """Where one table says what another does not; a table that was not read to its end says nothing."""
-        if ord("m") not in self.unread:
-            yield from self._pointing_nowhere()
-        for table, compare in (("l", self._compare_places), ("c", self._compare_digests)):
-            if ord(table) not in self.unread:
+        if self._was_read(RECORDS):
+            yield from self._dangling_places()
+            yield from self._dangling_names()
+        for table, compare in (
+            (LOCATIONS, self._lacking_locations),
+            (CONTENTS, self._lacking_contents),
+            (UNHEALTHY, self._lacking_unhealthy),
+            (ALIASES, self._lacking_aliases),
+        ):
+            if self._was_read(table):
                 yield from compare()
-        if ord("a") not in self.unread:
-            yield from self._compare_aliases()
 
-    def _compare_places(self) -> Iterator[Finding]:
-        for path, model_id, version in self._wanted_places:
-            if self._places.get(path) != (model_id, version):
-                yield _error("index-lacks-place", f"{model_id} {version}: {path} does not lead to it")
+    def _was_read(self, table: Table) -> bool:
+        return table.prefix[0] not in self.unread
 
-    def _compare_digests(self) -> Iterator[Finding]:
-        for digest, model_id, version in self._wanted_digests:
-            if digest not in self._digests:
-                yield _error("index-lacks-content", f"{model_id} {version}: is not found by its content")
+    def _is_recorded(self, named: Named) -> bool:
+        model_id, version = named
+        return version in self._statuses.get(model_id, ())
 
-    def _compare_aliases(self) -> Iterator[Finding]:
-        for config in self._aliased.values():
+    def _lacking_locations(self) -> Iterator[Finding]:
+        for path, named in self._expected_locations:
+            if self._locations.get(path) != named:
+                yield _error("index-lacks-place", f"{' '.join(named)}: {path} does not lead to it")
+
+    def _lacking_contents(self) -> Iterator[Finding]:
+        for digest, named in self._expected_contents:
+            if digest not in self._contents:
+                yield _error("index-lacks-content", f"{' '.join(named)}: is not found by its content")
+
+    def _lacking_unhealthy(self) -> Iterator[Finding]:
+        for path, (model_id, version) in self._expected_locations:
+            status = self._statuses[model_id][version]
+            if status in NOT_WELL and self._unhealthy.get(path, ("", ""))[:2] != (model_id, version):
+                message = f"{model_id} {version}: {path} is {status}, and scans do not report it"
+                yield _error("index-lacks-health", message)
+
+    def _lacking_aliases(self) -> Iterator[Finding]:
+        for config in self._with_aliases.values():
             for alias in config.aliases:
                 if self._aliases.get(pin_part(alias)) != config.id:
                     yield _error("index-lacks-alias", f"{config.id}: its alias {alias} does not lead to it")
 
-    def _pointing_nowhere(self) -> Iterator[Finding]:
-        for path, (model_id, version) in self._places.items():
-            if version not in self._versions.get(model_id, ()):
-                yield _error(
-                    "dangling-place", f"{path}: leads to {model_id} {version}, which is not recorded"
-                )
-        for digest, (model_id, version) in self._digests.items():
-            if version not in self._versions.get(model_id, ()):
+    def _dangling_places(self) -> Iterator[Finding]:
+        """Paths and contents that lead to a record which is not there, or is otherwise."""
+        for path, named in self._locations.items():
+            if not self._is_recorded(named):
+                yield _error("dangling-place", f"{path}: leads to {' '.join(named)}, which is not recorded")
+        for digest, named in self._contents.items():
+            if not self._is_recorded(named):
                 shown = digest.hex()[:16]
-                yield _error(
-                    "dangling-content",
-                    f"content {shown}…: leads to {model_id} {version}, which is not recorded",
-                )
+                message = f"content {shown}…: leads to {' '.join(named)}, which is not recorded"
+                yield _error("dangling-content", message)
+        for path, (model_id, version, status) in self._unhealthy.items():
+            if self._statuses.get(model_id, {}).get(version) != status:
+                message = f"{path}: scans report {model_id} {version} as {status}, which is not recorded"
+                yield _error("dangling-health", message)
+
+    def _dangling_names(self) -> Iterator[Finding]:
+        """Aliases, pins and the default that lead to a record which is not there."""
         for alias, model_id in self._aliases.items():
-            if model_id not in self._versions:
+            if model_id not in self._statuses:
                 yield _error(
                     "dangling-alias", f"alias {printable(alias)}: leads to {model_id}, which is not recorded"
                 )
-        held = {pin_part(model_id): versions for model_id, versions in self._versions.items()}
+        versions = {pin_part(model_id): found for model_id, found in self._statuses.items()}
         for part, version in self._pins.items():
-            if version not in held.get(part, ()):
+            if version not in versions.get(part, ()):
                 yield _error(
                     "dangling-pin", f"{printable(part)}: is pinned to {version}, which is not recorded"
                 )
-        if self._default is not None and self._default not in self._versions:
+        if self._default is not None and self._default not in self._statuses:
             yield _error(
                 "dangling-default",
                 f"{self._default}: is the default and not recorded; `modelshelf default ID` sets another",
             )
-
-
-def _take_other(key: bytes, value: bytes) -> Iterable[Finding]:
-    decode_frame(key, value)
-    return ()
 
 
 def _error(code: str, message: str) -> Finding:
@@ -237,17 +284,17 @@ def _error(code: str, message: str) -> Finding:
 
 
 def _shortened(found: Iterable[Finding]) -> list[Finding]:
-    """The findings, but of a code that many have the first few and a line that counts the others."""
+    """The findings, but of a code that many have the first few and one that counts the others."""
     kept: list[Finding] = []
     counts: Counter[str] = Counter()
     last: dict[str, Finding] = {}
     for one in found:
         counts[one.code] += 1
         last[one.code] = one
-        if counts[one.code] <= _MOST_OF_A_KIND:
+        if counts[one.code] <= _MOST_OF_A_CODE:
             kept.append(one)
     for code, count in counts.items():
-        if count > _MOST_OF_A_KIND:
-            more = f"and {count - _MOST_OF_A_KIND} more of this kind"
+        if count > _MOST_OF_A_CODE:
+            more = f"and {count - _MOST_OF_A_CODE} more of this kind"
             kept.append(Finding(code=code, severity=last[code].severity, message=more))
     return kept

@@ -1,9 +1,10 @@
 """Rebuild a damaged store out of the records that can still be read of it.
 
-What a store's plugin finds is not trusted: a record counts only where its seal, which covers its key, is
-whole. The tables that point to records (places, content, aliases) are made anew from the records; what only
-spares a scan work is left out. A record that the newest state held, and that cannot be read any more, is
-taken from an older state where one lies about.
+What a store's plugin finds is not trusted: an entry counts only where its checksum, which covers its key, is
+right. What becomes of each table the list in `records.tables` says: tables that point to records are made
+anew from the records, what exists nowhere else is copied, what only spares a scan work is left out. A record
+that the newest state had, and that cannot be read any more, is taken from an older state where one is found.
+An entry under a damaged key is put under the key that its checksum is right for.
 """
 
 from __future__ import annotations
@@ -16,9 +17,23 @@ from attrs import frozen
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.model import ModelVersion
 from modelshelf.records.codec import decode_record
-from modelshelf.records.sealed import decode_value, unpack
-from modelshelf.records.tables import pin_part, record_key
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.records.frame import decode_value, encode_value, is_intact, newer, unchecked_summary
+from modelshelf.records.read import RecordReader
+from modelshelf.records.tables import (
+    CACHED_ROOTS,
+    DEFAULT,
+    FAILURES,
+    LOCATIONS,
+    MOUNTS,
+    PINS,
+    PREFIX_BYTES,
+    RECORDS,
+    Rebuild,
+    pin_part,
+    record_key,
+    table_of,
+)
+from modelshelf.records.write import Records
 from modelshelf.registry.open_store import DEFAULT_SCHEME
 from modelshelf.store import Standing
 
@@ -27,20 +42,19 @@ if TYPE_CHECKING:
 
     from modelshelf.model import ModelConfig
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.store import Remnant, Snapshot, Store, StoreType
+    from modelshelf.store import Remnant, Snapshot, Store, StoreType, Transaction
 
     Salvage = Callable[[str], Iterator[Remnant]]
     Replace = Callable[[str, Callable[[Store], None]], str]
 
 _BATCH = 500  # records in one commit
-_DEFAULT_KEY = b"s\0default"
-_SUMMARY = 9  # offset of the summary in a sealed record, after its length of four bytes; see `sealed`
+_LONGEST_PIN = 300  # bytes
 Recency = tuple[int, int, int]
 
 
 @frozen(kw_only=True)
 class LostRecord:
-    """A record that the store held and that cannot be read.
+    """A record that was in the store and that cannot be read.
 
     Attributes:
         model_id: Its id.
@@ -87,10 +101,10 @@ def survey(location: str, plugins: PluginSet) -> Salvaged:
         StoreUnavailableError: Stores of this kind cannot be repaired here, or there is none.
         StoreError: A newer release wrote a record.
     """
-    salvage, _ = _means(location, plugins)
-    gathered = _Gathered(None)
-    gathered.take_all(salvage(location))
-    return gathered.result(None)
+    salvage, _ = _functions_of(location, plugins)
+    rescue = _Rescue(None)
+    rescue.take_all(salvage(location))
+    return rescue.result(None)
 
 
 def repair(location: str, plugins: PluginSet) -> Salvaged:
@@ -103,15 +117,15 @@ def repair(location: str, plugins: PluginSet) -> Salvaged:
         StoreFullError: There is no room for a second store.
         StoreError: A newer release wrote a record.
     """
-    salvage, replace = _means(location, plugins)
-    found: list[_Gathered] = []
+    salvage, replace = _functions_of(location, plugins)
+    rescues: list[_Rescue] = []
 
     def fill(store: Store) -> None:
-        found.append(_Gathered(store))
-        found[-1].take_all(salvage(location))
+        rescues.append(_Rescue(store))
+        rescues[-1].take_all(salvage(location))
 
     kept = replace(location, fill)
-    return found[-1].result(kept)
+    return rescues[-1].result(kept)
 
 
 def still_lost(state: Snapshot, salvaged: Salvaged) -> tuple[LostRecord, ...]:
@@ -119,14 +133,14 @@ def still_lost(state: Snapshot, salvaged: Salvaged) -> tuple[LostRecord, ...]:
     records = RecordReader(state)
 
     def found(path: str) -> bool:
-        seen = records.location(path)
-        return seen is not None and not seen.missing
+        entry = records.location(path)
+        return entry is not None and not entry.missing
 
     return tuple(one for one in salvaged.lost if not any(map(found, one.paths)))
 
 
-def _means(location: str, plugins: PluginSet) -> tuple[Salvage, Replace]:
-    """How stores of the location's kind are salvaged and replaced."""
+def _functions_of(location: str, plugins: PluginSet) -> tuple[Salvage, Replace]:
+    """What salvages and replaces stores of the location's kind."""
     before, separator, _ = location.partition("://")
     scheme = before.lower() if separator else DEFAULT_SCHEME
     kinds: list[StoreType] = plugins.collect("modelshelf_stores")
@@ -138,8 +152,8 @@ def _means(location: str, plugins: PluginSet) -> tuple[Salvage, Replace]:
     )
 
 
-class _Gathered:
-    """The records of a store so far, written to `store` as they come, or only counted."""
+class _Rescue:
+    """What was saved of a store so far: written to `store` as it comes, or only counted."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
@@ -148,36 +162,39 @@ class _Gathered:
         self._damaged: set[bytes] = set()
         self._uncertain: dict[bytes, tuple[Recency, ModelConfig]] = {}
         self._values: dict[bytes, Any] = {}
-        self._places: dict[tuple[str, str], set[str]] = {}
+        self._under_damaged_keys: list[bytes] = []
+        self._locations: dict[tuple[str, str], set[str]] = {}
         self._folders: set[str] = set()
         self._ids: dict[bytes, str] = {}
         self._older: list[str] = []
         self._unreadable = 0
 
     def take_all(self, remnants: Iterable[Remnant]) -> None:
-        """Take what a store's plugin found, then what is best of the uncertain, then pins and default."""
+        """Take what a store's plugin found: records first, and what points to them when those are known."""
         for one in remnants:
             if one.value is None:
                 self._unreadable += 1
                 self._damaged.add(one.key)
-            elif one.key.startswith(b"m\0"):
+            elif table_of(one.key) is RECORDS or unchecked_summary(one.value):
                 self._take_record(one.key, one.value, one.standing)
-            elif one.key.startswith((b"p\0", _DEFAULT_KEY)):
-                self._take_value(one.key, one.value, one.standing)
-            elif one.key.startswith(b"l\0") and one.standing is not Standing.FORMER:
-                self._take_place(one.key, one.value)
+            else:
+                self._take_other(one.key, one.value, one.standing)
         for key, (_, config) in self._uncertain.items():
             if key not in self._written:
                 self._older.append(config.id)
                 self._write(key, config)
         self._flush()
+        for value in self._under_damaged_keys:
+            own = self._key_of(value)
+            if own is not None:
+                self._values[own] = decode_value(own, value)
         if self._store is not None:
-            self._store.update(lambda state: self._point(Records(state)))
+            self._store.update(self._write_values)
 
     def _take_record(self, key: bytes, value: bytes, standing: Standing) -> None:
         if standing is not Standing.CURRENT and key in self._written:
             return
-        config = _whole(key, value)
+        config = _decode(key, value)
         if config is None:
             if standing is Standing.CURRENT:
                 self._damaged.add(key)
@@ -190,22 +207,23 @@ class _Gathered:
             if key not in self._uncertain or recency > self._uncertain[key][0]:
                 self._uncertain[key] = (recency, config)
 
-    def _take_value(self, key: bytes, value: bytes, standing: Standing) -> None:
-        try:
-            content = decode_value(key, value)
-        except DamagedStoreError:
+    def _take_other(self, key: bytes, value: bytes, standing: Standing) -> None:
+        table = table_of(key)
+        former = standing is Standing.FORMER
+        if not is_intact(key, value):
             if standing is Standing.CURRENT:
                 self._damaged.add(key)
-            return
-        if standing is not Standing.FORMER or key in self._damaged:
-            self._values.setdefault(key, content)
-
-    def _take_place(self, key: bytes, value: bytes) -> None:
-        try:
+            if not former:
+                self._under_damaged_keys.append(value)
+        elif table is None:
+            if not former:
+                raise newer(key, "this one has no such table")
+        elif table.rebuild is Rebuild.NOTHING:
+            if not former or key in self._damaged:
+                self._values.setdefault(key, decode_value(key, value))
+        elif table is LOCATIONS and not former:
             _, model_id, version, *_, path = decode_value(key, value)
-        except (DamagedStoreError, ValueError, TypeError):
-            return
-        self._places.setdefault((model_id, version), set()).add(os.fsdecode(path))
+            self._locations.setdefault((model_id, version), set()).add(os.fsdecode(path))
 
     def _write(self, key: bytes, config: ModelConfig) -> None:
         self._written.add(key)
@@ -221,22 +239,31 @@ class _Gathered:
         if batch and self._store is not None:
             self._store.update(lambda state: _put_all(Records(state), batch))
 
-    def _point(self, records: Records) -> None:
-        """Pins and the default, where they point to something."""
+    def _key_of(self, value: bytes) -> bytes | None:
+        """The key that a value under a damaged one was written under, if it exists nowhere else."""
+        pins = (PINS.prefix + part for part in self._ids) if len(value) <= _LONGEST_PIN else ()
+        return next((key for key in (DEFAULT, FAILURES, MOUNTS, *pins) if is_intact(key, value)), None)
+
+    def _write_values(self, state: Transaction) -> None:
+        """Write what exists nowhere else; pins and the default where they lead to a record."""
+        records = Records(state)
         for key, content in self._values.items():
-            model_id = self._ids.get(key[2:]) if key.startswith(b"p\0") else None
-            if model_id is not None and records.model(model_id, ModelVersion.parse(content)) is not None:
-                records.pin(model_id, ModelVersion.parse(content))
-        wanted = self._values.get(_DEFAULT_KEY)
+            if table_of(key) is PINS:
+                model_id, version = self._ids.get(key[PREFIX_BYTES:]), ModelVersion.parse(content)
+                if model_id is not None and records.model(model_id, version) is not None:
+                    records.pin(model_id, version)
+            elif key not in {DEFAULT, CACHED_ROOTS}:  # the roots' caches are left out
+                state.put(key, encode_value(key, content))
+        default = self._values.get(DEFAULT)
         if self._ids:
-            records.set_default(wanted if wanted in self._ids.values() else min(self._ids.values()))
+            records.set_default(default if default in self._ids.values() else min(self._ids.values()))
 
     def result(self, kept: str | None) -> Salvaged:
         """The account of it."""
         lost = [
             LostRecord(model_id=model_id, version=version, paths=tuple(sorted(paths)))
-            for (model_id, version), paths in sorted(self._places.items())
-            if record_key(model_id, ModelVersion.parse(version)) not in self._written
+            for (model_id, version), paths in sorted(self._locations.items())
+            if record_key(model_id, version) not in self._written
         ]
         folders = self._folders.union(os.path.dirname(path) for one in lost for path in one.paths)
         return Salvaged(
@@ -245,7 +272,7 @@ class _Gathered:
             lost=tuple(lost),
             unreadable=self._unreadable,
             folders=_outermost(folders),
-            default=self._values.get(_DEFAULT_KEY),
+            default=self._values.get(DEFAULT),
             kept=kept,
         )
 
@@ -255,15 +282,14 @@ def _put_all(records: Records, configs: Iterable[ModelConfig]) -> None:
         records.put(config)
 
 
-def _whole(key: bytes, value: bytes) -> ModelConfig | None:
+def _decode(key: bytes, value: bytes) -> ModelConfig | None:
     """The record, where it is whole under its key, or under the key that it names itself."""
     try:
         return decode_record(key, value)
     except DamagedStoreError:
         pass
-    end = _SUMMARY + int.from_bytes(value[_SUMMARY - 4 : _SUMMARY], "little")
     try:
-        model_id, version = unpack(value[_SUMMARY:end])[:2]
+        model_id, version = unchecked_summary(value)[:2]
         return decode_record(record_key(model_id, ModelVersion.parse(version)), value)
     except (DamagedStoreError, ValueError, TypeError, AttributeError):
         return None

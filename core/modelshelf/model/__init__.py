@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the same names
-    from modelshelf.model.artifact import Artifact, ArtifactFile, Candidate, Fingerprint, Role
+    from modelshelf.model.artifact import Artifact, ArtifactFile, Fingerprint, Role
     from modelshelf.model.config import Location, ModelConfig
     from modelshelf.model.depth import Depth
     from modelshelf.model.event import EventKind, ModelEvent
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
     from modelshelf.model.status import HealthStatus
     from modelshelf.model.version import ModelVersion
+    from modelshelf.reader import Candidate
 
 __all__ = [
     "Artifact",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "artifact": ("Artifact", "ArtifactFile", "Candidate", "Fingerprint", "Role"),
+    "artifact": ("Artifact", "ArtifactFile", "Fingerprint", "Role"),
     "config": ("Location", "ModelConfig"),
     "depth": ("Depth",),
     "event": ("EventKind", "ModelEvent"),
@@ -67,14 +68,15 @@ _HOMES = {
     "status": ("HealthStatus",),
     "version": ("ModelVersion",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+_HOME_OF["Candidate"] = "modelshelf.reader"  # it refers to a reader, which is above the model
 
 
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = getattr(import_module(home), name)
     globals()[name] = value  # the next use does not come here
     return value
 

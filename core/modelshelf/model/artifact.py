@@ -1,16 +1,13 @@
-"""Files on their way to becoming models: artifacts, candidates, fingerprints."""
+"""Files on their way to becoming models: artifacts and their fingerprints."""
 
 from __future__ import annotations
 
 import os
 import struct
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import field, frozen
-
-if TYPE_CHECKING:
-    from modelshelf.reader import FileReader  # noqa: TC004 - an annotation alone; importing it is a circle
 
 
 class Role(Enum):
@@ -139,22 +136,3 @@ class Artifact:
     def fingerprint(self) -> Fingerprint:
         """The fingerprint of all files."""
         return Fingerprint.of(self.files)
-
-
-@frozen(kw_only=True)
-class Candidate:
-    """One artifact as it is shown to every plugin's `detect_format`.
-
-    Attributes:
-        artifact: The files.
-        suffix: The primary weight file's ending, lower case with its dot; empty where it has none.
-        size: Bytes of that file.
-        head: Its first bytes, at most 512, already read: look here first.
-        reader: That file, for a format that its first bytes do not identify.
-    """
-
-    artifact: Artifact
-    suffix: str
-    size: int
-    head: bytes
-    reader: FileReader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen(kw_only=True)
@@ -15,6 +15,11 @@ class PluginFailure:
         hook: The hook that failed, or ``load``.
         reason: What happened, in one line.
         path: The artifact that the hook was called for, or None.
+        file: The plugin's source file that it failed in, or None where that is not known.
+        line: The line in it, or None.
+        always: Whether the hook failed each time that it was called.
+        traceback: Where an exception came from, as Python prints it. Only the first failure of a reason in a
+            process has it; it is not stored.
     """
 
     plugin: str
@@ -22,7 +27,12 @@ class PluginFailure:
     hook: str
     reason: str
     path: str | None = None
+    file: str | None = None
+    line: int | None = None
+    always: bool = False
+    traceback: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         version = f" {self.version}" if self.version else ""
-        return f"{self.plugin}{version}: {self.hook}: {self.reason}"
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        return f"{self.plugin}{version}: {self.hook}: {self.reason}{place}"

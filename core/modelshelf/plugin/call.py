@@ -1,56 +1,34 @@
-"""The only place that calls hooks: each implementation alone, under a guard.
+"""Call hooks, each implementation by itself under a guard. Nothing else in the core calls a hook.
 
 An implementation that raises, exits, raises late from a generator or gives the wrong type costs its own
 result only. `KeyboardInterrupt` passes through. `ReadError` is the file's fault, not the plugin's, and is
-handed to the caller beside the results.
+handed to the caller beside the results. pluggy puts the implementations in order; it does not call them, as
+its own call loses every result where one of them raises.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
-from importlib import import_module
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import frozen
 
-from modelshelf.errors import ReadError
+from modelshelf.errors import PluginLoadError, ReadError
 from modelshelf.model.depth import Depth
-from modelshelf.plugin.entries import blocked_names
-from modelshelf.plugin.fit import misfit
-from modelshelf.plugin.load import HookImplementation, LoadedPlugins, find, given, load
-from modelshelf.plugin.report import PluginReport, describe
-from modelshelf.plugin.spec import HOOK_SECONDS
+from modelshelf.plugin.find import blocked_names, find
+from modelshelf.plugin.given import PluginSelection, given, selected, with_environment
+from modelshelf.plugin.load import HookImplementation, LoadedPlugins, load
+from modelshelf.plugin.report import PluginReport, PluginState, describe
+from modelshelf.plugin.results import fault, result_type, wrong_type
+from modelshelf.plugin.spec import HOOK_SECONDS, PREFIX
 
 if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.limit import HookTimer
 
 _MOST_RESULTS = 10_000  # of one call: a generator that never ends must end
-
-# What a hook gives: the type of one result, by its module and name, and whether it may give several.
-# A type is imported when its hook is first called, since most runs call few.
-_RESULTS = {
-    "modelshelf_formats": ("model.format", "FormatType", True),
-    "modelshelf_detect_format": ("model.format", "Detection", False),
-    "modelshelf_extract_metadata": ("model.metadata", "ModelMetadata", True),
-    "modelshelf_probe_health": ("model.health", "Finding", True),
-    "modelshelf_serializers": ("serializer", "SerializerType", True),
-    "modelshelf_sources": ("source", "SourceType", True),
-    "modelshelf_stores": ("store", "StoreType", True),
-    "modelshelf_commands": ("command", "CommandType", True),
-}
-
-
-@cache
-def result_of(hook: str) -> tuple[type, bool]:
-    """The type of one result of a hook, and whether it may give several."""
-    if hook not in _RESULTS:
-        return type(None), False
-    module, name, several = _RESULTS[hook]
-    kind: type = getattr(import_module(f"modelshelf.{module}"), name)
-    return kind, several
 
 
 @frozen(kw_only=True)
@@ -74,19 +52,20 @@ class PluginSet:
     Attributes:
         failures: Every failure since the plugins were loaded, load failures included.
         load_failures: Those of loading alone.
-        blocked: Names of the plugins that were not to be loaded.
+        selection: What another process needs to load the same plugins, or None where it cannot.
     """
 
     def __init__(
         self,
         loaded: LoadedPlugins,
-        blocked: frozenset[str] = frozenset(),
         timer: HookTimer | None = None,
+        selection: PluginSelection | None = None,
     ) -> None:
         self._loaded = loaded
         self._timer = timer
-        self.blocked = blocked
-        self._silent = {one.plugin: Outcome(plugin=one.plugin) for one in loaded.reports}
+        self.selection = selection
+        self._reports = {one.plugin: one for one in loaded.reports}
+        self._silent = {one: Outcome(plugin=one) for one in self._reports}
         self.failures: list[PluginFailure] = [one for report in loaded.reports for one in report.failures]
         self.load_failures = tuple(self.failures)
         for failure in self.load_failures:
@@ -94,15 +73,39 @@ class PluginSet:
 
     @classmethod
     def discover(
-        cls, extra: Iterable[object] = (), *, blocked: Iterable[str] = (), timer: HookTimer | None = None
+        cls, plugins: Iterable[object] = (), *, blocked: Iterable[str] = (), timer: HookTimer | None = None
     ) -> PluginSet:
-        """Load every installed plugin, and those passed in; blocked ones are named but not imported.
+        """Load every installed plugin, those passed in and those of `MODELSHELF_PLUGINS`.
 
         Args:
+            plugins: Modules, objects whose methods are hooks, or paths of one-file plugins.
+            blocked: Names of plugins that are not imported, beside those of `MODELSHELF_DISABLE_PLUGINS`.
             timer: Ends a hook that runs past its time, while it is entered; None lets each run.
         """
-        named = frozenset(blocked) | blocked_names()
-        return cls(load([*find(), *given(extra)], named), named, timer)
+        names = frozenset(blocked) | blocked_names()
+        passed = with_environment(plugins)
+        installed = find()
+        loaded = load([*installed, *given(passed)], names)
+        working = [
+            plugin
+            for plugin, report in zip(passed, loaded.reports[len(installed) :], strict=True)
+            if report.state is PluginState.LOADED
+        ]
+        return cls(loaded, timer, PluginSelection.of(working, names))
+
+    @classmethod
+    def of(cls, selection: PluginSelection, timer: HookTimer | None = None) -> PluginSet:
+        """Load what another process selected: the installed plugins, and its own.
+
+        Raises:
+            PluginLoadError: One of its own cannot be loaded here, so that this process would miss it.
+        """
+        installed = find()
+        loaded = load([*installed, *selected(selection)], selection.blocked)
+        for report in loaded.reports[len(installed) :]:
+            if report.state is PluginState.FAILED:
+                raise PluginLoadError(report.plugin, report.failures[0].reason)
+        return cls(loaded, timer, selection)
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
@@ -121,20 +124,63 @@ class PluginSet:
             yield self._call_one(implementation, path, arguments)
 
     def collect(self, hook: str) -> list[Any]:
-        """Every plugin's results of a hook without arguments, in order."""
-        return [result for outcome in self.call(hook) for result in outcome.results]
+        """Every plugin's descriptors of a hook without arguments, in order.
 
-    def record(self, plugin: str, hook: str, reason: str, path: str | None = None) -> None:
-        """Remember a failure of something that a plugin's hook gave: a source, say."""
-        for report in self.reports:
-            if report.plugin == plugin:
-                failure = report.record(hook, reason, path)
-                self.failures.append(failure)
+        Two plugins that offer one name are both kept, and the second is warned of.
+        """
+        found: list[Any] = []
+        owners: dict[str, str] = {}
+        for outcome in self.call(hook):
+            for one in outcome.results:
+                name = one.scheme.lower() if hook == "modelshelf_stores" else one.name
+                owner = owners.setdefault(name, outcome.plugin)
+                if owner != outcome.plugin:
+                    self._warn_of_name(outcome.plugin, hook, name, owner)
+            found += outcome.results
+        return found
+
+    def record(self, plugin: str, hook: str, reason: str, error: BaseException) -> None:
+        """Record a failure of something that a plugin's hook gave: a source, say."""
+        for one in self._loaded.hooks[hook]:
+            if one.report.plugin == plugin:
+                self._keep(one.report.record(hook, reason, error=error, function=one.function))
+                return
+
+    def merge(self, hooks: Iterable[str], failures: Sequence[PluginFailure]) -> None:
+        """Add what became of calls in another process; of one reason the first is logged.
+
+        Args:
+            hooks: The hooks that were called, each of every plugin.
+            failures: What failed in them.
+        """
+        failing = {(one.plugin, one.hook) for one in failures}
+        for hook in hooks:
+            for implementation in self._loaded.hooks.get(hook, ()):
+                if not implementation.worked:
+                    _mark(implementation, worked=(implementation.report.plugin, hook) not in failing)
+        for failure in failures:
+            self.failures.append(failure)
+            report = self._reports.get(failure.plugin)
+            if report is not None and report.add(failure):
                 _log_failure(failure)
 
-    def _call_one(self, one: HookImplementation, path: str | None, arguments: dict[str, Any]) -> Outcome:
+    def with_verdict(self, failure: PluginFailure) -> PluginFailure:
+        """The failure, saying whether its hook failed each time; unchanged where the hook was not called."""
+        report = self._reports.get(failure.plugin)
+        if report is None:
+            return failure
+        implementations = [one for one in self._loaded.hooks.get(failure.hook, ()) if one.report is report]
+        failing = failure.hook in report.failing
+        if not failing and not any(one.worked for one in implementations):
+            return failure
+        return attrs.evolve(failure, always=failing)
+
+    def _call_one(  # noqa: C901 - the one guard, called so often that a function more would show
+        self, one: HookImplementation, path: str | None, arguments: dict[str, Any]
+    ) -> Outcome:
         kept: list[Any] = []
         read_error: ReadError | None = None
+        failures_before = len(self.failures)
         # Reading every byte takes as long as the disk does.
         limited = arguments.get("depth") is not Depth.FULL
         timer = self._timer if limited else None
@@ -159,54 +205,66 @@ class PluginSet:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit, a panic of native code: recorded, not hidden
-            self._fail(one, describe(error), path)
+            self._fail(one, describe(error), path, error)
+        if not one.worked:
+            _mark(one, worked=len(self.failures) == failures_before)
         if not kept and read_error is None:
             return self._silent[one.report.plugin]
         return Outcome(plugin=one.report.plugin, results=tuple(kept), read_error=read_error)
 
     def _gather(self, one: HookImplementation, path: str | None, value: Any, kept: list[Any]) -> None:
         """Keep what the implementation gave, the results too that came before it failed."""
-        kind, several = result_of(one.hook)
+        kind, several = result_type(one.hook)
         if isinstance(value, kind):
             value = (value,)
         elif not several or isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            self._fail(one, _of_wrong_type(value, kind), path)
+            self._fail(one, wrong_type(value, kind), path)
             return
         wrong: set[str] = set()
         for number, result in enumerate(value):
             if number >= _MOST_RESULTS:
                 self._fail(one, f"gave more than {_MOST_RESULTS} results", path)
                 break
-            reason = _unfit(result, kind)
+            reason = fault(result, kind)
             if reason is None:
                 kept.append(result)
             elif reason not in wrong:  # a long list of them is one failure
                 wrong.add(reason)
                 self._fail(one, reason, path)
 
-    def _fail(self, one: HookImplementation, reason: str, path: str | None) -> None:
-        failure = one.report.record(one.hook, reason, path)
+    def _fail(
+        self, one: HookImplementation, reason: str, path: str | None, error: BaseException | None = None
+    ) -> None:
+        self._keep(one.report.record(one.hook, reason, path, error=error, function=one.function))
+
+    def _keep(self, failure: PluginFailure) -> None:
         self.failures.append(failure)
         _log_failure(failure)
 
+    def _warn_of_name(self, plugin: str, hook: str, name: str, owner: str) -> None:
+        kind = hook.removeprefix(PREFIX).removesuffix("s")
+        use = "both are asked about each file" if hook == "modelshelf_formats" else "the first is used"
+        warning = f"offers the {kind} {name!r}, as {owner} does; {use}"
+        if self._reports[plugin].warn(hook, warning):
+            import logging
 
-def _unfit(result: Any, kind: type) -> str | None:
-    if not isinstance(result, kind):
-        return _of_wrong_type(result, kind)
-    reason = misfit(result, kind)
-    return None if reason is None else f"gave {kind.__name__} whose {reason}"
+            logging.getLogger(__name__).warning("%s: %s: %s", plugin, hook, warning)
 
 
-def _of_wrong_type(result: object, kind: type) -> str:
-    return f"gave {type(result).__name__} where {kind.__name__} is wanted"
+def _mark(implementation: HookImplementation, *, worked: bool) -> None:
+    implementation.worked = worked
+    implementation.report.mark_failing(implementation.hook, failing=not worked)
 
 
 def _log_failure(failure: PluginFailure) -> None:
     import logging  # only where something failed: it takes longer to load than plugins take to answer
 
-    logging.getLogger(__name__).warning(
+    log = logging.getLogger(__name__)
+    traced = failure.traceback and log.isEnabledFor(logging.DEBUG)
+    log.warning(
         "plugin failed: %s",
         failure,
+        exc_info=PluginTraceback(failure.traceback) if traced else None,
         extra={
             "event": "plugin failed",
             "plugin": failure.plugin,
@@ -214,15 +272,11 @@ def _log_failure(failure: PluginFailure) -> None:
             "hook": failure.hook,
             "reason": failure.reason,
             "path": failure.path,
+            "file": failure.file,
+            "line": failure.line,
         },
     )
 
 
-def named(plugins: PluginSet, hook: str, attribute: str, wanted: Callable[[str], bool]) -> Iterator[Any]:
-    """The descriptors of a hook whose `attribute` is wanted; the first plugin that gives a name keeps it."""
-    seen = set()
-    for one in plugins.collect(hook):
-        name = getattr(one, attribute)
-        if name not in seen and wanted(name):
-            seen.add(name)
-            yield one
+class PluginTraceback(Exception):  # noqa: N818 - it is shown, never raised
+    """The traceback of a failure, which may be another process's, where a log record wants an exception."""

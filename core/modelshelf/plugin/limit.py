@@ -1,4 +1,4 @@
-"""End a hook that runs past its time, where that can be done: in the main thread of a process of our own."""
+"""A time limit for hooks, where there can be one: in the main thread of a process of our own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HookTimeout(BaseException):  # no error that a plugin's `except Exception`
 
 
 class HookTimer(threading.local):  # a signal comes to the main thread, whose hooks alone it may end
-    """One timer for all the hooks that are called one after another while it is entered.
+    """Limits the time of all the hooks that are called one after another while it is entered.
 
     Setting the system's timer for each call would cost as much as a small hook does. This one rings once in
     `seconds` at most, looks how long the hook at work has run, and sets itself to the rest of its time.
@@ -35,11 +35,11 @@ class HookTimer(threading.local):  # a signal comes to the main thread, whose ho
         self._entered = False
 
     def begin(self) -> None:
-        """Call this as a hook begins, within what catches `HookTimeout`."""
+        """Start the time of a hook. Called within what catches `HookTimeout`."""
         self._due = time.monotonic() + self._seconds
 
     def end(self) -> None:
-        """Call this as it ends."""
+        """Stop the time of the hook."""
         self._due = None
 
     def __enter__(self) -> Self:

@@ -10,12 +10,21 @@ decorator is needed. A hook takes the arguments it wants, by name, out of those 
 argument that is not below, an exception or a result of the wrong type costs that plugin's contribution
 only: it is recorded, shown by ``modelshelf plugins``, and counted in the scan.
 
+The decorator ``modelshelf.hookimpl`` is pluggy's marker and takes its options: ``tryfirst`` and ``trylast``
+for the order, ``specname`` for a function of another name, and ``optionalhook`` for a hook that an older
+release may not know. Wrappers are refused: each implementation is called by itself, so there is nothing to
+wrap.
+
 Heavy imports belong inside the hooks: a plugin module is imported whenever something needs its hooks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import pluggy
+
+from modelshelf.plugin import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,15 +45,18 @@ if TYPE_CHECKING:
     from modelshelf.source import SourceType
     from modelshelf.store import StoreType
 
-PROJECT = "modelshelf"
 PREFIX = "modelshelf_"
+"""How the name of every hook begins."""
 
 HOOK_SECONDS = 60.0
 """Time that a hook has for one artifact. A worker process ends it then; elsewhere it is reported."""
 
+_hookspec = pluggy.HookspecMarker(PROJECT)
 
+
+@_hookspec
 def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
-    """Say which files the plugin wants to see. Called once.
+    """Return which files the plugin wants to see. Called once.
 
     Example::
 
@@ -53,6 +65,7 @@ def modelshelf_formats() -> Iterable[FormatType]:  # type: ignore[empty-body]
     """
 
 
+@_hookspec
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     r"""Vote on what a candidate is, or give None. Called for every new or changed artifact, in any process.
 
@@ -67,10 +80,11 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     """
 
 
+@_hookspec
 def modelshelf_extract_metadata(
     artifact: Artifact, format: str, reader: ArtifactReader
 ) -> ModelMetadata | Iterable[ModelMetadata] | None:
-    """Tell what you know of an artifact, whatever its format. Called after detection; every plugin is asked.
+    """Return what is known of an artifact, whatever its format. Called after detection, for every plugin.
 
     ``format`` is the winner's name: give None at once for a format that you know nothing of. Each value
     carries its origin; the core merges by rank header > source > config > card > filename. A `ReadError`
@@ -86,10 +100,11 @@ def modelshelf_extract_metadata(
     """
 
 
+@_hookspec
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterable[Finding] | None:
-    """Tell what is wrong with an artifact. Called after extraction; every plugin is asked; worst decides.
+    """Return what is wrong with an artifact; the worst decides. Called after extraction, for every plugin.
 
     ``Depth.QUICK`` looks at sizes and shards, ``Depth.HEADER`` (the default) at headers, ``Depth.FULL`` at
     every byte, with checksums and the format's own loader where it is installed and safe. A `ReadError`
@@ -103,8 +118,9 @@ def modelshelf_probe_health(
     """
 
 
+@_hookspec
 def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-body]
-    r"""Offer ways to write records. Called once, when a name is first asked for.
+    r"""Return ways to write records. Called once, when a name is first asked for.
 
     Example::
 
@@ -114,8 +130,9 @@ def modelshelf_serializers() -> Iterable[SerializerType]:  # type: ignore[empty-
     """
 
 
+@_hookspec
 def modelshelf_sources() -> Iterable[SourceType]:  # type: ignore[empty-body]
-    """Offer places where models lie. Called once.
+    """Return kinds of places where models lie. Called once.
 
     Example::
 
@@ -124,8 +141,9 @@ def modelshelf_sources() -> Iterable[SourceType]:  # type: ignore[empty-body]
     """
 
 
+@_hookspec
 def modelshelf_stores() -> Iterable[StoreType]:  # type: ignore[empty-body]
-    """Offer stores by URL scheme. Called once, when a scheme is first asked for.
+    """Return stores by URL scheme. Called once, when a scheme is first asked for.
 
     Example::
 
@@ -134,8 +152,9 @@ def modelshelf_stores() -> Iterable[StoreType]:  # type: ignore[empty-body]
     """
 
 
+@_hookspec
 def modelshelf_commands() -> Iterable[CommandType]:  # type: ignore[empty-body]
-    """Offer commands for the command line. Called when help is shown or an unknown command is asked for.
+    """Return commands for the command line. Called when help is shown or an unknown command is asked for.
 
     Example::
 
@@ -144,8 +163,9 @@ def modelshelf_commands() -> Iterable[CommandType]:  # type: ignore[empty-body]
     """
 
 
+@_hookspec
 def modelshelf_model_changed(event: ModelEvent) -> None:
-    """Be told of a change, after it was committed. Called in the process that made the change.
+    """Observe a change after it was committed. Called in the process that made the change.
 
     Example::
 

@@ -1,7 +1,8 @@
-r"""Records as plain data, ready for JSON: in full, and as the entries of OpenAI's ``/v1/models``.
+r"""Records as plain data that JSON has words for: in full, and as the entries of OpenAI's ``/v1/models``.
 
-Lone surrogates (bytes of a file name that are not UTF-8) stay in the text: ``json.dumps`` with its default
-``ensure_ascii`` writes them as ``\udcXX``.
+Written out and not left to the converter: what people and programs read has an order and names of its own,
+and ``ls --json`` is quicker by the time that cattrs takes to load. Lone surrogates (bytes of a file name that
+are not UTF-8) stay in the text: ``json.dumps`` with its default ``ensure_ascii`` writes them as ``\udcXX``.
 """
 
 from __future__ import annotations
@@ -18,50 +19,22 @@ if TYPE_CHECKING:
     from modelshelf.model import Finding, Location, ModelConfig, ModelMetadata
 
 
-_OF_THE_REGISTRY = (
-    "display_name",
-    "path",
-    "version",
-    "architecture",
-    "quantization",
-    "parameter_count",
-    "format",
-    "context_length",
-    "tags",
-    "source",
-    "license",
-    "size_bytes",
-    "enabled",
-    "health_status",
-    "use_count",
-    "last_used",
-    "preload",
-    "max_workers",
-    "max_tokens",
-    "temperature",
-    "aliases",
-    "missing",
-    "offline",
-)
-"""What an entry holds beside OpenAI's own four fields, as far as it is known."""
-
-
-def plain(config: ModelConfig) -> dict[str, Any]:
+def json_record(config: ModelConfig) -> dict[str, Any]:
     """A record in full; its health is unknown while its files are missing."""
     return {
         "id": config.id,
         "version": str(config.version),
         "display_name": config.display_name,
         "path": config.path,
-        "locations": [plain_location(one) for one in config.locations],
+        "locations": [json_location(one) for one in config.locations],
         "health_status": current_health(config),
-        "findings": [plain_finding(one) for one in config.findings],
+        "findings": [json_finding(one) for one in config.findings],
         "checked_at": config.checked_at,
         "enabled": config.enabled,
         "preload": config.preload,
         "max_workers": config.max_workers,
         "max_tokens": config.max_tokens,
-        "temperature": _ready(config.temperature),
+        "temperature": _json_value(config.temperature),
         "use_count": config.use_count,
         "last_used": config.last_used,
         "aliases": list(config.aliases),
@@ -71,11 +44,11 @@ def plain(config: ModelConfig) -> dict[str, Any]:
         "content_digest": config.content_digest.hex(),
         "fingerprint": config.fingerprint.hex(),
         "set_by_user": sorted(config.set_by_user),
-        "metadata": plain_metadata(config.metadata),
+        "metadata": json_metadata(config.metadata),
     }
 
 
-def plain_location(place: Location) -> dict[str, Any]:
+def json_location(place: Location) -> dict[str, Any]:
     """One location."""
     return {
         "path": place.path,
@@ -87,7 +60,7 @@ def plain_location(place: Location) -> dict[str, Any]:
     }
 
 
-def plain_finding(finding: Finding) -> dict[str, Any]:
+def json_finding(finding: Finding) -> dict[str, Any]:
     """One finding."""
     return {
         "code": finding.code,
@@ -98,25 +71,25 @@ def plain_finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def plain_metadata(metadata: ModelMetadata) -> dict[str, Any]:
+def json_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     """Metadata with the provenance of each value; unknown is null."""
-    told = {name: _ready(getattr(metadata, name)) for name in FIELD_NAMES}
+    values = {name: _json_value(getattr(metadata, name)) for name in FIELD_NAMES}
     provenance = {
         name: {"origin": str(one.origin), "detail": one.detail} for name, one in metadata.provenance.items()
     }
-    return {**told, "details": _ready(metadata.details), "provenance": provenance}
+    return {**values, "details": _json_value(metadata.details), "provenance": provenance}
 
 
-def _ready(value: Any) -> Any:
-    """A value as JSON can hold it; what a plugin gave that no JSON type fits becomes text."""
+def _json_value(value: Any) -> Any:
+    """A value as JSON can express it; what a plugin gave that no JSON type fits becomes text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _ready(one) for key, one in value.items()}
+        return {str(key): _json_value(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_ready(one) for one in value]
+        return [_json_value(one) for one in value]
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -128,43 +101,43 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
             follow, those that are unset left out. One whose files are missing says so (``missing``, and
             ``offline`` where their volume is not there), and its health is unknown.
     """
-    told = config.metadata
+    metadata = config.metadata
     owner, slash, _ = config.id.partition("/")
     entry: dict[str, Any] = {
         "id": config.id,
         "object": "model",
-        "created": told.created_at if told.created_at is not None else config.added_at,
-        "owned_by": owner if slash else told.source or "local",
+        "created": metadata.created_at if metadata.created_at is not None else config.added_at,
+        "owned_by": owner if slash else metadata.source or "local",
     }
     if strict:
         return entry
-    held = (
-        config.display_name,
-        config.path,
-        str(config.version),
-        told.architecture,
-        told.quantization,
-        told.parameter_count,
-        told.format,
-        told.context_length,
-        None if told.tags is None else list(told.tags),
-        told.source,
-        told.license,
-        told.size_bytes,
-        config.enabled,
-        current_health(config),
-        config.use_count,
-        config.last_used,
-        config.preload,
-        config.max_workers,
-        config.max_tokens,
-        _ready(config.temperature),
-        list(config.aliases) or None,
-        config.missing or None,
-        config.offline or None,
-    )
-    known = {name: value for name, value in zip(_OF_THE_REGISTRY, held, strict=True) if value is not None}
-    return {**entry, **known}
+    own = {
+        "display_name": config.display_name,
+        "path": config.path,
+        "version": str(config.version),
+        "architecture": metadata.architecture,
+        "quantization": metadata.quantization,
+        "parameter_count": metadata.parameter_count,
+        "format": metadata.format,
+        "context_length": metadata.context_length,
+        "tags": None if metadata.tags is None else list(metadata.tags),
+        "source": metadata.source,
+        "license": metadata.license,
+        "size_bytes": metadata.size_bytes,
+        "enabled": config.enabled,
+        "health_status": current_health(config),
+        "use_count": config.use_count,
+        "last_used": config.last_used,
+        "preload": config.preload,
+        "max_workers": config.max_workers,
+        "max_tokens": config.max_tokens,
+        "temperature": _json_value(config.temperature),
+        "aliases": list(config.aliases) or None,
+        "missing": config.missing or None,
+        "offline": config.offline or None,
+    }
+    entry.update((name, value) for name, value in own.items() if value is not None)
+    return entry
 
 
 def openai_listing(configs: Iterable[ModelConfig], *, strict: bool = False) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Conditions and choices over records: which ones a query means, which one suits a task. Pure."""
+"""Conditions and choices over records: which ones a query means, which one suits a task. Pure.
+
+Works on summaries; the classes of `modelshelf.model` are imported where one is needed, as by few listings.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from modelshelf.model import ModelVersion, Query
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.summary import Summary
 
 SIMPLE, COMPLEX = "simple", "complex"
 _FOLDED_TO = "[fiklst]"
@@ -55,7 +58,7 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
 
 
 def needle(query: Query) -> bytes:
-    """What the packed summary of each record that meets a query holds, its ASCII letters made small.
+    """Bytes in the packed summary of each record that meets a query, its ASCII letters made small.
 
     Empty where nothing is sure. Text is compared case-folded, and some letters outside of ASCII fold to the
     letters that are left out here: a long s to an s, a ligature to several.
@@ -119,14 +122,13 @@ def arranged(query: Query, found: Iterable[Summary]) -> list[Summary]:
     key, ordered = _SORT[query.sort], by_id(found)
     if query.sort == "id" and not query.descending:
         return ordered[: query.limit]
-    known = [one for one in ordered if key(one) is not None]
-    unknown = [one for one in ordered if key(one) is None]
-    known.sort(key=key, reverse=query.descending)
-    return [*known, *unknown][: query.limit]
+    found = [one for one in ordered if key(one) is not None]
+    found.sort(key=key, reverse=query.descending)
+    return [*found, *(one for one in ordered if key(one) is None)][: query.limit]
 
 
 def parameters_of(one: Summary) -> int | None:
-    """Exact parameters, else those that the name or card tells; None where nothing does."""
+    """Exact parameters, else those that the name or card gives; None where neither does."""
     if one.parameters is not None:
         return one.parameters
     from modelshelf.model.quantity import parse_parameters

@@ -15,7 +15,7 @@ from modelshelf.model import Role
 from modelshelf.source import room_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from modelshelf.model import Location, ModelConfig
 
@@ -95,76 +95,75 @@ def shares(models: Iterable[ModelConfig], grouping: str) -> list[Share]:
         grouping: One of `GROUPINGS`.
     """
     group_of = GROUPINGS[grouping]
-    held: dict[str, dict[Inode, int]] = {}
+    inodes: dict[str, dict[Inode, int]] = {}
     members: dict[str, set[tuple[str, str]]] = {}
     for model in models:
         for place in model.locations:
             found = _inodes(place)
             if found:
                 name = group_of(model, place)
-                held.setdefault(name, {}).update(found)
+                inodes.setdefault(name, {}).update(found)
                 members.setdefault(name, set()).add((model.id, str(model.version)))
     counted: set[Inode] = set()
-    told = []
-    for name in sorted(held):
-        fresh = {inode: size for inode, size in held[name].items() if inode not in counted}
+    groups = []
+    for name in sorted(inodes):
+        fresh = {inode: size for inode, size in inodes[name].items() if inode not in counted}
         counted.update(fresh)
-        told.append(Share(name=name, models=len(members[name]), bytes=sum(fresh.values())))
-    return sorted(told, key=lambda one: (-one.bytes, one.name))
+        groups.append(Share(name=name, models=len(members[name]), bytes=sum(fresh.values())))
+    return sorted(groups, key=lambda one: (-one.bytes, one.name))
 
 
 def duplicates(models: Iterable[ModelConfig]) -> list[Duplicate]:
     """Models whose weights lie on disk more than once, those that would free the most first."""
-    found = [told for model in models if (told := _duplicate(model)) is not None]
+    found = [one for model in models if (one := _duplicate(model)) is not None]
     return sorted(found, key=lambda one: (-one.freeable, one.id, one.version))
 
 
 def _duplicate(model: ModelConfig) -> Duplicate | None:
-    held = [(place, _inodes(place, Role.WEIGHTS)) for place in model.locations]
-    held = [(place, inodes) for place, inodes in held if inodes]
-    held = _alike(held)
-    everything = {inode: size for _, inodes in held for inode, size in inodes.items()}
-    largest = max((sum(inodes.values()) for _, inodes in held), default=0)
+    weights = [(place, _inodes(place, Role.WEIGHTS)) for place in model.locations]
+    weights = _alike([(place, inodes) for place, inodes in weights if inodes])
+    everything = {inode: size for _, inodes in weights for inode, size in inodes.items()}
+    largest = max((sum(inodes.values()) for _, inodes in weights), default=0)
     freeable = sum(everything.values()) - largest
     if freeable <= 0:
         return None
     copies = tuple(
-        Copy(path=place.path, source=place.source, bytes=sum(inodes.values()), own=_own(place, held))
-        for place, inodes in held
+        Copy(path=place.path, source=place.source, bytes=sum(inodes.values()), own=_own(place, weights))
+        for place, inodes in weights
     )
-    names = {place.content_names for place, _ in held}
+    names = {place.content_names for place, _ in weights}
     confirmed = len(names) == 1 and None not in names
     return Duplicate(
         id=model.id, version=str(model.version), copies=copies, freeable=freeable, confirmed=confirmed
     )
 
 
-def _alike(held: list[tuple[Location, dict[Inode, int]]]) -> list[tuple[Location, dict[Inode, int]]]:
+def _alike(weights: list[tuple[Location, dict[Inode, int]]]) -> list[tuple[Location, dict[Inode, int]]]:
     """Without the places whose sha256 is known to be another one than the first known."""
-    first = next((names for place, _ in held if (names := place.content_names) is not None), None)
-    return [(place, inodes) for place, inodes in held if place.content_names in (None, first)]
+    first = next((names for place, _ in weights if (names := place.content_names) is not None), None)
+    return [(place, inodes) for place, inodes in weights if place.content_names in (None, first)]
 
 
-def _own(place: Location, held: list[tuple[Location, dict[Inode, int]]]) -> int:
-    others = {inode for other, inodes in held if other is not place for inode in inodes}
+def _own(place: Location, weights: list[tuple[Location, dict[Inode, int]]]) -> int:
+    """Bytes of a place's weights that no other place shares."""
+    others = {inode for other, inodes in weights if other is not place for inode in inodes}
     return sum(
-        size for one, inodes in held if one is place for inode, size in inodes.items() if inode not in others
+        size
+        for one, inodes in weights
+        if one is place
+        for inode, size in inodes.items()
+        if inode not in others
     )
 
 
 def _inodes(place: Location, role: Role | None = None) -> dict[Inode, int]:
     """Bytes on disk of every inode of a place's files that is there now."""
-    return dict(_stated(place, role))
-
-
-def _stated(place: Location, role: Role | None) -> Iterator[tuple[Inode, int]]:
-    if place.missing:
-        return
-    for one in place.files:
-        if role is not None and one.role is not role:
-            continue
-        try:
-            told = os.stat(os.path.join(place.folder, one.name))
-        except (OSError, ValueError):
-            continue
-        yield (told.st_dev, told.st_ino), room_of(told)
+    found: dict[Inode, int] = {}
+    for one in () if place.missing else place.files:
+        if role is None or one.role is role:
+            try:
+                stat = os.stat(os.path.join(place.folder, one.name))
+            except (OSError, ValueError):
+                continue
+            found[stat.st_dev, stat.st_ino] = room_of(stat)
+    return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from modelshelf.model import ModelConfig
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.summary import Summary
     from modelshelf.store import Snapshot, Store
 
 T = TypeVar("T")

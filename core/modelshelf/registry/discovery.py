@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import InvalidModelError, SerializerError
-from modelshelf.plugin.entries import BUILTIN
-from modelshelf.records.write import RecordReader
+from modelshelf.plugin.find import BUILTIN
+from modelshelf.records.read import RecordReader
 from modelshelf.registry.listing import ModelListing
 from modelshelf.registry.open_store import open_store
 
@@ -83,12 +83,12 @@ class ModelDiscovery(ModelListing):
                 `model_base_path`.
             depth: How deep a probe looks; full also looks into files that no format asks for by name.
             executor: Where to examine; None decides between this process and worker processes. A registry
-                with plugins of its own examines in this process whatever is given here.
+                with objects as plugins examines in this process whatever is given here.
             workers: Worker processes; 1 means this process.
             force: Examine unchanged files too.
             progress: Called now and then, in this thread.
         """
-        from modelshelf.scan.operations import discover
+        from modelshelf.scan.run import discover
         from modelshelf.source import Place
 
         if paths is None:
@@ -101,22 +101,24 @@ class ModelDiscovery(ModelListing):
             [path if isinstance(path, Place) else os.fspath(path) for path in paths],
             tables=self._sources,
             depth=as_depth(depth),
-            executor=None if self._given else executor,
-            workers=1 if self._given else workers,
+            executor=executor,
+            workers=workers,
             force=force,
             progress=progress,
             emit=self._emit,
         )
-        self._keep_hooks(self.plugins)
+        if any(one.distribution not in {None, BUILTIN} for one in self.plugins.reports):
+            from modelshelf.registry.events import keep_hooks
+
+            keep_hooks(self.store, self.plugins)
         return stats
 
     def why(self, path: str | os.PathLike[str]) -> list[Reason]:
         """Why a file is, or is not, in the registry: every rule and plugin's verdict, in order."""
-        from modelshelf.scan.examiner import Examiner
         from modelshelf.scan.why import why
 
-        examiner, absolute = Examiner(self.plugins), os.path.abspath(path)
-        return self.store.view(lambda state: why(absolute, examiner, RecordReader(state)))
+        plugins, absolute = self.plugins, os.path.abspath(path)
+        return self.store.view(lambda state: why(absolute, plugins, RecordReader(state)))
 
     def places(self) -> list[Place]:
         """Every place that the sources would look into on this machine, present or not."""
@@ -177,13 +179,6 @@ class ModelDiscovery(ModelListing):
             from modelshelf.registry.events import emit
 
             emit(events, self.plugins)
-
-    def _keep_hooks(self, plugins: PluginSet) -> None:
-        """Keep which hooks other distributions' plugins implement, so that a change need not ask them."""
-        if any(one.distribution not in {None, BUILTIN} for one in plugins.reports):
-            from modelshelf.registry.events import keep_hooks
-
-            keep_hooks(self.store, plugins.reports)
 
 
 def as_depth(depth: Depth | str) -> Depth:

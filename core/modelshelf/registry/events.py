@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import DamagedStoreError, StoreError
 from modelshelf.model.event import EventKind
-from modelshelf.plugin.entries import BUILTIN, GROUP, blocked_names, is_released, others_offer
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.plugin.find import (
+    BUILTIN,
+    GROUP,
+    blocked_names,
+    files_of_environment,
+    find,
+    is_released,
+    others_offer,
+)
+from modelshelf.records.read import RecordReader
+from modelshelf.records.write import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from modelshelf.model import ModelEvent
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.plugin.load import FoundPlugin
+    from modelshelf.plugin.find import FoundPlugin
     from modelshelf.plugin.report import PluginReport
     from modelshelf.store import Store
 
@@ -70,23 +79,23 @@ def load_observers(store: Store, given: Iterable[object], blocked: frozenset[str
         given: Plugins that a program passes in beside the installed ones.
         blocked: Names of plugins that are not to be loaded, beside those of the environment.
     """
-    installed, given = _installed_observers(store), tuple(given)
-    if not installed and not given:
+    installed, passed = _installed_observers(store), [*given, *files_of_environment()]
+    if not installed and not passed:
         return None
-    from modelshelf.plugin import load  # built with attrs: a registry without other plugins needs none of it
+    # Not imported for the many registries that have no other plugins.
+    from modelshelf.plugin import given as given_plugins
     from modelshelf.plugin.call import PluginSet
+    from modelshelf.plugin.load import load
 
-    blocked |= blocked_names()
-    loaded = load.load([*installed, *load.given(given)], blocked)
-    return PluginSet(loaded, blocked) if installed or loaded.hooks[HOOK] else None
+    beside = given_plugins.given(given_plugins.with_environment(passed))
+    loaded = load([*installed, *beside], blocked | blocked_names())
+    return PluginSet(loaded) if installed or loaded.hooks[HOOK] else None
 
 
 def _installed_observers(store: Store) -> list[FoundPlugin]:
     """The installed plugins that observe changes, or may; none is imported."""
     if not BUILTIN_OBSERVERS and not others_offer(BUILTIN, GROUP):
         return []
-    from modelshelf.plugin.load import find
-
     known = _known_hooks(store)
     return [one for one in find() if _may_observe(one, known)]
 
@@ -112,18 +121,17 @@ def _known_hooks(store: Store) -> Hooks:
         return {}
 
 
-def keep_hooks(store: Store, loaded: Iterable[PluginReport]) -> None:
+def keep_hooks(store: Store, plugins: PluginSet) -> None:
     """Keep which hooks the loaded plugins of other distributions implement, where that is news."""
     from modelshelf.plugin.report import PluginState
 
+    misloaded = {one.plugin for one in plugins.load_failures}
     hooks = {
         release: one.hooks
-        for one in loaded
-        if one.distribution != BUILTIN and one.state is PluginState.LOADED and not one.failures
-        if (release := _release_of(one)) is not None
+        for one in plugins.reports
+        if one.distribution != BUILTIN and one.state is not PluginState.DISABLED
+        if one.plugin not in misloaded and (release := _release_of(one)) is not None
     }
-    if not hooks:
-        return
     known = _known_hooks(store)
     if {**known, **hooks} != known:
         with suppress(StoreError):  # it only spares loading the plugins once more

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from modelshelf.model.status import HealthStatus, is_available, is_healthy
 from modelshelf.records import query as queries
-from modelshelf.records.read import ListingReader, current_version
+from modelshelf.records.read import RecordReader
+from modelshelf.records.summary import current_version
 from modelshelf.records.tables import pin_part
 from modelshelf.registry.cache import CachedStore, collector_paused
 
 if TYPE_CHECKING:
     from modelshelf.model import Query
-    from modelshelf.records.read import OnDamage
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.summary import OnDamage, Summary
     from modelshelf.store import Store
 
 
@@ -56,7 +56,7 @@ class ModelListing:
 
     def default_id(self) -> str | None:
         """The id that was made the default, be its model available or not; its record is not decoded."""
-        return self.store.view(lambda state: ListingReader(state).default())
+        return self.store.view(lambda state: RecordReader(state).default())
 
     def list_models(self) -> list[str]:
         """Every model's id, sorted; missing and disabled ones too."""
@@ -64,7 +64,7 @@ class ModelListing:
 
     def ids_beginning(self, text: str) -> list[str]:
         """The ids that begin with a text, sorted; nothing of other models is read or cached."""
-        return self.store.view(lambda state: ListingReader(state, self.on_damage).ids(text))
+        return self.store.view(lambda state: RecordReader(state, self.on_damage).ids(text))
 
     def get_healthy_models(self) -> list[str]:
         """Ids of the models that are healthy, enabled and not missing, sorted."""
@@ -86,12 +86,12 @@ class ModelListing:
     def summaries(self, *, all_versions: bool = False) -> list[Summary]:
         """The fields that a listing needs, of each model's current version, sorted by id."""
         if all_versions:
-            return self.store.view(lambda state: list(ListingReader(state, self.on_damage).summaries()))
+            return self.store.view(lambda state: list(RecordReader(state, self.on_damage).summaries()))
         state = self._cached.current()
         if state.summaries is not None:
             return state.summaries
         with collector_paused():
-            state, found = self._cached.read(lambda state: _current(ListingReader(state, self.on_damage)))
+            state, found = self._cached.read(lambda state: _current(RecordReader(state, self.on_damage)))
         state.summaries = found
         return found
 
@@ -115,7 +115,7 @@ class ModelListing:
             return self.summaries(all_versions=query.all_versions)
         with collector_paused():
             state, found = self._cached.read(
-                lambda state: _current(ListingReader(state, self.on_damage), needle)
+                lambda state: _current(RecordReader(state, self.on_damage), needle)
             )
         state.queried = True
         return found
@@ -124,8 +124,8 @@ class ModelListing:
         return len(self.summaries())
 
 
-def _current(records: ListingReader, needle: bytes = b"") -> list[Summary]:
-    """Each model's current version, sorted by id; for `needle` see `records.read.summaries`."""
+def _current(records: RecordReader, needle: bytes = b"") -> list[Summary]:
+    """Each model's current version, sorted by id; for `needle` see `records.summary`."""
     pins = records.pins()
     chosen: dict[str, Summary] = {}
     several: dict[str, list[Summary]] = {}

@@ -10,7 +10,7 @@ from modelshelf.model.status import is_available, is_healthy
 from modelshelf.model.version import ModelVersion
 from modelshelf.records import codec  # noqa: F401 - the reader imports it at its first record otherwise
 from modelshelf.records import query as queries
-from modelshelf.records.write import RecordReader
+from modelshelf.records.read import RecordReader
 from modelshelf.registry.cache import collector_paused
 from modelshelf.registry.listing import ModelListing
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from modelshelf.model import ModelConfig, Query
-    from modelshelf.records.sealed import Summary
+    from modelshelf.records.summary import Summary
     from modelshelf.store import Snapshot
 
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import StoreUnavailableError
-from modelshelf.plugin.entries import BUILTIN, GROUP, blocked_names, offered_by
+from modelshelf.plugin.find import BUILTIN, GROUP, blocked_names, offered_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -75,7 +75,8 @@ def open_guarded(
 ) -> Store:
     """Open as `open_store` does, by hooks: that of the built-in plugin of that name, then those of all."""
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.plugin.load import find_builtin, load
+    from modelshelf.plugin.find import find_builtin
+    from modelshelf.plugin.load import load
 
     scheme, blocked = _scheme_of(location), blocked | blocked_names()
     alone = find_builtin(scheme)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelshelf.errors import UnknownModelError
 from modelshelf.records.json import openai_listing
-from modelshelf.records.write import RecordReader, Records
+from modelshelf.records.read import RecordReader
+from modelshelf.records.write import Records
 from modelshelf.registry import edits, events
 from modelshelf.registry.discovery import ModelDiscovery, as_depth
 from modelshelf.registry.lookup import ModelLookup, as_version
@@ -51,8 +52,9 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
     Args:
         model_base_path: The folder that `discover_models` scans when it is given no other.
         metadata_path: Where the records are kept: a folder, or a store's URL.
-        plugins: Plugins beside the installed ones: modules, or objects whose methods are hooks. A scan with
-            such plugins runs in this process alone.
+        plugins: Plugins beside the installed ones: modules, paths of one-file plugins, or objects whose
+            methods are hooks. Worker processes load modules and files by themselves; with an object, a scan
+            runs in this process alone.
         blocked: Names of plugins that are not to be loaded.
         sources: Settings of sources, each with the ``name`` of the source that reads the rest of it, as the
             ``[[sources]]`` tables of the configuration.
@@ -238,7 +240,7 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
         events.emit(changes, self._plugins or self._observers)
         if not self._hooks_kept and self._observers is not None:
             self._hooks_kept = True
-            self._keep_hooks(self._observers)
+            events.keep_hooks(self.store, self._observers)
 
 
 def _optional(version: ModelVersion | str | None) -> ModelVersion | None:

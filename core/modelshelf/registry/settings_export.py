@@ -37,7 +37,7 @@ from modelshelf.registry.edits import CONFIG_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from modelshelf.records.write import RecordReader
+    from modelshelf.records.read import RecordReader
 
 KIND = "settings"
 EDITION = 1

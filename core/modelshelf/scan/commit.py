@@ -1,15 +1,16 @@
-"""An examined artifact meets the registry in one transaction: new, changed, copied, moved or as before."""
+"""Examined artifacts become records, a batch in one transaction: new, changed, copied, moved or as before."""
 
 from __future__ import annotations
 
 import os
 import re
-from enum import Enum
+import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import frozen
 
+from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
     Artifact,
     EventKind,
@@ -20,38 +21,35 @@ from modelshelf.model import (
     ModelMetadata,
     ModelVersion,
     Origin,
+    Problem,
     merge_metadata,
 )
 from modelshelf.model.health import status_of
+from modelshelf.records.write import Records
+from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
-from modelshelf.scan.hashing import with_hashes
+from modelshelf.scan.hashing import with_sha256
+from modelshelf.scan.volumes import is_on
+from modelshelf.source import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from modelshelf.records.write import Records
+    from modelshelf.scan.volumes import Volumes
+    from modelshelf.store import Store, Transaction
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
-_PLAIN_FOLDERS = "local"
 # What the person set follows a model to its next version; counters and health start anew.
 _CARRIED = ("preload", "max_workers", "max_tokens", "temperature", "enabled", "aliases", "display_name")
 
 
-class Change(Enum):
-    """What an admission did."""
-
-    ADDED = "added"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-
-
 @frozen(kw_only=True)
-class Admission:
+class Committed:
     """What became of one artifact.
 
     Attributes:
         change: What it did to the registry.
-        events: What to tell observers once it is committed.
+        events: The events of its commit, for observers.
     """
 
     change: Change
@@ -59,50 +57,118 @@ class Admission:
 
 
 @frozen(kw_only=True)
-class _Arrival:
-    """An examined artifact on its way into the registry."""
+class Outcome:
+    """An examined artifact after its commit.
 
-    place: Location
-    seen: Examination
+    Attributes:
+        artifact: The artifact.
+        examination: Its examination; rejected too where it makes no record.
+        committed: What became of it; None where it is rejected.
+    """
+
+    artifact: Artifact
+    examination: Examination
+    committed: Committed | None = None
+
+
+def commit(
+    store: Store,
+    examined: Sequence[tuple[Artifact, Examination]],
+    volumes: Volumes,
+    save_rejection: Callable[[Records, Artifact, Problem], None],
+) -> list[Outcome]:
+    """Bring the registry up to date with some examined artifacts, in one transaction.
+
+    Args:
+        store: The store.
+        examined: The artifacts.
+        volumes: The mount points that models lie on; those of the artifacts are added.
+        save_rejection: Writes why an artifact gets no record.
+    """
+    now = int(time.time())
+    has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
+
+    def work(state: Transaction) -> list[Outcome]:
+        records = Records(state)
+        if has_new_mounts:
+            records.save_mounts({*volumes.mounts, *records.mounts()})
+        return [commit_one(records, artifact, examination) for artifact, examination in examined]
+
+    def commit_one(records: Records, artifact: Artifact, examination: Examination) -> Outcome:
+        if examination.rejected is not None:
+            save_rejection(records, artifact, examination.rejected)
+            return Outcome(artifact=artifact, examination=examination)
+        try:
+            committed = commit_artifact(records, artifact, examination, now)
+        except InvalidModelError as error:  # a source's id, say, that is none
+            reason = Problem(code="unfit-record", path=artifact.path, message=str(error))
+            return Outcome(artifact=artifact, examination=attrs.evolve(examination, rejected=reason))
+        return Outcome(artifact=artifact, examination=examination, committed=committed)
+
+    return store.update(work)
+
+
+def commit_missing(store: Store, paths: Sequence[str], volumes: Volumes) -> list[ModelEvent]:
+    """Mark the models whose files are not at these paths any more; gives the events of the commit."""
+    lost = volumes.lost()
+    offline = [path for path in paths if is_on(path, lost)]
+    deleted = [path for path in paths if path not in set(offline)] if offline else paths
+    now = int(time.time())
+
+    def work(state: Transaction) -> list[ModelEvent]:
+        records = Records(state)
+        events = mark_missing(records, deleted, now)
+        return [*events, *mark_missing(records, offline, now, offline=True)]
+
+    return store.update(work)
+
+
+@frozen(kw_only=True)
+class _New:
+    """An examined artifact at its location."""
+
+    location: Location
+    examination: Examination
     now: int
     names: tuple[str, ...] = ()
 
 
-def admit(records: Records, artifact: Artifact, seen: Examination, now: int) -> Admission:
+def commit_artifact(records: Records, artifact: Artifact, examination: Examination, now: int) -> Committed:
     """Bring the registry up to date with one examined artifact."""
-    place = Location(
+    location = Location(
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
-        files=with_hashes(artifact.files, seen.sha256),
-        fingerprint=artifact.fingerprint.digest if seen.complete else b"",
-        depth=seen.depth,
+        files=with_sha256(artifact.files, examination.sha256),
+        fingerprint=artifact.fingerprint.digest if examination.complete else b"",
+        depth=examination.depth,
     )
-    new = _Arrival(place=place, seen=seen, now=now, names=artifact.aliases)
-    known = records.location(artifact.path)
-    old = records.model(known.model_id, known.version) if known and known.model_id and known.version else None
-    if old is not None and old.content_digest == seen.content_digest:
+    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
+    entry = records.location(artifact.path)
+    old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
+    if old is not None and old.content_digest == examination.content_digest:
         return _refresh(records, old, new)
-    twin = _twin(records, seen.content_digest, place)
+    copy = _record_of_same_content(records, examination.content_digest, location)
+    if old is not None:  # other bytes lie at its path now: it stays, without it
+        records.put(_without_location(old, location.path, now))
+    if copy is not None:
+        return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
-        _leave(records, old, place.path, now)
-    if twin is not None:
-        return _join(records, twin, attrs.evolve(new, names=_names_of(artifact)))
-    if old is not None:
-        return _succeed(records, old, new)
+        return _add_version(records, old, new)
     model_id = artifact.model_id or os.path.basename(artifact.folder)
-    standing = records.current(model_id)
-    if standing is not None and _is_by_hand(standing, place):
-        return _refresh(records, standing, new)
-    if standing is not None and _is_of_one_tool(standing, place):
-        return _succeed(records, standing, new)
-    if standing is not None or records.alias(model_id):
-        model_id = _free_id(records, model_id, seen.content_digest or place.fingerprint)
-    return _add(records, _named(records, _fresh(model_id, first_version(seen.metadata), new), new.names))
+    current = records.current(model_id)
+    if current is not None and _is_registered_by_hand(current, location):
+        return _refresh(records, current, new)
+    if current is not None and _is_of_one_tool(current, location):
+        return _add_version(records, current, new)
+    if current is not None or records.alias(model_id):
+        model_id = _free_id(records, model_id, examination.content_digest or location.fingerprint)
+    config = _new_record(model_id, first_version(examination.metadata), new)
+    return _register(records, _with_aliases(records, config, new.names))
 
 
 def first_version(metadata: ModelMetadata) -> ModelVersion:
-    """The version that the header tells, else the name, else 1.0.0."""
+    """The version that the header gives, else the name, else 1.0.0."""
     for key in ("model_version", "name_version"):
         match = _LENIENT_VERSION.match(str(metadata.details.get(key, "")))
         if match:
@@ -124,13 +190,13 @@ def mark_missing(
     """
     events = []
     for path in paths:
-        seen = records.location(path)
-        if seen is None or seen.model_id is None or seen.version is None:
+        entry = records.location(path)
+        if entry is None or entry.model_id is None or entry.version is None:
             continue
-        config = records.model(seen.model_id, seen.version)
+        config = records.model(entry.model_id, entry.version)
         if config is None:
             continue
-        changed = _without(config, path, now, offline=offline)
+        changed = _without_location(config, path, now, offline=offline)
         if changed.locations == config.locations:
             continue
         records.put(changed)
@@ -143,52 +209,54 @@ def mark_missing(
 
 def user_set(metadata: ModelMetadata) -> ModelMetadata:
     """Only the values that a person set."""
-    mine = [name for name, told in metadata.provenance.items() if told.origin is Origin.USER]
-    values: dict[str, Any] = {name: getattr(metadata, name) for name in mine}
-    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in mine})
+    names = [name for name, one in metadata.provenance.items() if one.origin is Origin.USER]
+    values: dict[str, Any] = {name: getattr(metadata, name) for name in names}
+    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
 
 
-def _twin(records: Records, digest: bytes, place: Location) -> ModelConfig | None:
-    """The record of the same content, unless the sha256 of both is known and tells them apart."""
+def _record_of_same_content(records: Records, digest: bytes, location: Location) -> ModelConfig | None:
+    """The record of the same content, unless the sha256 of both is known and differs."""
     found = records.by_content(digest) if digest else None
-    twin = records.model(*found) if found else None
-    if twin is None:
+    record = records.model(*found) if found else None
+    if record is None:
         return None
-    mine = place.content_names
-    theirs = {one.content_names for one in twin.locations} - {None}
-    return twin if mine is None or not theirs or mine in theirs else None
+    mine = location.content_names
+    theirs = {one.content_names for one in record.locations} - {None}
+    return record if mine is None or not theirs or mine in theirs else None
 
 
-def _is_by_hand(standing: ModelConfig, place: Location) -> bool:
-    """Whether a program registered this very place before a scan saw it."""
-    if standing.content_digest or not standing.path:
+def _is_registered_by_hand(record: ModelConfig, location: Location) -> bool:
+    """Whether a program registered this very place before a scan found it."""
+    if record.content_digest or not record.path:
         return False
-    return os.path.abspath(standing.path) in (place.path, place.folder)
+    return os.path.abspath(record.path) in (location.path, location.folder)
 
 
-def _is_of_one_tool(standing: ModelConfig, place: Location) -> bool:
+def _is_of_one_tool(record: ModelConfig, location: Location) -> bool:
     """Whether a tool that names its models itself gave this id to other content: a newer pull, say."""
     return (
-        place.source != _PLAIN_FOLDERS
-        and bool(standing.locations)
-        and all(one.source == place.source for one in standing.locations)
+        location.source != LOCAL
+        and bool(record.locations)
+        and all(one.source == location.source for one in record.locations)
     )
 
 
-def _succeed(records: Records, old: ModelConfig, new: _Arrival) -> Admission:
-    """Other content under a known id: its next patch version; the old record stays."""
+def _add_version(records: Records, old: ModelConfig, new: _New) -> Committed:
+    """Other content under the id of a record: its next patch version; the old record stays."""
     version = max(records.versions(old.id)).next_patch()
-    return _add(records, _named(records, _fresh(old.id, version, new, before=old), new.names))
+    return _register(
+        records, _with_aliases(records, _new_record(old.id, version, new, before=old), new.names)
+    )
 
 
-def _names_of(artifact: Artifact) -> tuple[str, ...]:
+def _names_of_copy(artifact: Artifact) -> tuple[str, ...]:
     """What a tool calls a copy; the name of a plain folder is no name that anyone would ask for."""
-    if artifact.source == _PLAIN_FOLDERS or artifact.model_id is None:
+    if artifact.source == LOCAL or artifact.model_id is None:
         return artifact.aliases
     return (artifact.model_id, *artifact.aliases)
 
 
-def _named(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:
+def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:
     """The model with those further names of its source that are free; what a person named stays alone."""
     if not aliases or "aliases" in config.set_by_user:
         return config
@@ -203,71 +271,66 @@ def _named(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> M
     return attrs.evolve(config, aliases=(*config.aliases, *free)) if free else config
 
 
-def _refresh(records: Records, old: ModelConfig, new: _Arrival) -> Admission:
-    place, seen = new.place, new.seen
-    others = [one for one in old.locations if one.path != place.path]
+def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
+    """The content that the record has, at a location that it has or that a person gave it."""
+    location, examination = new.location, new.examination
+    others = [one for one in old.locations if one.path != location.path]
     config = attrs.evolve(
         old,
-        path=place.path,
-        metadata=merge_metadata([user_set(old.metadata), seen.metadata]),
-        health_status=status_of(seen.findings),
-        findings=seen.findings,
-        content_digest=seen.content_digest,
-        locations=(place, *others),
+        path=location.path,
+        metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
+        health_status=status_of(examination.findings),
+        findings=examination.findings,
+        content_digest=examination.content_digest,
+        locations=(location, *others),
         missing_since=None,
     )
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
-    return _write(records, old, _named(records, config, new.names), new.now)
+    return _update(records, old, _with_aliases(records, config, new.names), new.now)
 
 
-def _write(records: Records, old: ModelConfig, config: ModelConfig, now: int, **told: Any) -> Admission:
+def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, **details: Any) -> Committed:
     if config == old:
-        return Admission(change=Change.UNCHANGED)
+        return Committed(change=Change.UNCHANGED)
     config = attrs.evolve(config, updated_at=now, checked_at=now)
     records.put(config)
     fields = [
         one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)
     ]
     changed = [name for name in fields if name not in {"updated_at", "checked_at"}]
-    events = [
-        _event(EventKind.MOVED if "moved_from" in told else EventKind.UPDATED, config, fields=changed, **told)
-    ]
+    kind = EventKind.MOVED if "moved_from" in details else EventKind.UPDATED
+    events = [_event(kind, config, fields=changed, **details)]
     if config.health_status is not old.health_status:
         events.append(health_event(old, config))
-    return Admission(change=Change.UPDATED, events=tuple(events))
+    return Committed(change=Change.UPDATED, events=tuple(events))
 
 
-def _join(records: Records, twin: ModelConfig, new: _Arrival) -> Admission:
+def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
-    place, seen = new.place, new.seen
-    others = [one for one in twin.locations if one.path != place.path]
-    away = [one for one in others if one.offline]
-    gone = [one for one in others if one not in away and (one.missing or not os.path.lexists(one.path))]
-    kept = [one for one in others if one not in away and one not in gone]
+    location, examination = new.location, new.examination
+    others = [one for one in record.locations if one.path != location.path]
+    offline = [one for one in others if one.offline]
+    gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
+    kept = [one for one in others if one not in offline and one not in gone]
     for one in gone:
-        records.delete_location(one.path, twin.id, twin.version)
-    places = (*kept, place, *away)
-    config = attrs.evolve(twin, path=places[0].path, locations=places, missing_since=None)
+        records.delete_location(one.path, record.id, record.version)
+    locations = (*kept, location, *offline)
+    config = attrs.evolve(record, path=locations[0].path, locations=locations, missing_since=None)
     if not kept:
         config = attrs.evolve(
             config,
-            metadata=merge_metadata([user_set(twin.metadata), seen.metadata]),
-            health_status=status_of(seen.findings),
-            findings=seen.findings,
+            metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
+            health_status=status_of(examination.findings),
+            findings=examination.findings,
         )
-    config = _named(records, config, new.names)
+    config = _with_aliases(records, config, new.names)
     if gone and not kept:
-        return _write(records, twin, config, new.now, moved_from=gone[0].path, path=place.path)
-    return _write(records, twin, config, new.now, path=place.path)
+        return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
+    return _update(records, record, config, new.now, path=location.path)
 
 
-def _leave(records: Records, old: ModelConfig, path: str, now: int) -> None:
-    """Other bytes lie at this path now: the old record stays, without it."""
-    records.put(_without(old, path, now))
-
-
-def _without(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
+def _without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
     locations = tuple(
         attrs.evolve(one, missing=True, offline=offline) if one.path == path else one
         for one in config.locations
@@ -282,22 +345,24 @@ def _without(config: ModelConfig, path: str, now: int, *, offline: bool = False)
     )
 
 
-def _fresh(
-    model_id: str, version: ModelVersion, new: _Arrival, before: ModelConfig | None = None
+def _new_record(
+    model_id: str, version: ModelVersion, new: _New, before: ModelConfig | None = None
 ) -> ModelConfig:
-    place, seen, now = new.place, new.seen, new.now
-    metadata = seen.metadata if before is None else merge_metadata([user_set(before.metadata), seen.metadata])
+    location, examination, now = new.location, new.examination, new.now
+    metadata = examination.metadata
+    if before is not None:
+        metadata = merge_metadata([user_set(before.metadata), metadata])
     config = ModelConfig(
         id=model_id,
-        path=place.path,
+        path=location.path,
         display_name=metadata.title or model_id,
         version=version,
         metadata=metadata,
-        health_status=status_of(seen.findings),
-        findings=seen.findings,
+        health_status=status_of(examination.findings),
+        findings=examination.findings,
         checked_at=now,
-        locations=(place,),
-        content_digest=seen.content_digest,
+        locations=(location,),
+        content_digest=examination.content_digest,
         added_at=now,
         updated_at=now,
     )
@@ -307,17 +372,17 @@ def _fresh(
     return attrs.evolve(config, set_by_user=before.set_by_user, **carried)
 
 
-def _add(records: Records, config: ModelConfig) -> Admission:
+def _register(records: Records, config: ModelConfig) -> Committed:
     records.put(config)
     events = [_event(EventKind.REGISTERED, config, path=config.path)]
     if records.default() is None:
         records.set_default(config.id)
         events.append(ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=config.id, details={"old": None}))
-    return Admission(change=Change.ADDED, events=tuple(events))
+    return Committed(change=Change.ADDED, events=tuple(events))
 
 
 def _free_id(records: Records, model_id: str, digest: bytes) -> str:
-    """The id with a suffix that tells the content: the shortest one, of six digits or more, that is free."""
+    """The id with a suffix by the content: the shortest one, of six digits or more, that is free."""
     text = digest.hex()
     for length in range(6, len(text) + 1):
         candidate = f"{model_id}~{text[:length]}"

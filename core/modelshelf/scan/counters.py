@@ -1,7 +1,8 @@
-"""What a scan counts, and what it tells on the way."""
+"""What a scan counts, and what it reports on the way."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -9,10 +10,20 @@ from attrs import define, field, frozen
 from modelshelf.model import DiscoveryStats, Orphan, Problem, UnfinishedDownload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
 HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
+
+
+class Change(Enum):
+    """What became of a model in a scan."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
 
 
 @frozen(kw_only=True)
@@ -20,7 +31,7 @@ class ScanProgress:
     """How far a scan is.
 
     Attributes:
-        done: Artifacts that are examined or known to be unchanged.
+        done: Artifacts that are examined or unchanged.
         found: Artifacts that were found so far.
         path: The last one.
         finished_listing: Whether `found` is all there is.
@@ -38,12 +49,12 @@ def plugin_problem(failure: PluginFailure) -> Problem:
 
 
 @define(kw_only=True, eq=False, repr=False)
-class Tally:
+class Counters:
     """What a scan has counted so far; see `DiscoveryStats`.
 
     Attributes:
-        done: Artifacts that are examined or known to be unchanged.
-        failures: What plugins failed at in looks into artifacts.
+        done: Artifacts that are examined or unchanged.
+        failures: What plugins failed at in examinations.
     """
 
     folders: int = 0
@@ -58,6 +69,26 @@ class Tally:
     unfinished: list[UnfinishedDownload] = field(factory=list)
     orphans: list[Orphan] = field(factory=list)
     failures: list[PluginFailure] = field(factory=list)
+
+    def add_unchanged(self, models: int) -> None:
+        """Count models that are unchanged."""
+        self.found += models
+        self.unchanged += models
+        self.done += models
+
+    def add_examined(self, bytes_read: int, failures: Sequence[PluginFailure]) -> None:
+        """Count one examination."""
+        self.done += 1
+        self.bytes_read += bytes_read
+        self.problems += map(plugin_problem, failures)
+        self.failures += failures
+
+    def add_model(self, change: Change) -> None:
+        """Count one model whose examination was committed."""
+        self.found += 1
+        self.added += change is Change.ADDED
+        self.updated += change is Change.UPDATED
+        self.unchanged += change is Change.UNCHANGED
 
     def stats(self, seconds: float) -> DiscoveryStats:
         """The counters as the scan's result."""

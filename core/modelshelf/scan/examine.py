@@ -1,8 +1,8 @@
-"""Look into one artifact: detect, arbitrate, extract, probe. Runs in any process."""
+"""The examination of one artifact, in any process: detect, arbitrate, extract, probe."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
@@ -11,39 +11,53 @@ from modelshelf.model import (
     Artifact,
     Candidate,
     Depth,
+    Detection,
     Finding,
     ModelMetadata,
     Origin,
     Problem,
     Provenance,
+    Severity,
     merge_metadata,
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
-from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Opener, open_local
-from modelshelf.scan.arbitrate import Vote, winner
-from modelshelf.scan.content import content_digest
-from modelshelf.scan.file_names import suffix_of
-from modelshelf.scan.hashing import belied, hashed
-from modelshelf.scan.health import finding_of, shard_findings
+from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
+from modelshelf.scan.file_names import FormatTable, suffix_of
+from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
+from modelshelf.scan.places import make_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from modelshelf.plugin.call import PluginSet
-    from modelshelf.scan.file_names import FormatTable
+    from modelshelf.source import Source
 
-_HEAD = 512
+_HEAD = 512  # bytes that every plugin is shown
+_FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
+_SHARDS_NAMED = 3  # missing shards that a finding names
 _SIGNATURE = Provenance(Origin.HEADER, "signature")
 _FILE_SYSTEM = Provenance(Origin.FILENAME, "file system")
-_FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
+
+
+@frozen(kw_only=True)
+class Vote:
+    """One plugin's detection.
+
+    Attributes:
+        plugin: The plugin's display name.
+        detection: The format that it detects.
+    """
+
+    plugin: str
+    detection: Detection
 
 
 @frozen(kw_only=True)
 class Examination:
-    """What one look into an artifact gave.
+    """The result of examining one artifact.
 
     Attributes:
         format: The winning format, or None where no plugin claims it.
@@ -51,11 +65,11 @@ class Examination:
         metadata: The merged metadata.
         findings: What is wrong with it, worst first.
         content_digest: Digest of its content, or empty where it cannot be read.
-        depth: How deep the look went.
+        depth: How deep the probe looked.
         sha256: By name of each weight file the digest of all its bytes; only depth full reads them.
         bytes_read: Bytes read.
         failures: Plugins that failed over it.
-        rejected: Why it is not admitted, or None.
+        rejected: Why it gets no record, or None.
     """
 
     format: str | None = None
@@ -70,172 +84,267 @@ class Examination:
     rejected: Problem | None = None
 
     @property
+    def called_hooks(self) -> set[str]:
+        """The hooks that were called over it, as far as its result shows that."""
+        hooks = {one.hook for one in self.failures}
+        if self.votes or self.bytes_read:
+            hooks.add("modelshelf_detect_format")
+        if self.format is not None:
+            hooks |= {"modelshelf_extract_metadata", "modelshelf_probe_health"}
+        return hooks
+
+    @property
     def complete(self) -> bool:
-        """Whether no plugin that votes for it failed over it; otherwise the next scan looks again."""
+        """Whether no plugin that votes for it failed over it; otherwise the next scan examines it again."""
         voters = {vote.plugin for vote in self.votes}
         return not any(failure.plugin in voters for failure in self.failures)
 
 
-class _Seen(TypedDict, total=False):
-    """What becomes an `Examination` once it is known what reading it cost."""
-
-    format: str | None
-    votes: list[Vote]
-    metadata: ModelMetadata
-    findings: Iterable[Finding]
-    content_digest: bytes
-    sha256: dict[str, str]
-    rejected: Problem | None
-
-
-def look(
-    artifact: Artifact, plugins: PluginSet, formats: FormatTable, depth: Depth, opener: Opener | None
-) -> Examination:
-    """Look into an artifact; never raises for what a file or a plugin does.
+class Examiner:
+    """Examines artifacts with a set of plugins.
 
     Args:
-        opener: Opens its files; None means that they lie on this machine.
+        plugins: The plugins.
+        formats: The names that their formats claim.
+        sources: The sources, each of which opens its own artifacts' files.
+
+    Attributes:
+        plugins: The plugins.
+        formats: The names that their formats claim.
     """
-    failed_before = len(plugins.failures)
-    budget = _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET
-    with ArtifactReader(artifact, opener or open_local, budget) as reader:
-        told = _look(artifact, plugins, formats, reader, depth)
-    failures = plugins.failures[failed_before:]
-    return Examination(**told, depth=depth, bytes_read=reader.bytes_read, failures=failures)
+
+    def __init__(self, plugins: PluginSet, formats: FormatTable, sources: Iterable[Source]) -> None:
+        self.plugins = plugins
+        self.formats = formats
+        self._openers = {one.name: one.open for one in reversed(tuple(sources))}
+
+    @classmethod
+    def of(cls, plugins: PluginSet) -> Self:
+        """The examiner of artifacts of every source that the plugins offer."""
+        formats = FormatTable.of(plugins.collect("modelshelf_formats"))
+        return cls(plugins, formats, make_sources(plugins))
+
+    def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
+        """Examine an artifact; never raises for what a file or a plugin does."""
+        with self._open(artifact, _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET) as reader:
+            return _Run(self.plugins, self.formats, reader, depth).examine()
+
+    def hash_weights(self, artifact: Artifact) -> Examination:
+        """Read every byte of the weights, for nothing but their sha256."""
+        with self._open(artifact, _FULL_BUDGET) as reader:
+            try:
+                sha256 = sha256_of_weights(reader)
+            except ReadError as error:
+                return Examination(findings=(_finding_of(error),), bytes_read=reader.bytes_read)
+            findings = sha256_findings(artifact, sha256)
+            return Examination(sha256=sha256, findings=findings, bytes_read=reader.bytes_read)
+
+    def _open(self, artifact: Artifact, budget: int) -> ArtifactReader:
+        return ArtifactReader(artifact, self._openers.get(artifact.source, open_local), budget)
 
 
-def hash_alone(artifact: Artifact, opener: Opener | None) -> Examination:
-    """Read every byte of the weights, for nothing but their sha256; see `look`."""
-    with ArtifactReader(artifact, opener or open_local, _FULL_BUDGET) as reader:
+class _Run:
+    """One examination, step by step."""
+
+    def __init__(
+        self, plugins: PluginSet, formats: FormatTable, reader: ArtifactReader, depth: Depth
+    ) -> None:
+        self._plugins = plugins
+        self._formats = formats
+        self._reader = reader
+        self._artifact = reader.artifact
+        self._depth = depth
+        self._failures_before = len(plugins.failures)
+        self._votes: list[Vote] = []
+
+    def examine(self) -> Examination:
+        name = self._artifact.weights[0].name
+        suffix = suffix_of(name)
         try:
-            sha256 = hashed(reader)
+            faults = self._detect(name, suffix)
         except ReadError as error:
-            return Examination(findings=(finding_of(error),), bytes_read=reader.bytes_read)
+            return self._rejected(error.code, str(error))
+        winner = arbitrate(self._votes, self._formats.suffix_formats(suffix))
+        if winner is None:
+            return self._unclaimed(suffix, faults)
+        format_name = winner.detection.format
+        metadata, faults = self._extract(winner)
+        findings = [*_shard_findings(self._artifact), *self._probe(format_name)]
+        findings += map(_finding_of, faults)
+        digest, sha256 = b"", {}
+        try:
+            digest = content_digest(self._reader)
+            if self._depth is Depth.FULL:
+                sha256 = sha256_of_weights(self._reader)
+                findings += sha256_findings(self._artifact, sha256)
+        except ReadError as error:
+            findings.append(_finding_of(error))
+        changed = self._changed_files(name)
+        if changed or any(one.code == FileChangedError.code for one in findings):
+            names = ", ".join(changed) or "a file"
+            message = f"{self._artifact.path}: {names} changed while it was read; scan again later"
+            return self._rejected(FileChangedError.code, message)
+        return self._result(
+            format=format_name,
+            metadata=metadata,
+            findings=worst_first(findings),
+            content_digest=digest,
+            sha256=sha256,
+        )
+
+    def _detect(self, name: str, suffix: str) -> list[ReadError]:
+        """Ask every plugin for its vote on the first weight file; gives the faults of the file.
+
+        Raises:
+            ReadError: The file cannot be opened, or its first bytes cannot be read.
+        """
+        file = self._reader.file(name)
+        candidate = Candidate(
+            artifact=self._artifact,
+            suffix=suffix,
+            size=file.size,
+            head=file.read_up_to(0, _HEAD),
+            reader=file,
+        )
+        faults: list[ReadError] = []
+        for outcome in self._plugins.call(
+            "modelshelf_detect_format", path=self._artifact.path, candidate=candidate
+        ):
+            self._votes += [Vote(plugin=outcome.plugin, detection=one) for one in outcome.results]
+            faults += [outcome.read_error] if outcome.read_error else []
+        return faults
+
+    def _extract(self, winner: Vote) -> tuple[ModelMetadata, list[ReadError]]:
+        """What the plugins extract, merged, and the faults of the files."""
+        partials: list[ModelMetadata] = []
+        faults: list[ReadError] = []
+        format_name = winner.detection.format
+        for outcome in self._plugins.call(
+            "modelshelf_extract_metadata",
+            path=self._artifact.path,
+            artifact=self._artifact,
+            format=format_name,
+            reader=self._reader,
+        ):
+            if outcome.plugin == winner.plugin:  # of two readings with one rank its own counts
+                partials = [*outcome.results, *partials]
+            else:
+                partials += outcome.results
+            faults += [outcome.read_error] if outcome.read_error else []
+        return merge_metadata([*partials, *_listed_metadata(self._artifact, format_name)]), faults
+
+    def _probe(self, format_name: str) -> Iterator[Finding]:
+        for outcome in self._plugins.call(
+            "modelshelf_probe_health",
+            path=self._artifact.path,
+            artifact=self._artifact,
+            format=format_name,
+            reader=self._reader,
+            depth=self._depth,
+        ):
+            yield from outcome.results
+            if outcome.read_error:
+                yield _finding_of(outcome.read_error)
+
+    def _changed_files(self, name: str) -> tuple[str, ...]:
+        try:
+            return self._reader.changed_files()
+        except OSError:
+            return (name,)
+
+    def _unclaimed(self, suffix: str, faults: list[ReadError]) -> Examination:
+        path = self._artifact.path
+        if faults:
+            return self._rejected(faults[0].code, f"{path}: {faults[0]}")
+        if suffix in self._formats.suffixes:
+            reason = f"its ending {suffix} is known, its content is not"
+        else:
+            name = f"its ending {suffix}" if suffix else "its name, which has no ending,"
+            reason = f"neither {name} nor its content is known"
+        return self._rejected("no-format", f"{path}: no plugin recognises it: {reason}")
+
+    def _rejected(self, code: str, message: str) -> Examination:
+        return self._result(rejected=Problem(code=code, path=self._artifact.path, message=message))
+
+    def _result(self, **fields: Any) -> Examination:
         return Examination(
-            sha256=sha256, findings=tuple(belied(artifact, sha256)), bytes_read=reader.bytes_read
+            votes=self._votes,
+            depth=self._depth,
+            bytes_read=self._reader.bytes_read,
+            failures=self._plugins.failures[self._failures_before :],
+            **fields,
         )
 
 
-def _look(
-    artifact: Artifact, plugins: PluginSet, formats: FormatTable, reader: ArtifactReader, depth: Depth
-) -> _Seen:
-    name = artifact.weights[0].name
-    suffix = suffix_of(name)
-    try:
-        file = reader.file(name)
-        head = file.read_up_to(0, _HEAD)
-    except ReadError as error:
-        return _Seen(rejected=_problem(artifact, error.code, str(error)))
-    candidate = Candidate(artifact=artifact, suffix=suffix, size=file.size, head=head, reader=file)
-    votes: list[Vote] = []
-    faults: list[ReadError] = []
-    for outcome in plugins.call("modelshelf_detect_format", path=artifact.path, candidate=candidate):
-        votes += [Vote(plugin=outcome.plugin, detection=one) for one in outcome.results]
-        faults += [outcome.read_error] if outcome.read_error else []
-    chosen = winner(votes, formats.suffix_formats(suffix))
-    if chosen is None:
-        return _Seen(votes=votes, rejected=_unclaimed(artifact, suffix, faults, formats))
-    metadata, extract_faults = _extract(plugins, artifact, chosen, reader)
-    findings = [*shard_findings(artifact), *_probe(plugins, artifact, chosen.detection.format, reader, depth)]
-    findings += [finding_of(error) for error in extract_faults]
-    digest, sha256 = b"", {}
-    try:
-        digest = content_digest(reader)
-        if depth is Depth.FULL:
-            sha256 = hashed(reader)
-            findings += belied(artifact, sha256)
-    except ReadError as error:
-        findings.append(finding_of(error))
-    try:
-        changed = reader.changed_files()
-    except OSError:
-        changed = (name,)
-    if changed or any(one.code == FileChangedError.code for one in findings):
-        names = ", ".join(changed) or "a file"
-        message = f"{artifact.path}: {names} changed while it was read; scan again later"
-        return _Seen(votes=votes, rejected=_problem(artifact, FileChangedError.code, message))
-    return _Seen(
-        format=chosen.detection.format,
-        votes=votes,
-        metadata=metadata,
-        findings=worst_first(findings),
-        content_digest=digest,
-        sha256=sha256,
+def arbitrate(votes: Iterable[Vote], suffix_formats: frozenset[str]) -> Vote | None:
+    """The vote that wins: highest confidence, then the format whose suffix it is, then the first by name.
+
+    Independent of the order of the votes. None where there is no vote, or only votes of confidence 0.
+    """
+    counted = [vote for vote in votes if vote.detection.confidence > 0]
+    if len(counted) <= 1:
+        return counted[0] if counted else None
+    return min(
+        counted,
+        key=lambda vote: (
+            -vote.detection.confidence,
+            vote.detection.format not in suffix_formats,
+            vote.detection.format,
+            vote.plugin,
+        ),
     )
 
 
-def _extract(
-    plugins: PluginSet, artifact: Artifact, chosen: Vote, reader: ArtifactReader
-) -> tuple[ModelMetadata, list[ReadError]]:
-    partials: list[ModelMetadata] = []
-    faults: list[ReadError] = []
-    told_format = chosen.detection.format
-    for outcome in plugins.call(
-        "modelshelf_extract_metadata",
-        path=artifact.path,
-        artifact=artifact,
-        format=told_format,
-        reader=reader,
-    ):
-        # Of two readings with one rank the winner's own stands.
-        partials = (
-            [*outcome.results, *partials]
-            if outcome.plugin == chosen.plugin
-            else partials + list(outcome.results)
-        )
-        faults += [outcome.read_error] if outcome.read_error else []
-    return merge_metadata([*partials, *_told_by_listing(artifact, told_format)]), faults
-
-
-def _probe(
-    plugins: PluginSet, artifact: Artifact, told_format: str, reader: ArtifactReader, depth: Depth
-) -> Iterable[Finding]:
-    for outcome in plugins.call(
-        "modelshelf_probe_health",
-        path=artifact.path,
-        artifact=artifact,
-        format=told_format,
-        reader=reader,
-        depth=depth,
-    ):
-        yield from outcome.results
-        if outcome.read_error:
-            yield finding_of(outcome.read_error)
-
-
-def _told_by_listing(artifact: Artifact, told_format: str) -> Iterable[ModelMetadata]:
+def _listed_metadata(artifact: Artifact, format_name: str) -> Iterator[ModelMetadata]:
+    """The metadata that needs no open file: what the source and the file system say of the artifact."""
     newest = max(one.mtime_ns for one in artifact.weights) // 10**9
-    told_by_source = Provenance(Origin.SOURCE, artifact.source)
+    by_source = Provenance(Origin.SOURCE, artifact.source)
     details = {name: value for name, value in artifact.facts.items() if name not in FIELD_NAMES}
     if artifact.facts:
         facts = {name: value for name, value in artifact.facts.items() if name in FIELD_NAMES}
         yield ModelMetadata.partial(Origin.SOURCE, artifact.source, **facts)
     yield ModelMetadata(
-        format=told_format,
+        format=format_name,
         source=artifact.source,
         size_bytes=artifact.size_bytes,
         created_at=max(newest, 0),
         details=details,
         provenance={
-            **{detail_key(name): told_by_source for name in details},
+            **{detail_key(name): by_source for name in details},
             "format": _SIGNATURE,
-            "source": told_by_source,
+            "source": by_source,
             "size_bytes": _FILE_SYSTEM,
             "created_at": _FILE_SYSTEM,
         },
     )
 
 
-def _problem(artifact: Artifact, code: str, message: str) -> Problem:
-    return Problem(code=code, path=artifact.path, message=message)
+def _shard_findings(artifact: Artifact) -> Iterator[Finding]:
+    """What the listing alone shows: shards that are missing, files that are empty."""
+    if artifact.missing:
+        named = ", ".join(artifact.missing[:_SHARDS_NAMED])
+        more = len(artifact.missing) - _SHARDS_NAMED
+        total = len(artifact.missing) + len(artifact.weights)
+        yield Finding(
+            code="missing-shard",
+            severity=Severity.ERROR,
+            message=f"{len(artifact.missing)} of {total} shards are missing: {named}"
+            + (f" and {more} more" if more > 0 else "")
+            + "; download them again",
+            file=artifact.missing[0],
+        )
+    for one in artifact.weights:
+        if one.size == 0:
+            yield Finding(
+                code="empty-file",
+                severity=Severity.ERROR,
+                message=f"{one.name}: the file is empty",
+                file=one.name,
+            )
 
 
-def _unclaimed(artifact: Artifact, suffix: str, faults: list[ReadError], formats: FormatTable) -> Problem:
-    if faults:
-        return _problem(artifact, faults[0].code, f"{artifact.path}: {faults[0]}")
-    if suffix in formats.suffixes:
-        told = f"its ending {suffix} is known, its content is not"
-    else:
-        name = f"its ending {suffix}" if suffix else "its name, which has no ending,"
-        told = f"neither {name} nor its content is known"
-    return _problem(artifact, "no-format", f"{artifact.path}: no plugin recognises it: {told}")
+def _finding_of(error: ReadError) -> Finding:
+    """The finding that a file's fault becomes."""
+    return Finding(
+        code=error.code, severity=Severity.ERROR, message=str(error), file=error.file, offset=error.offset
+    )

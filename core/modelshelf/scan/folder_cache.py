@@ -1,13 +1,13 @@
-"""What a scan remembers of a tree, so that the next one lists only the folders that changed.
+"""The folder cache: stat data by which the next scan of a tree lists only the folders that changed.
 
 A name cannot come into a folder or leave it without the system setting the folder's times, and of a file
-that matters its size, time and inode tell a change. So a folder whose own stat data are as they were, and
+that matters its size, time and inode show a change. So a folder whose own stat data are as they were, and
 those of its models' files too, needs no listing. Trusted are only folders on file systems of this machine,
 which are known to keep that promise, and only those that had been left alone for longer than their clock's
-step when they were listed; of every other folder the census keeps no more than which models it held.
+step when they were listed; of every other folder the cache keeps no more than which models were in it.
 
 Kept as columns, because a large tree has tens of thousands of folders: names joined by NUL, numbers as
-arrays.
+arrays. The bytes are packed by hand for the same reason: a converter would build an object for each folder.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from modelshelf.records.sealed import pack, unpack
+from modelshelf.records.frame import pack, unpack
 
-PLAIN, MODEL = 0, 1
-"""A file of the census: watched alone, or the one that a model is loaded by."""
+OTHER, MODEL = 0, 1
+"""A file of a cached folder: the one that a model is loaded by, or another that is watched all the same."""
 
 _LAYOUT = 1
 _MASK = (1 << 63) - 1  # an inode may use all 64 bits, a column holds 63 of them
 _THREE = struct.Struct("=3q")
-_UNTRUSTED = _THREE.pack(-1, -1, -1)  # stands for the stat data of a folder that is to be listed again
+_UNTRUSTED = _THREE.pack(-1, -1, -1)  # in place of the stat data of a folder that is to be listed again
 _FINE_STEP = 100_000_000  # ns; a kernel's clock for files steps every 10 ms at the latest
 _COARSE_STEP = 2_500_000_000  # ns; file systems without fractions of a second step by one or two of them
 _SECOND = 1_000_000_000
@@ -41,18 +41,18 @@ _KEEPS_TIMES = frozenset(
 )
 
 
-class Row(NamedTuple):
-    """One folder of a census, held in few objects because a scan holds all of its folders.
+class CachedFolder(NamedTuple):
+    """One folder of the cache, in few objects because a scan keeps all of its folders.
 
     Attributes:
-        told: Three packed integers of the folder's stat data from before it was listed, see `packed`; or None
-            where it must be listed again.
+        status: Three packed integers of the folder's stat data from before it was listed, see `pack_status`;
+            or None where it must be listed again.
         joined: Names of its files that are watched, joined by NUL.
-        kinds: For each of them `PLAIN` or `MODEL`.
+        kinds: For each of them `OTHER` or `MODEL`.
         stats: For each of them three packed integers.
     """
 
-    told: bytes | None
+    status: bytes | None
     joined: str = ""
     kinds: bytes = b""
     stats: bytes = b""
@@ -62,32 +62,39 @@ class Row(NamedTuple):
         """Names of the files."""
         return self.joined.split("\0") if self.kinds else []
 
-    def for_census(self) -> Row:
-        """What a census keeps of the folder: of one that is to be listed again only its models."""
-        if self.told is not None:
+    def with_kind(self, names: Container[str], kind: int) -> CachedFolder:
+        """The folder with these files marked as of that kind."""
+        kinds = bytes(
+            kind if name in names else old for name, old in zip(self.names, self.kinds, strict=True)
+        )
+        return self._replace(kinds=kinds)
+
+    def trimmed(self) -> CachedFolder:
+        """What the cache keeps of the folder: of one that is to be listed again only its models."""
+        if self.status is not None:
             return self
         models = [name for name, kind in zip(self.names, self.kinds, strict=True) if kind == MODEL]
-        return Row(None, "\0".join(models), bytes([MODEL]) * len(models), _UNTRUSTED * len(models))
+        return CachedFolder(None, "\0".join(models), bytes([MODEL]) * len(models), _UNTRUSTED * len(models))
 
 
-def packed(*numbers: int) -> bytes:
-    """Stat data as a census keeps it: inode, mtime_ns, ctime_ns of a folder; size, mtime_ns, inode of a file.
+def pack_status(*numbers: int) -> bytes:
+    """Stat data in the cache: inode, mtime_ns, ctime_ns of a folder; size, mtime_ns, inode of a file.
 
     An inode that takes 64 bits loses the highest.
     """
     return _THREE.pack(*(number & _MASK if number > _MASK else number for number in numbers))
 
 
-def is_settled(told: os.stat_result, listed_at: int) -> bool:
+def is_settled(status: os.stat_result, listed_at: int) -> bool:
     """Whether a folder with these times cannot change unnoticed after it was listed.
 
     Args:
-        told: Its stat data from before the listing.
+        status: Its stat data from before the listing.
         listed_at: Unix time in nanoseconds before the listing.
     """
-    newest = max(told.st_mtime_ns, told.st_ctime_ns)
-    coarse = not told.st_mtime_ns % _SECOND and not told.st_ctime_ns % _SECOND
-    return newest + (_COARSE_STEP if coarse else _FINE_STEP) < listed_at and _keeps_times(told.st_dev)
+    newest = max(status.st_mtime_ns, status.st_ctime_ns)
+    coarse = not status.st_mtime_ns % _SECOND and not status.st_ctime_ns % _SECOND
+    return newest + (_COARSE_STEP if coarse else _FINE_STEP) < listed_at and _keeps_times(status.st_dev)
 
 
 @cache
@@ -115,8 +122,8 @@ def _device_of(place: str) -> int:
         return -1
 
 
-class Census:
-    """The folders of one tree, each after the folder that holds it.
+class FolderCache:
+    """The folders of one tree, each after the folder that it is in.
 
     Attributes:
         paths: Absolute path of each folder.
@@ -147,25 +154,25 @@ class Census:
             paths.append(f"{paths[parent].rstrip('/')}/{name}")
 
     @classmethod
-    def of(cls, rows: Mapping[str, Row]) -> Census:
-        """The census of these folders by path: the root first, each other after the one that holds it."""
-        numbers = {path: number for number, path in enumerate(rows)}
-        root = next(iter(rows))
-        splits = [path.rpartition("/") for path in rows]
-        names = [row.joined for row in rows.values() if row.kinds]
+    def of(cls, folders: Mapping[str, CachedFolder]) -> FolderCache:
+        """The cache of these folders by path: the root first, each other after the one that it is in."""
+        numbers = {path: number for number, path in enumerate(folders)}
+        root = next(iter(folders))
+        splits = [path.rpartition("/") for path in folders]
+        names = [one.joined for one in folders.values() if one.kinds]
         return cls(
             root=root,
             folders=["", *(name for _, _, name in splits[1:])],
             parents=array("i", [-1, *(numbers[above or "/"] for above, _, _ in splits[1:])]),
-            folder_stats=array("q", b"".join(row.told or _UNTRUSTED for row in rows.values())),
-            counts=array("i", [len(row.kinds) for row in rows.values()]),
+            folder_stats=array("q", b"".join(one.status or _UNTRUSTED for one in folders.values())),
+            counts=array("i", [len(one.kinds) for one in folders.values()]),
             names="\0".join(names).split("\0") if names else [],
-            kinds=b"".join(row.kinds for row in rows.values()),
-            stats=array("q", b"".join(row.stats for row in rows.values())),
+            kinds=b"".join(one.kinds for one in folders.values()),
+            stats=array("q", b"".join(one.stats for one in folders.values())),
         )
 
     def pack(self) -> bytes:
-        """The census as bytes."""
+        """The cache as bytes."""
         return pack(
             [
                 _LAYOUT,
@@ -181,7 +188,7 @@ class Census:
         )
 
     @classmethod
-    def unpack(cls, root: str, data: bytes) -> Census | None:
+    def unpack(cls, root: str, data: bytes) -> FolderCache | None:
         """What `pack` packed, or None where another release or another machine did so."""
         layout, order, folders, parents, folder_stats, counts, names, kinds, stats = unpack(data)
         if (layout, order) != (_LAYOUT, sys.byteorder):
@@ -197,19 +204,19 @@ class Census:
             stats=array("q", stats),
         )
 
-    def changed(self) -> set[int]:
+    def changed_folders(self) -> set[int]:
         """Numbers of the folders that have to be listed again; asks the system about every other file."""
         found: set[int] = set()
-        ask, told, names, stats = os.stat, self._folder_stats, self._names, self._stats
+        ask, folder_stats, names, stats = os.stat, self._folder_stats, self._names, self._stats
         start = 0
         for number, (path, end) in enumerate(zip(self.paths, self._ends, strict=True)):
             at = 3 * number
             try:
                 own = ask(path)
                 if (
-                    own.st_ctime_ns == told[at + 2]
-                    and own.st_mtime_ns == told[at + 1]
-                    and own.st_ino & _MASK == told[at]
+                    own.st_ctime_ns == folder_stats[at + 2]
+                    and own.st_mtime_ns == folder_stats[at + 1]
+                    and own.st_ino & _MASK == folder_stats[at]
                 ):
                     for place in range(start, end):
                         one = ask(f"{path}/{names[place]}")
@@ -244,19 +251,19 @@ class Census:
         ends, counts = self._ends, self._counts
         return sum(self._kinds.count(MODEL, ends[one] - counts[one], ends[one]) for one in numbers)
 
-    def row(self, number: int) -> Row:
+    def folder(self, number: int) -> CachedFolder:
         """One folder."""
         at, end = 3 * number, self._ends[number]
         start = end - self._counts[number]
-        told = self._folder_stats[at : at + 3].tobytes()
-        return Row(
-            None if told == _UNTRUSTED else told,
+        status = self._folder_stats[at : at + 3].tobytes()
+        return CachedFolder(
+            None if status == _UNTRUSTED else status,
             "\0".join(self._names[start:end]),
             self._kinds[start:end],
             self._stats[3 * start : 3 * end].tobytes(),
         )
 
-    def with_those_above(self, numbers: Iterable[int]) -> set[int]:
+    def with_parents(self, numbers: Iterable[int]) -> set[int]:
         """These folders, and all that lie on the way to them."""
         found: set[int] = set()
         for number in numbers:
@@ -266,13 +273,13 @@ class Census:
                 above = self._parents[above]
         return found
 
-    def below(self) -> list[list[int]]:
+    def subfolders(self) -> list[list[int]]:
         """For each folder the numbers of those directly in it, in the order in which they were listed."""
-        held: list[list[int]] = [[] for _ in self.paths]
+        found: list[list[int]] = [[] for _ in self.paths]
         for number, parent in enumerate(self._parents):
             if parent >= 0:
-                held[parent].append(number)
-        return held
+                found[parent].append(number)
+        return found
 
 
 def _joined(names: Sequence[str]) -> bytes:

@@ -1,4 +1,7 @@
-"""Files of one folder become artifacts: shards together, companions beside them, ids proposed. Pure."""
+"""Files of one folder become artifacts: shards together, companions beside them, ids proposed.
+
+The JSON and reading modules are loaded with the first index of shards: most folders have none.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 from attrs import field, frozen
 
+from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
 from modelshelf.model.converters import as_tuple
 from modelshelf.scan.file_names import FormatTable, is_auxiliary, is_companion, suffix_of, unfinished_reason
@@ -30,6 +34,7 @@ _GENERIC_STEMS = frozenset(
     {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"}
 )
 _MOST_SHARDS = 100_000
+_LARGEST_INDEX = 64 * 1024 * 1024  # bytes; the largest in use are about 10 MB
 
 _ShardSet = tuple[str, list[ArtifactFile], ArtifactFile | None, tuple[str, ...]]
 """Name of the file to load, the shards present, their index, the names of those that are missing."""
@@ -83,8 +88,8 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
             continue
         present = [weights.pop(name) for name in declared if name in weights]
         if present:
-            held = {one.name for one in present}
-            sets.append((index.name, present, index, tuple(name for name in declared if name not in held)))
+            names = {one.name for one in present}
+            sets.append((index.name, present, index, tuple(name for name in declared if name not in names)))
         else:
             path = _join(folder.path, index.name)
             message = f"{path}: none of the {len(declared)} shards that it names is in the folder"
@@ -106,17 +111,17 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
         )
         for (primary, shards, index, missing), model_id in zip(sets, ids, strict=True)
     ]
-    made = Grouped(artifacts=artifacts, unfinished=unfinished, problems=problems)
-    return made if folder.named is None else _only(made, folder.path, folder.named)
+    grouped = Grouped(artifacts=artifacts, unfinished=unfinished, problems=problems)
+    return grouped if folder.named is None else _only(grouped, folder.path, folder.named)
 
 
-def _only(made: Grouped, folder: str, name: str) -> Grouped:
+def _only(grouped: Grouped, folder: str, name: str) -> Grouped:
     """What concerns one file alone: the model that it belongs to."""
     path = _join(folder, name)
     return Grouped(
-        artifacts=[one for one in made.artifacts if name in {held.name for held in one.files}],
-        unfinished=[one for one in made.unfinished if one.path == path],
-        problems=[one for one in made.problems if one.path == path],
+        artifacts=[one for one in grouped.artifacts if name in {file.name for file in one.files}],
+        unfinished=[one for one in grouped.unfinished if one.path == path],
+        problems=[one for one in grouped.problems if one.path == path],
     )
 
 
@@ -155,7 +160,7 @@ def _numbered_name(like: str, number: int) -> str:
 
 
 def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list[str]:
-    """The id of each artifact, which its first weight file tells."""
+    """The id of each artifact, by its first weight file."""
     base = folder.model_id or os.path.basename(os.path.normpath(folder.path)).strip() or "models"
     # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
     claimed = [name for name in first_weights if formats.claims(name)]
@@ -166,13 +171,13 @@ def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list
 
 
 def _variants(names: list[str]) -> list[str]:
-    """What tells apart several models of one folder: quantization, format, stem, or the whole name."""
+    """What distinguishes several models of one folder: quantization, format, stem, or the whole name."""
     stems = [_stem(name) for name in names]
     quantizations = [[match[1].upper() for match in _QUANTIZATION.finditer(stem)] for stem in stems]
     bare = {_QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
-    told = [found[-1] if found else "" for found in quantizations]
-    if len(bare) == 1 and all(told) and len(set(told)) == len(told) and len(told) > 1:
-        return told
+    last = [found[-1] if found else "" for found in quantizations]
+    if len(bare) == 1 and all(last) and len(set(last)) == len(last) and len(last) > 1:
+        return last
     if len(names) > 1 and _GENERIC_STEMS.issuperset(stems):  # one model in several formats
         endings = [suffix_of(name).lstrip(".") for name in names]
         if len(set(endings)) == len(endings):
@@ -193,3 +198,43 @@ def _stem(name: str) -> str:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}"
+
+
+def read_index(folder: str, index: ArtifactFile) -> list[str] | Problem:
+    """The shards that the index in a folder on this machine names; a problem where it cannot be used."""
+    from modelshelf.reader import Budget, LocalFile
+
+    path = _join(folder, index.name)
+    try:
+        file = LocalFile(path, index.name, Budget(_LARGEST_INDEX), index)
+        try:
+            return shard_names(file.read(0, file.size), index.name)
+        finally:
+            file.close()
+    except ReadError as error:
+        return Problem(code=error.code, path=path, message=f"{path}: {error}")
+
+
+def shard_names(text: bytes, name: str) -> list[str]:
+    """The files that an index's ``weight_map`` names, sorted, each once.
+
+    Names that would leave the folder are left out here; the format's probe names them.
+
+    Raises:
+        FormatError: It is not JSON, or has no ``weight_map`` of text.
+    """
+    import json
+
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{name}: is not JSON: {error}", code="broken-index", file=name) from None
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict):
+        raise FormatError(f"{name}: has no weight_map that names the shards", code="broken-index", file=name)
+    return sorted({shard for shard in weight_map.values() if _is_name(shard)})
+
+
+def _is_name(name: object) -> bool:
+    """Whether a name from an index stays within the folder: no separator, no parent, nothing absolute."""
+    return isinstance(name, str) and bool(name) and name not in {".", ".."} and not set(name) & set("/\\\0:")

@@ -1,4 +1,4 @@
-"""Sources under a guard: what one raises costs its own places and files, never the scan."""
+"""A guard around each source: what a source raises costs its own places and files, never the scan."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError, SourceError, UnreadableFileError
 from modelshelf.plugin.report import describe
+from modelshelf.source import PlainFolders
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact, ArtifactFile
     from modelshelf.reader import Budget, FileReader
-    from modelshelf.source import Listing, Place, Source, Walk
+    from modelshelf.source import Folder, Listing, Place, Source, Walk
 
 
 class GuardedSource:
@@ -19,23 +20,23 @@ class GuardedSource:
 
     Args:
         source: The source.
-        tell: Told of what failed, in one line; for the record of the plugin that offers it.
+        record: Records what failed, in one line and as it was raised, for the plugin that offers the source.
 
     Attributes:
         name: The source's name.
     """
 
-    def __init__(self, source: Source, tell: Callable[[str], object]) -> None:
+    def __init__(self, source: Source, record: Callable[[str, Exception], object]) -> None:
         self._source = source
-        self._tell = tell
+        self._record = record
         self.name = source.name
 
     def places(self) -> Sequence[Place]:
         """Its places; none where it fails."""
         try:
             return tuple(self._source.places())
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is told, not hidden
-            self._tell(f"places: {describe(error)}")
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is recorded, not hidden
+            self._record(f"places: {describe(error)}", error)
             return ()
 
     def claims(self, root: str) -> bool:
@@ -43,22 +44,44 @@ class GuardedSource:
         try:
             return bool(self._source.claims(root))
         except Exception as error:  # noqa: BLE001 - as above
-            self._tell(f"claims: {describe(error)}")
+            self._record(f"claims: {describe(error)}", error)
             return False
 
-    def list(self, place: Place, walk: Walk) -> Iterator[Listing]:
+    def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
         """What it lists, until it fails.
 
         Raises:
             SourceError: It failed, or says itself that the place cannot be listed.
         """
         try:
-            yield from self._source.list(place, walk)
+            listed = self._source.list(place, walk)
         except SourceError:
             raise
         except Exception as error:
-            self._tell(f"list: {describe(error)}")
-            raise SourceError(f"{place.root}: the source {self.name} failed: {describe(error)}") from error
+            raise self._failure("list", place, error) from error
+        if isinstance(listed, PlainFolders):
+            return PlainFolders(describe=lambda folder: self._describe(listed, folder, place))
+        return self._iterate(listed, place)
+
+    def _iterate(self, listed: Iterator[Listing], place: Place) -> Iterator[Listing]:
+        try:
+            yield from listed
+        except SourceError:
+            raise
+        except Exception as error:
+            raise self._failure("list", place, error) from error
+
+    def _describe(self, listed: PlainFolders, folder: Folder, place: Place) -> Folder:
+        try:
+            return listed.describe(folder)
+        except SourceError:
+            raise
+        except Exception as error:
+            raise self._failure("describe", place, error) from error
+
+    def _failure(self, method: str, place: Place, error: Exception) -> SourceError:
+        self._record(f"{method}: {describe(error)}", error)
+        return SourceError(f"{place.root}: the source {self.name} failed: {describe(error)}")
 
     def open(self, artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
         """What it opens.
@@ -71,7 +94,7 @@ class GuardedSource:
         except ReadError:
             raise
         except Exception as error:
-            self._tell(f"open: {describe(error)}")
+            self._record(f"open: {describe(error)}", error)
             raise UnreadableFileError(
                 f"{one.name}: the source {self.name} failed: {describe(error)}", file=one.name
             ) from error

@@ -1,52 +1,69 @@
-"""The sha256 of every weight file, read whole: what the depth ``full`` adds to a name that only claims it."""
+"""Digests of a model's content: one of samples, which recognises copies, and the sha256 of every byte."""
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
 from modelshelf.model import Artifact, ArtifactFile, Finding, Location, Role, Severity
+from modelshelf.reader import HEAD_BLOCK
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
 
-_CHUNK = 1 << 20  # bytes
+_WHOLE = 64 * 1024  # bytes; files up to this size are read whole
+_TAIL = 4 * 1024
+_SAMPLES = 4
+_CHUNK = 1 << 20  # bytes read at a time for a sha256
 
 
-def hashed(reader: ArtifactReader) -> dict[str, str]:
+def content_digest(reader: ArtifactReader) -> bytes:
+    """16 bytes by which the same content is recognised in another place.
+
+    Files of up to 64 KiB count whole; of a larger one its size, its first 16 KiB, its last 4 KiB and four
+    blocks of 4 KiB between them. Two trainings of one architecture have equal headers and equal sizes,
+    so a header alone would take one for the other. A change that touches none of these is not noticed:
+    a hash of every byte is what the depth ``full`` is for.
+
+    Raises:
+        ReadError: A file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for one in reader.artifact.weights:
+        file = reader.file(one.name)
+        digest.update(struct.pack("<Q", file.size))
+        if file.size <= _WHOLE:
+            digest.update(file.read(0, file.size))
+            continue
+        digest.update(file.read(0, HEAD_BLOCK))
+        step = (file.size - HEAD_BLOCK - _TAIL) // (_SAMPLES + 1)
+        for number in range(1, _SAMPLES + 1):
+            digest.update(file.read_up_to(HEAD_BLOCK + number * step, _TAIL))
+        digest.update(file.read(file.size - _TAIL, _TAIL))
+    return digest.digest()
+
+
+def sha256_of_weights(reader: ArtifactReader) -> dict[str, str]:
     """By name of each weight file the sha256 of all its bytes, as 64 hex digits.
 
     Raises:
         ReadError: A weight file cannot be read.
     """
-    found = {}
+    digests = {}
     for one in reader.artifact.weights:
-        file, told = reader.file(one.name), hashlib.sha256()
+        file, digest = reader.file(one.name), hashlib.sha256()
         for offset in range(0, file.size, _CHUNK):
-            told.update(file.read_up_to(offset, _CHUNK))
-        found[one.name] = told.hexdigest()
-    return found
+            digest.update(file.read_up_to(offset, _CHUNK))
+        digests[one.name] = digest.hexdigest()
+    return digests
 
 
-def belied(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[Finding]:
-    """A finding for each file that is known by a sha256 that its bytes do not have."""
-    for one in artifact.weights:
-        told = sha256.get(one.name)
-        if one.sha256 is not None and told is not None and one.sha256 != told:
-            yield Finding(
-                code="sha256-differs",
-                severity=Severity.ERROR,
-                message=f"{one.name}: its name in its store, or an earlier full read, tells the sha256 "
-                f"{one.sha256}; its bytes have {told}: it is damaged or was replaced, download it again",
-                file=one.name,
-            )
-
-
-def with_hashes(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> tuple[ArtifactFile, ...]:
-    """The files with what is known of their bytes."""
+def with_sha256(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> tuple[ArtifactFile, ...]:
+    """The files, each weight file with its entry of `sha256`."""
     if not sha256:
         return files
     return tuple(
@@ -55,16 +72,30 @@ def with_hashes(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> t
     )
 
 
-def differing(places: tuple[Location, ...]) -> Iterator[Finding]:
+def sha256_findings(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[Finding]:
+    """A finding for each file that is known by another sha256 than that of its bytes."""
+    for one in artifact.weights:
+        read = sha256.get(one.name)
+        if one.sha256 is not None and read is not None and one.sha256 != read:
+            yield Finding(
+                code="sha256-differs",
+                severity=Severity.ERROR,
+                message=f"{one.name}: its name in its store, or an earlier full read, tells the sha256 "
+                f"{one.sha256}; its bytes have {read}: it is damaged or was replaced, download it again",
+                file=one.name,
+            )
+
+
+def copy_findings(locations: tuple[Location, ...]) -> Iterator[Finding]:
     """A finding for each copy whose bytes, by their sha256, are not those of the first."""
-    known = [(one, one.content_names) for one in places if not one.missing]
-    first = next(((place, names) for place, names in known if names is not None), None)
-    for place, names in known:
+    hashed = [(one, one.content_names) for one in locations if not one.missing]
+    first = next(((location, names) for location, names in hashed if names is not None), None)
+    for location, names in hashed:
         if first is not None and names is not None and names != first[1]:
             yield Finding(
                 code="copies-differ",
                 severity=Severity.WARNING,
-                message=f"{place.path}: has the size, header and samples of {first[0].path}, but other bytes "
-                "(sha256); one of them may be damaged",
-                file=place.path,
+                message=f"{location.path}: has the size, header and samples of {first[0].path}, but other "
+                "bytes (sha256); one of them may be damaged",
+                file=location.path,
             )

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.errors import ConfigurationError, SourceError
 from modelshelf.plugin.report import describe
 from modelshelf.scan.guarded_source import GuardedSource
-from modelshelf.source import Place, Source
+from modelshelf.source import LOCAL, Place, Source
 
 if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.source import SourceType
-
-PLAIN_FOLDERS = "local"
-"""Name of the source of plain folders. What it makes of a folder must depend on that folder and those above
-it alone, because it is shown those that changed since the last scan, with those above them, and no others."""
 
 _HOOK = "modelshelf_sources"
 
@@ -64,13 +60,13 @@ def make_sources(plugins: PluginSet, tables: Iterable[Mapping[str, Any]] = ()) -
 
 
 def _make(plugins: PluginSet, plugin: str, kind: SourceType, settings: dict[str, Any]) -> list[Source]:
-    tell = partial(plugins.record, plugin, _HOOK)
+    record = partial(plugins.record, plugin, _HOOK)
     try:
-        return [GuardedSource(kind.make(settings), tell)]
+        return [GuardedSource(kind.make(settings), record)]
     except ConfigurationError:
         raise
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is told, not hidden
-        tell(f"make: {describe(error)}")
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is recorded, not hidden
+        record(f"make: {describe(error)}", error)
         return []
 
 
@@ -81,10 +77,10 @@ def choose_source(sources: Sequence[Source], root: str) -> Source:
         SourceError: No plugin offers plain folders.
     """
     for source in sorted(sources, key=lambda one: one.name):
-        if source.name != PLAIN_FOLDERS and os.path.isdir(root) and source.claims(root):
+        if source.name != LOCAL and os.path.isdir(root) and source.claims(root):
             return source
     for source in sources:
-        if source.name == PLAIN_FOLDERS:
+        if source.name == LOCAL:
             return source
     raise SourceError("no plugin lists plain folders; `modelshelf plugins` shows what failed or is disabled")
 
@@ -113,18 +109,19 @@ def with_nested(
     A tool's store is read by the source that knows it; walked as plain folders, its blobs would be models
     without names.
     """
-    plain = [place.root for source, place in places if source.name == PLAIN_FOLDERS]
+    plain = [place.root for source, place in places if source.name == LOCAL]
     named = {place.root for _, place in places}
     nested = [
         (source, place)
         for source in sources
-        if plain and source.name != PLAIN_FOLDERS
+        if plain and source.name != LOCAL
         for place in source.places()
-        if place.present and place.root not in named and any(_is_below(place.root, root) for root in plain)
+        if place.present and place.root not in named and any(is_below(place.root, root) for root in plain)
     ]
-    others = [one for one in places if one[0].name != PLAIN_FOLDERS]
-    return [*others, *nested, *(one for one in places if one[0].name == PLAIN_FOLDERS)]
+    others = [one for one in places if one[0].name != LOCAL]
+    return [*others, *nested, *(one for one in places if one[0].name == LOCAL)]
 
 
-def _is_below(path: str, root: str) -> bool:
-    return path != root and path.startswith(root.rstrip("/") + "/")
+def is_below(path: str, root: str) -> bool:
+    """Whether a path is a root or lies below it, by their names alone."""
+    return path == root or path.startswith(root.rstrip("/") + "/")

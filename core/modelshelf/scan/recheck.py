@@ -1,4 +1,4 @@
-"""A check of models that are registered: each is examined again, and the record keeps what was found."""
+"""A check of registered models: each is examined again, and its record gets the findings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from modelshelf.model import (
 from modelshelf.model.health import status_of, worst_first
 from modelshelf.records.write import Records
 from modelshelf.scan.commit import health_event
-from modelshelf.scan.examiner import Examiner
-from modelshelf.scan.hashing import differing, with_hashes
-from modelshelf.scan.walk import described
+from modelshelf.scan.examine import Examiner
+from modelshelf.scan.hashing import copy_findings, with_sha256
+from modelshelf.scan.walk import regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,63 +43,78 @@ def check(
     emit: Callable[[Iterable[ModelEvent]], None],
 ) -> dict[str, HealthReport]:
     """Probe models again; see `ModelRegistry.check`."""
-    examiner = Examiner(plugins)
+    examiner = Examiner.of(plugins)
     reports = {}
     for model in models:
-        findings, places = _probe_again(examiner, model, depth)
+        findings, locations = _probe_again(examiner, model, depth)
         now = int(time.time())
         reports[model.id] = HealthReport(
             status=status_of(findings), findings=findings, depth=depth, checked_at=now
         )
-        emit(store.update(_keep(model, reports[model.id], places)))
+        emit(store.update(_commit(model, reports[model.id], locations)))
     return reports
 
 
 def _probe_again(
     examiner: Examiner, model: ModelConfig, depth: Depth
 ) -> tuple[tuple[Finding, ...], dict[str, Location]]:
-    """What is wrong with a model now, and its places with what was learned of them, by their paths.
+    """What is wrong with a model now, and its locations as they were read, by their paths.
 
-    Its first place is examined; at depth full every byte of its other places is read too.
+    Its first location is examined; at depth full every byte of its other locations is read too.
     """
     first = next((one for one in model.locations if not one.missing), None)
     if first is None or not first.files:
         message = f"{model.path or model.id}: no file of it is known; scan its folder"
         return (Finding(code="no-files", severity=Severity.ERROR, message=message),), {}
-    standing = _restat(_artifact(first))
-    if not standing.weights:
+    artifact = _artifact_at(first)
+    if not artifact.weights:
         message = f"{first.path}: the file is gone"
         return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
-    seen = examiner.examine(standing, depth)
-    if seen.rejected is not None:
-        rejected = seen.rejected
+    examination = examiner.examine(artifact, depth)
+    rejected = examination.rejected
+    if rejected is not None:
         return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
-    reached = depth if seen.complete else first.depth  # else the next scan of this depth looks again
+    # After a plugin's failure the next scan of this depth examines it again.
+    reached = depth if examination.complete else first.depth
     if depth is not Depth.FULL:
-        return seen.findings, {first.path: attrs.evolve(first, depth=reached)}
-    findings = list(seen.findings)
-    places = [attrs.evolve(first, files=with_hashes(first.files, seen.sha256), depth=reached)]
+        return examination.findings, {first.path: attrs.evolve(first, depth=reached)}
+    findings = list(examination.findings)
+    locations = [attrs.evolve(first, files=with_sha256(first.files, examination.sha256), depth=reached)]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
-            read = examiner.hashed(_restat(_artifact(other)))
+            read = examiner.hash_weights(_artifact_at(other))
             findings += read.findings
-            places.append(attrs.evolve(other, files=with_hashes(other.files, read.sha256), depth=depth))
-    findings += differing(tuple(places))
-    return worst_first(findings), {one.path: one for one in places}
+            locations.append(attrs.evolve(other, files=with_sha256(other.files, read.sha256), depth=depth))
+    findings += copy_findings(tuple(locations))
+    return worst_first(findings), {one.path: one for one in locations}
 
 
-def _artifact(place: Location) -> Artifact:
+def _artifact_at(location: Location) -> Artifact:
+    """The artifact as its folder is now: sizes and times anew, files that are gone named as missing."""
+    files, gone = [], []
+    for one in location.files:
+        try:
+            present = regular_file(one.name, os.stat(f"{location.folder.rstrip('/')}/{one.name}"))
+        except (OSError, ValueError):
+            present = None
+        if present is not None:
+            # A digest says nothing of bytes that were written since.
+            is_same = (present.size, present.mtime_ns) == (one.size, one.mtime_ns)
+            files.append(attrs.evolve(present, role=one.role, sha256=one.sha256 if is_same else None))
+        elif one.role is not Role.COMPANION:
+            gone.append(one.name)
     return Artifact(
-        folder=place.folder,
-        primary=os.path.relpath(place.path, place.folder),
-        files=place.files,
-        source=place.source,
+        folder=location.folder,
+        primary=os.path.relpath(location.path, location.folder),
+        files=tuple(files),
+        source=location.source,
+        missing=tuple(gone),
         named_directly=True,
     )
 
 
-def _keep(
-    model: ModelConfig, report: HealthReport, places: Mapping[str, Location]
+def _commit(
+    model: ModelConfig, report: HealthReport, locations: Mapping[str, Location]
 ) -> Callable[[Transaction], list[ModelEvent]]:
     def work(state: Transaction) -> list[ModelEvent]:
         records = Records(state)
@@ -112,8 +127,8 @@ def _keep(
             findings=report.findings,
             checked_at=report.checked_at,
             locations=tuple(
-                places[one.path]
-                if one.path in places and one.fingerprint == places[one.path].fingerprint
+                locations[one.path]
+                if one.path in locations and one.fingerprint == locations[one.path].fingerprint
                 else one
                 for one in old.locations
             ),
@@ -122,20 +137,3 @@ def _keep(
         return [] if config.health_status is old.health_status else [health_event(old, config)]
 
     return work
-
-
-def _restat(artifact: Artifact) -> Artifact:
-    """The artifact as its folder is now: sizes and times anew, files that are gone named as missing."""
-    files, gone = [], []
-    for one in artifact.files:
-        try:
-            told = described(one.name, os.stat(artifact.path_of(one.name)))
-        except (OSError, ValueError):
-            told = None
-        if told is not None:
-            # A digest says nothing of bytes that were written since.
-            same = (told.size, told.mtime_ns) == (one.size, one.mtime_ns)
-            files.append(attrs.evolve(told, role=one.role, sha256=one.sha256 if same else None))
-        elif one.role is not Role.COMPANION:
-            gone.append(one.name)
-    return attrs.evolve(artifact, files=tuple(files), missing=(*artifact.missing, *gone))

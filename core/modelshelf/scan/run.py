@@ -1,42 +1,75 @@
-"""One scan: places are listed, unchanged artifacts left alone, others examined and committed in batches.
+"""One scan: places are listed, what is unchanged is left alone, the rest is examined and committed.
 
-What sifts listings, and what examines and commits, is loaded when there is something for it: loading it takes
-longer than finding a small tree unchanged.
+`Scan._scan_place` is the order of the steps. What walks, groups, examines and commits is imported with the
+first folder or artifact that needs it: importing it takes longer than finding a small tree unchanged.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from functools import cached_property
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
 
 from modelshelf.errors import SourceError
-from modelshelf.model import Depth, Problem
-from modelshelf.records.tables import path_bytes
-from modelshelf.records.write import RecordReader, Records
-from modelshelf.scan.changed import TreeScan
-from modelshelf.scan.counters import ScanProgress, Tally, plugin_problem
-from modelshelf.scan.known import Known
-from modelshelf.scan.places import PLAIN_FOLDERS
-from modelshelf.scan.remembered import Remembered
-from modelshelf.scan.volumes import is_on
-from modelshelf.scan.walker import Walker
+from modelshelf.model import Depth, Orphan, Problem, UnfinishedDownload
+from modelshelf.records.read import RecordReader
+from modelshelf.records.write import Records
+from modelshelf.scan.changed import Changes, present_models, rules_of
+from modelshelf.scan.counters import HARMLESS, Counters, ScanProgress, plugin_problem
+from modelshelf.scan.file_names import FormatTable
+from modelshelf.scan.places import make_sources, place_of, with_nested
+from modelshelf.scan.volumes import Volumes, is_on
+from modelshelf.source import LOCAL, Folder, Place, PlainFolders, room_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
 
-    from modelshelf.model import DiscoveryStats, ModelEvent
+    from modelshelf.model import Artifact, ArtifactFile, DiscoveryStats, ModelEvent
     from modelshelf.model.failure import PluginFailure
-    from modelshelf.scan.examiner import Examiner
-    from modelshelf.scan.intake import Intake
-    from modelshelf.scan.sieve import Sieve
-    from modelshelf.source import Listing, Place, Source
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.scan.batches import Examined
+    from modelshelf.scan.commit import Outcome
+    from modelshelf.source import Listing, Source
     from modelshelf.store import Store
 
-_FEW_FOLDERS = 256  # with changes; for more of them all that is known of the place is read at once
+
+def discover(  # noqa: PLR0913 - the arguments of `ModelRegistry.discover_models`, and what the registry has
+    store: Store,
+    plugins: PluginSet,
+    paths: Sequence[str | Place],
+    *,
+    tables: Sequence[Mapping[str, Any]],
+    depth: Depth,
+    executor: Executor | None,
+    workers: int | None,
+    force: bool,
+    progress: Callable[[ScanProgress], None] | None,
+    emit: Callable[[Iterable[ModelEvent]], None],
+) -> DiscoveryStats:
+    """Scan paths; see `ModelRegistry.discover_models`."""
+    before = len(plugins.failures)
+    sources = make_sources(plugins, tables)
+    formats = FormatTable.of(plugins.collect("modelshelf_formats"))
+    places = with_nested(sources, [place_of(sources, one) for one in dict.fromkeys(paths)])
+    failures = (*plugins.load_failures, *plugins.failures[before:])
+    scan = Scan(
+        store,
+        plugins,
+        formats,
+        sources,
+        depth=depth,
+        force=force,
+        executor=executor,
+        workers=workers,
+        emit=emit,
+        progress=progress,
+    )
+    return scan.run(places, failures)
 
 
 class Scan:
@@ -44,217 +77,288 @@ class Scan:
 
     Args:
         store: Where the records are kept.
-        examiner: Looks into artifacts.
-        depth: How deep a probe looks.
-        force: Examine unchanged artifacts too.
-        emit: Told of every event, after its commit.
-        progress: Told how far the scan is, now and then.
+        plugins: The plugins that examine artifacts.
+        formats: The names that their formats claim.
+        sources: The sources, each of which opens its own artifacts' files.
+        depth: How deep the probes look.
+        force: Whether to examine unchanged artifacts too.
+        executor: Where to examine, or None.
+        workers: Worker processes; see `batches.examine_batches`.
+        emit: Called with the events of each commit, after it.
+        progress: Called now and then.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - see `discover`
         self,
         store: Store,
-        examiner: Examiner,
+        plugins: PluginSet,
+        formats: FormatTable,
+        sources: Sequence[Source],
         *,
+        depth: Depth,
+        force: bool,
+        executor: Executor | None,
+        workers: int | None,
         emit: Callable[[Iterable[ModelEvent]], None],
-        depth: Depth = Depth.HEADER,
-        force: bool = False,
-        progress: Callable[[ScanProgress], None] | None = None,
+        progress: Callable[[ScanProgress], None] | None,
     ) -> None:
         self._store = store
-        self._examiner = examiner
-        self._emit = emit
+        self._plugins = plugins
+        self._formats = formats
+        self._sources = sources
         self._depth = depth
         self._force = force
+        self._executor = executor
+        self._workers = workers
+        self._emit = emit
         self._progress = progress
-        self._tally = Tally()
+        self._rules = rules_of(formats, plugins)
+        self._counters = Counters()
         self._visited: set[str] = set()
-        self._several = False
-        self._walk = Walker(examiner.formats.wants)
-        self._walk_plain = self._walk
-        # A name does not tell what is in a file, and depth full has the time to look.
-        self._wants_plain = _wants_all if depth is Depth.FULL else examiner.formats.wants
-        self._left_out: frozenset[str] = frozenset()
         self._unlisted: list[str] = []
-        self._remembered = Remembered(store)
+        self._left_out: frozenset[str] = frozenset()
+        self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
 
     def run(
-        self,
-        places: Sequence[tuple[Source, Place]],
-        *,
-        executor: Executor | None = None,
-        workers: int | None = None,
-        failures: Sequence[PluginFailure] = (),
+        self, places: Sequence[tuple[Source, Place]], failures: Sequence[PluginFailure] = ()
     ) -> DiscoveryStats:
-        """List the places one after another and bring the registry up to date with each.
+        """Scan the places one after another.
 
         Whatever ends it early, also Ctrl-C, leaves every batch that was committed.
 
         Args:
+            places: The places, each with the source that lists it.
             failures: Plugins that had failed before the scan began; they count among its errors.
         """
         started = time.perf_counter()
-        self._tally.problems += [plugin_problem(one) for one in failures]
-        self._several = len(places) > 1
-        self._left_out = frozenset(place.root for source, place in places if source.name != PLAIN_FOLDERS)
-        self._walk_plain = Walker(self._wants_plain, self._left_out)
+        self._counters.problems += map(plugin_problem, failures)
+        self._left_out = frozenset(place.root for source, place in places if source.name != LOCAL)
         for source, place in places:
-            self._scan_place(source, place, executor, workers)
-        self._remember_failures()
-        return self._tally.stats(time.perf_counter() - started)
+            if not self._is_offline(place):
+                self._scan_place(source, place, alone=len(places) == 1)
+        self._save_failures()
+        return self._counters.stats(time.perf_counter() - started)
 
-    def _scan_place(
-        self, source: Source, place: Place, executor: Executor | None, workers: int | None
-    ) -> None:
-        if self._is_offline(place):
-            return
-        listings = self._listings(source, place)
-        first = next(listings, None)
-        if first is not None:
-            self._take_in(source, chain([first], listings), executor, workers)
-        tree = self._remembered.tree
-        if tree is not None:
-            self._count_passed_over(tree)
-        unseen = self._remembered.known.standing(None if tree is None else tree.in_doubt())
-        unseen = [path for path in unseen if path not in self._visited and _is_below(path, place.root)]
-        hidden = {path for path in unseen if any(_is_below(path, one) for one in self._unlisted)}
-        gone = [path for path in unseen if path not in hidden]
-        if gone:
-            self._intake.mark_missing(gone)
-        if tree is not None:
-            tree.remember(self._store, hidden)
-        self._tell(place.root, finished=True)
-
-    def _take_in(
-        self, source: Source, listings: Iterator[Listing], executor: Executor | None, workers: int | None
-    ) -> None:
-        """Examine and commit what is new or changed of what the source lists."""
-        sieve = self._sieve()
-        changed = sieve.changed(listings, source.name)
-        first = next(changed, None)
-        if first is not None:
-            from modelshelf.scan.worker_pool import batched, fan_out, gathered
-
-            batches = batched(chain([first], changed))
-            examined = fan_out(self._examiner, batches, self._depth, executor=executor, workers=workers)
-            for some in gathered(examined):
-                self._intake.commit(some)
-                self._tell(some[-1][0].path)
-        sieve.remember_indexes(self._store)
-
-    def _sieve(self) -> Sieve:
-        from modelshelf.scan.sieve import Sieve
-
-        return Sieve(
-            self._examiner,
-            self._remembered,
-            self._tally,
-            visited=self._visited,
-            unlisted=self._unlisted,
+    def _scan_place(self, source: Source, place: Place, *, alone: bool) -> None:
+        """Bring the registry up to date with one place: list, group, compare, examine, commit."""
+        changes = Changes(
+            self._store,
+            place.root,
+            self._formats,
+            self._rules,
             depth=self._depth,
             force=self._force,
+            visited=self._visited,
         )
-
-    @cached_property
-    def _intake(self) -> Intake:
-        from modelshelf.scan.intake import Intake
-
-        return Intake(self._store, self._examiner, self._remembered, self._tally, self._emit)
+        listings = self._list(source, place, changes)
+        artifacts = self._group(listings, source.name, changes)
+        changed = self._without_unchanged(artifacts, changes)
+        for examined in self._examine(changed):
+            self._commit(examined, changes)
+        folders, models = changes.count_unchanged(alone=alone)
+        self._counters.folders += folders
+        self._counters.add_unchanged(models)
+        self._mark_missing(changes.gone(self._unlisted))
+        changes.save()
+        self._report(place.root, finished=True)
 
     def _is_offline(self, place: Place) -> bool:
-        """Whether the place went with its volume; then what is known of it is marked so, and told."""
-        if os.path.lexists(place.root) or not is_on(place.root, self._remembered.volumes.lost()):
+        """Whether the place went with its volume; then its models are marked so, and that is a problem."""
+        if os.path.lexists(place.root) or not is_on(place.root, self._volumes.lost()):
             return False
-        gone = Known(self._store, place.root, at_once=True).standing(None)
-        if gone:
-            self._intake.mark_missing(gone)
+        self._mark_missing(present_models(self._store, place.root))
         message = f"{place.root}: its volume is not there; nothing of it is forgotten"
-        self._tally.problems.append(Problem(code="offline", path=place.root, message=message))
+        self._counters.problems.append(Problem(code="offline", path=place.root, message=message))
         return True
 
-    def _listings(self, source: Source, place: Place) -> Iterator[Listing]:
-        """What the source lists; of plain folders that are walked as they are, only those that changed.
-
-        Depth full, which reads every byte of what it was not at before, looks into all of them.
-        """
-        # A file that is named brings its folder's shards and index with it.
-        is_folder = os.path.isdir(place.root)
-        around = place.root if is_folder else os.path.dirname(place.root)
-        self._remembered.tree = None
+    def _list(self, source: Source, place: Place, changes: Changes) -> Iterator[Listing]:
+        """What the source lists; of plain folders only those that changed."""
         try:
-            plain = is_folder and source.name == PLAIN_FOLDERS
-            if plain and self._depth is not Depth.FULL:
-                yield from source.list(place, self._walk_of(place.root))
-            else:
-                self._remembered.known = Known(self._store, around, at_once=True)
-                yield from source.list(place, self._walk_plain if plain else self._walk)
+            listed = source.list(place, self._walk)
+            if isinstance(listed, PlainFolders):
+                listed = self._walk_changed(place.root, listed.describe, changes)
+            yield from listed
         except SourceError as error:
             self._unlisted.append(place.root)
-            self._tally.problems.append(Problem(code="unlisted-place", path=place.root, message=str(error)))
+            problem = Problem(code="unlisted-place", path=place.root, message=str(error))
+            self._counters.problems.append(problem)
 
-    def _walk_of(self, place: str) -> Callable[[str], Iterator[Listing]]:
-        def walk(root: str) -> Iterator[Listing]:
-            return self._changed_below(root) if root == place else self._walk_plain(root)
+    def _walk(self, root: str) -> Iterator[Listing]:
+        """All folders below a root."""
+        from modelshelf.scan.walk import walk
 
-        return walk
+        return walk(root, self._formats.wants)
 
-    def _changed_below(self, root: str) -> Iterator[Listing]:
-        below = sorted(path_bytes(one) for one in self._left_out if _is_below(one, root))
-        rules = self._examiner.bound(b"\0".join(below))
-        tree = self._remembered.tree = TreeScan(self._walk_plain, root, rules)
-        self._store.view(tree.recall)
-        tree.compare(everything=self._force)
-        few = tree.changed is not None and tree.changed <= _FEW_FOLDERS
-        self._remembered.known = Known(self._store, root, at_once=not few)
-        try:
-            for listed in tree.folders(self._oddly_named(tree.stood())):
-                yield from listed.problems
-                if listed.folder is not None:
-                    yield listed.folder
-        except OSError as error:  # it was there a moment ago
-            message = f"{root}: {error.strerror or error}; nothing there was changed"
-            yield Problem(code="absent", path=root, message=message)
+    def _walk_changed(
+        self, root: str, describe: Callable[[Folder], Folder], changes: Changes
+    ) -> Iterator[Listing]:
+        """The folders below a root that changed, with what the source knows of them.
 
-    def _oddly_named(self, paths: list[str]) -> frozenset[str]:
-        """Models at these paths, or at all that are known, that nobody asks for by name.
-
-        Somebody named the file once, or a scan at depth full found it.
+        Depth full, which reads every byte of what it did not read before, lists all of them, and every
+        file: a name does not say what is in it.
         """
-        wants = self._examiner.formats.wants
-        standing = self._remembered.known.standing(paths)
-        return frozenset(path for path in standing if not wants(os.path.basename(path)))
+        if not os.path.isdir(root):
+            listings = self._walk(root)
+        elif self._depth is Depth.FULL:
+            from modelshelf.scan.walk import walk
 
-    def _count_passed_over(self, tree: TreeScan) -> None:
-        folders, models = tree.passed_over()
-        if self._several:  # another place may hold the same files, and each counts once
-            fresh = set(tree.models_passed_over()) - self._visited
-            self._visited |= fresh
-            models = len(fresh)
-        tally = self._tally
-        tally.folders += folders
-        tally.found += models
-        tally.unchanged += models
-        tally.done += models
+            listings = walk(root, _wants_all, self._left_out)
+        else:
+            listings = self._compare_folders(root, changes)
+        for one in listings:
+            yield describe(one) if isinstance(one, Folder) else one
 
-    def _remember_failures(self) -> None:
+    def _compare_folders(self, root: str, changes: Changes) -> Iterator[Listing]:
+        wanted_paths = changes.compare_folders(self._left_out)
+        if changes.are_folders_unchanged:
+            return
+        from modelshelf.scan.walk import FolderTree, absent
+
+        try:
+            tree = FolderTree(root, self._formats.wants, self._left_out, wanted_paths)
+            for listed in tree.walk(changes.enter_folder):
+                changes.add_folder(listed)
+                yield from listed.listings()
+        except OSError as error:  # it was there a moment ago
+            yield absent(root, error)
+
+    def _group(self, listings: Iterator[Listing], source: str, changes: Changes) -> Iterator[Artifact]:
+        """The artifacts that a source lists, or that the files of its folders make."""
+        for one in listings:
+            if isinstance(one, Folder):
+                yield from self._group_folder(one, source, changes)
+            elif isinstance(one, UnfinishedDownload):
+                self._counters.unfinished.append(one)
+            elif isinstance(one, Orphan):
+                self._counters.orphans.append(one)
+            elif isinstance(one, Problem):
+                self._counters.problems.append(one)
+                if one.code in {"absent", "unreadable-folder", "unreadable"} and one.path:
+                    self._unlisted.append(one.path)
+            else:
+                yield one
+
+    def _group_folder(self, folder: Folder, source: str, changes: Changes) -> Iterable[Artifact]:
+        from modelshelf.scan.group import group
+
+        grouped = group(folder, self._formats, partial(self._shard_names, changes), source)
+        self._counters.folders += 1
+        self._counters.unfinished += map(_with_room, grouped.unfinished)
+        self._counters.problems += grouped.problems
+        models = [one.primary for one in grouped.artifacts]
+        changes.set_models(folder.path, models, retry=bool(grouped.unfinished or grouped.problems))
+        return grouped.artifacts
+
+    def _shard_names(self, changes: Changes, folder: str, index: ArtifactFile) -> Sequence[str] | Problem:
+        """The shards that an index names; it is read where it is new or changed."""
+        path = f"{folder.rstrip('/')}/{index.name}"
+        kept = changes.shard_names(path, index)
+        if kept is not None:
+            return kept
+        from modelshelf.scan.group import read_index
+
+        names = read_index(folder, index)
+        if not isinstance(names, Problem):
+            changes.add_shard_names(path, index, names)
+        return names
+
+    def _without_unchanged(self, artifacts: Iterator[Artifact], changes: Changes) -> Iterator[Artifact]:
+        for artifact in artifacts:
+            if not changes.is_first_visit(artifact):
+                continue
+            entry = changes.unchanged_entry(artifact)
+            if entry is None:
+                yield artifact
+            elif entry.code is None:
+                self._counters.add_unchanged(1)
+            else:
+                self._counters.done += 1
+                reason = Problem(code=entry.code, path=artifact.path, message=entry.message or "")
+                self._leave_out(artifact, reason, changes, is_news=self._is_claimed(artifact))
+
+    def _examine(self, changed: Iterator[Artifact]) -> Iterator[Examined]:
+        first = next(changed, None)
+        if first is None:
+            return
+        from modelshelf.scan.batches import batched, examine_batches, gathered
+        from modelshelf.scan.examine import Examiner
+
+        examiner = Examiner(self._plugins, self._formats, self._sources)
+        batches = batched(chain([first], changed))
+        yield from gathered(
+            examine_batches(examiner, batches, self._depth, executor=self._executor, workers=self._workers)
+        )
+
+    def _commit(self, examined: Examined, changes: Changes) -> None:
+        from modelshelf.scan.commit import commit
+
+        for outcome in commit(self._store, examined, self._volumes, changes.save_rejection):
+            self._count(outcome, changes)
+            if outcome.committed is not None:
+                self._emit(outcome.committed.events)
+        self._report(examined[-1][0].path)
+
+    def _count(self, outcome: Outcome, changes: Changes) -> None:
+        artifact, examination = outcome.artifact, outcome.examination
+        self._counters.add_examined(examination.bytes_read, examination.failures)
+        if examination.rejected is not None:
+            # A file that no format claims by name was examined by grace; leaving it out is no news.
+            is_news = artifact.named_directly or examination.rejected.code not in HARMLESS
+            is_news = is_news or self._is_claimed(artifact)
+            self._leave_out(artifact, examination.rejected, changes, is_news=is_news)
+            return
+        if not examination.complete or not examination.depth.reaches(Depth.HEADER):
+            changes.retry(artifact)  # an ordinary scan looks deeper
+        if outcome.committed is not None:
+            self._counters.add_model(outcome.committed.change)
+
+    def _leave_out(self, artifact: Artifact, reason: Problem, changes: Changes, *, is_news: bool) -> None:
+        """Leave an artifact out of the registry: with a problem where that is news, else for good."""
+        if is_news:
+            self._counters.problems.append(reason)
+            changes.retry(artifact)
+        else:
+            changes.dismiss(artifact)
+
+    def _is_claimed(self, artifact: Artifact) -> bool:
+        """Whether a format claims the artifact by its name."""
+        return self._formats.claims(artifact.weights[0].name)
+
+    def _mark_missing(self, paths: list[str]) -> None:
+        if not paths:
+            return
+        from modelshelf.model import EventKind
+        from modelshelf.scan.commit import commit_missing
+
+        events = commit_missing(self._store, paths, self._volumes)
+        missing = sum(event.kind is EventKind.MISSING for event in events)
+        self._counters.missing += missing
+        self._counters.updated += len(events) - missing
+        self._emit(events)
+
+    def _save_failures(self) -> None:
         """Keep what plugins failed at, for later processes: an unchanged model is not asked again."""
-        known = self._store.view(lambda state: RecordReader(state).failures())
-        held = [*self._tally.failures, *([] if self._force else known)]
-        kept = list({(one.plugin, one.hook, one.reason): one for one in held}.values())
-        if {str(one) for one in kept} != {str(one) for one in known}:
-            self._store.update(lambda state: Records(state).save_failures(kept))
+        kept = self._store.view(lambda state: RecordReader(state).failures())
+        all_failures = [*([] if self._force else kept), *self._counters.failures]
+        judged = map(self._plugins.with_verdict, all_failures)
+        failures = list({(one.plugin, one.hook, one.reason): one for one in judged}.values())
+        if {(str(one), one.always) for one in failures} != {(str(one), one.always) for one in kept}:
+            self._store.update(lambda state: Records(state).save_failures(failures))
 
-    def _tell(self, path: str, *, finished: bool = False) -> None:
+    def _report(self, path: str, *, finished: bool = False) -> None:
         if self._progress is not None:
-            found = max(len(self._visited), self._tally.done)
-            self._progress(
-                ScanProgress(done=self._tally.done, found=found, path=path, finished_listing=finished)
-            )
+            done = self._counters.done
+            found = max(len(self._visited), done)
+            self._progress(ScanProgress(done=done, found=found, path=path, finished_listing=finished))
 
 
 def _wants_all(name: str) -> bool:  # noqa: ARG001 - called as `FormatTable.wants` is
     return True
 
 
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
+def _with_room(one: UnfinishedDownload) -> UnfinishedDownload:
+    """An unfinished download of a plain folder with the room that it takes: some are sparse."""
+    try:
+        return evolve(one, size=room_of(os.stat(one.path)))
+    except (OSError, ValueError):
+        return one

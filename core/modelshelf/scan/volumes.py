@@ -1,6 +1,6 @@
-"""Telling a volume that is unplugged from files that were deleted.
+"""Volumes that are unplugged, so that their files are not taken for deleted.
 
-The registry remembers the mount points that models lay on. Device numbers would not do: many file systems get
+The registry keeps the mount points that models lay on. Device numbers would not do: many file systems get
 another one at every mount.
 """
 
@@ -18,50 +18,52 @@ class Volumes:
     The one that everything hangs from is none of them: without it nothing runs.
 
     Args:
-        known: Those that are remembered.
+        mounts: Those that the registry keeps.
         is_mount: Whether something is mounted at a path.
+
+    Attributes:
+        mounts: Those that the registry keeps, and those that were added.
     """
 
-    def __init__(self, known: Iterable[str] = (), is_mount: IsMount = os.path.ismount) -> None:
-        self.known = frozenset(known)
+    def __init__(self, mounts: Iterable[str] = (), is_mount: IsMount = os.path.ismount) -> None:
+        self.mounts = frozenset(mounts)
         self._is_mount = is_mount
-        self._mounts: dict[str, str | None] = {}
+        self._mount_by_folder: dict[str, str | None] = {}
 
     def mount_of(self, folder: str) -> str | None:
         """The mount point that a folder lies on, links resolved; None for the one of the whole system."""
-        if folder in self._mounts:
-            return self._mounts[folder]
+        if folder in self._mount_by_folder:
+            return self._mount_by_folder[folder]
         above = os.path.dirname(folder)
-        if above in self._mounts and not os.path.islink(folder) and not self._is_mount(folder):
-            self._mounts[folder] = self._mounts[above]
-            return self._mounts[above]
+        if above in self._mount_by_folder and not os.path.islink(folder) and not self._is_mount(folder):
+            self._mount_by_folder[folder] = self._mount_by_folder[above]
+            return self._mount_by_folder[above]
         real = os.path.realpath(folder)
         climbed = [folder]
-        while real not in self._mounts:
+        while real not in self._mount_by_folder:
             climbed.append(real)
             above = os.path.dirname(real)
             if above == real:
-                self._mounts[real] = None
+                self._mount_by_folder[real] = None
             elif self._is_mount(real):
-                self._mounts[real] = real
+                self._mount_by_folder[real] = real
             else:
                 real = above
-        found = self._mounts[real]
-        self._mounts.update(dict.fromkeys(climbed, found))
+        found = self._mount_by_folder[real]
+        self._mount_by_folder.update(dict.fromkeys(climbed, found))
         return found
 
     def lost(self) -> frozenset[str]:
-        """The remembered mount points at which nothing is mounted now."""
-        return frozenset(one for one in self.known if not self._is_mount(one))
+        """The mount points at which nothing is mounted now."""
+        return frozenset(one for one in self.mounts if not self._is_mount(one))
 
-    def with_those_of(self, folders: Iterable[str]) -> Volumes | None:
-        """These with the mount points of folders beside them, or None where they are known already."""
+    def add(self, folders: Iterable[str]) -> bool:
+        """Add the mount points of folders; whether any of them is new."""
         found = {one for folder in folders if (one := self.mount_of(folder)) is not None}
-        if found <= self.known:
-            return None
-        more = Volumes(self.known | found, self._is_mount)
-        more._mounts = self._mounts
-        return more
+        if found <= self.mounts:
+            return False
+        self.mounts |= found
+        return True
 
 
 def is_on(path: str, mounts: Iterable[str]) -> bool:

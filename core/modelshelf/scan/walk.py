@@ -1,16 +1,23 @@
-"""What lies in the folders of a tree, looked into one by one: safe against loops, devices and odd names."""
+"""The folders below a root, listed one by one in sorted order: safe against loops, devices and odd names.
+
+`os.walk` would do neither: it follows every link or none, and gives no stat data of what it lists.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from modelshelf.model import ArtifactFile, Problem
 from modelshelf.source import Folder
+
+if TYPE_CHECKING:
+    from modelshelf.source import Listing
 
 _SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".locks", ".no_exist"}
@@ -18,39 +25,60 @@ _SKIPPED_FOLDERS = frozenset(
 
 
 @frozen(kw_only=True)
-class Listed:
-    """What one look into a folder gave.
+class ListedFolder:
+    """The result of listing one folder.
 
     Attributes:
         path: The folder.
         folder: Its files that somebody wants, or None where it cannot be listed.
         problems: What was left out of it, and why.
         below: Paths of the folders in it that are walked too.
-        told: Its own stat data, from before it was listed; None where there was no need.
+        status: Its own stat data, from before it was listed; None where it cannot be listed.
         listed_at: Unix time in nanoseconds, from before it was listed.
-        links: Links to files that nobody wants, with the stat data of what they lead to.
-        steady: Whether everything in it is a wanted file, of no interest, or a folder of its own, so that
-            another look gives the same as long as the folder's and the files' stat data are the same.
+        links: Names of links to files that nobody wants, with the stat data of what they lead to.
+        repeatable: Whether everything in it is a wanted file, of no interest, or a folder of its own, so that
+            listing it again gives the same as long as the folder's and the files' stat data are the same.
     """
 
     path: str
     folder: Folder | None = None
     problems: list[Problem] = field(factory=list)
     below: list[str] = field(factory=list)
-    told: os.stat_result | None = None
+    status: os.stat_result | None = None
     listed_at: int = 0
     links: list[tuple[str, os.stat_result]] = field(factory=list)
-    steady: bool = False
+    repeatable: bool = False
+
+    def listings(self) -> Iterator[Listing]:
+        """Its problems, then its files."""
+        yield from self.problems
+        if self.folder is not None:
+            yield self.folder
 
 
-class Tree:
-    """One walk through the folders below a root.
+@define
+class _Contents:
+    """What a folder's entries give, entry by entry; see `ListedFolder`."""
+
+    files: list[ArtifactFile] = field(factory=list)
+    subfolders: list[str] = field(factory=list)
+    below: list[str] = field(factory=list)
+    links: list[tuple[str, os.stat_result]] = field(factory=list)
+    problems: list[Problem] = field(factory=list)
+    repeatable: bool = True
+
+
+class FolderTree:
+    """The folders below a root, for one walk; asks the system only about files whose names somebody wants.
+
+    A link to a folder is followed where it stays within the root, once; a link out of it is named, not
+    followed. Links to files are followed: only a header is ever read from what they lead to.
 
     Args:
         root: The root.
         wants: Whether a file of that name matters.
-        left_out: Folders that are not walked.
-        kept: Paths of files that matter whatever their names.
+        left_out: Folders that somebody else lists, by their absolute paths.
+        wanted_paths: Paths of files that matter whatever their names.
 
     Raises:
         OSError: The root is not there.
@@ -61,107 +89,161 @@ class Tree:
         root: str,
         wants: Callable[[str], bool],
         left_out: frozenset[str] = frozenset(),
-        kept: Container[str] = (),
+        wanted_paths: Container[str] = (),
     ) -> None:
+        self._root = root
         self._wants_name = wants
         self._left_out = left_out
-        self._kept = kept
-        told = os.stat(root)
+        self._wanted_paths = wanted_paths
+        status = os.stat(root)
         self._real_root = os.path.realpath(root)
-        self._seen = {(told.st_dev, told.st_ino)}
+        self._linked = {(status.st_dev, status.st_ino)}
 
-    def look(self, path: str) -> Listed:
-        """List one folder: the root, or one that an earlier look gave as `below`."""
-        listed = Listed(path=path, listed_at=time.time_ns())
+    def walk(
+        self, unchanged: Callable[[str], Sequence[str] | None] = lambda _: None
+    ) -> Iterator[ListedFolder]:
+        """List the root and every folder below it, each before those in it.
+
+        Args:
+            unchanged: Gives the folders below a folder that need not be listed, by their paths, and None for
+                one that has to be.
+        """
+        waiting = [self._root]
+        while waiting:
+            path = waiting.pop()
+            below = unchanged(path)
+            if below is None:
+                listed = self.list_folder(path)
+                yield listed
+                below = listed.below
+            waiting.extend(reversed(below))
+
+    def list_folder(self, path: str) -> ListedFolder:
+        """List one folder."""
+        listed_at = time.time_ns()
         try:
-            told = os.stat(path)
+            status = os.stat(path)
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=_name_of)
         except OSError as error:
-            listed.problems.append(
-                Problem(code="unreadable-folder", path=path, message=f"{path}: {reason_of(error)}")
-            )
-            return listed
-        files: list[ArtifactFile] = []
-        subfolders: list[str] = []
-        steady = True
+            problem = Problem(code="unreadable-folder", path=path, message=f"{path}: {_reason(error)}")
+            return ListedFolder(path=path, listed_at=listed_at, problems=[problem])
+        found = _Contents()
         for entry in entries:
             name = entry.name
             try:
                 if entry.is_symlink():
-                    steady = self._follow(entry, listed, files, subfolders) and steady
+                    self._add_link(entry, found)
                 elif entry.is_dir(follow_symlinks=False):
                     if name not in _SKIPPED_FOLDERS and entry.path not in self._left_out:
-                        subfolders.append(name)
-                        listed.below.append(entry.path)
+                        found.subfolders.append(name)
+                        found.below.append(entry.path)
                 elif self._wants(entry):
-                    steady = _keep(entry, listed, files) and steady
+                    _add_file(entry, found)
             except OSError as error:
-                steady = False
+                found.repeatable = False
                 if self._wants(entry):
-                    listed.problems.append(_unreadable(entry, error))
-        folder = Folder(path=path, files=tuple(files), subfolders=tuple(subfolders))
-        return evolve(listed, folder=folder, told=told, steady=steady)
+                    found.problems.append(_unreadable(entry, error))
+        return ListedFolder(
+            path=path,
+            folder=Folder(path=path, files=tuple(found.files), subfolders=tuple(found.subfolders)),
+            problems=found.problems,
+            below=found.below,
+            status=status,
+            listed_at=listed_at,
+            links=found.links,
+            repeatable=found.repeatable,
+        )
 
     def _wants(self, entry: os.DirEntry[str]) -> bool:
-        return self._wants_name(entry.name) or (bool(self._kept) and entry.path in self._kept)
+        return self._wants_name(entry.name) or (bool(self._wanted_paths) and entry.path in self._wanted_paths)
 
-    def _follow(
-        self, entry: os.DirEntry[str], listed: Listed, files: list[ArtifactFile], subfolders: list[str]
-    ) -> bool:
-        """Take in what a link leads to; whether the link's stat data will tell of any change."""
+    def _add_link(self, entry: os.DirEntry[str], found: _Contents) -> None:
         if entry.is_dir():
-            problem = _link_problem(entry, self._real_root, self._seen)
+            found.repeatable = False  # the link's stat data say nothing of a change of its target
+            problem = _link_problem(entry, self._real_root, self._linked)
             if problem is not None:
-                listed.problems.append(problem)
+                found.problems.append(problem)
             elif entry.name not in _SKIPPED_FOLDERS:
-                subfolders.append(entry.name)
-                listed.below.append(entry.path)
-            return False
-        if self._wants(entry):
-            return _keep(entry, listed, files)
-        # It may lead to a folder by the next scan, and nothing of this folder would tell.
-        try:
-            listed.links.append((entry.name, entry.stat()))
-        except FileNotFoundError:
-            return False
-        return True
+                found.subfolders.append(entry.name)
+                found.below.append(entry.path)
+        elif self._wants(entry):
+            _add_file(entry, found)
+        else:
+            try:  # it may lead to a folder by the next scan, and nothing of this folder would show that
+                found.links.append((entry.name, entry.stat()))
+            except FileNotFoundError:
+                found.repeatable = False
 
 
-def _keep(entry: os.DirEntry[str], listed: Listed, files: list[ArtifactFile]) -> bool:
-    """Take in a file that somebody wants; whether it is a regular one."""
-    one = described(entry.name, entry.stat())
-    if one is None:
-        listed.problems.append(_special(entry.path))
-        return False
-    files.append(one)
-    return True
+def walk(
+    root: str, wants: Callable[[str], bool], left_out: frozenset[str] = frozenset()
+) -> Iterator[Listing]:
+    """Every folder below `root`, itself first, and a problem for all that was left out; see `FolderTree`.
+
+    Yields a problem of code ``absent`` where the root is not there. A root that is a file gives the folder
+    around it, in which its shards and companions lie, with that file named.
+    """
+    try:
+        tree = FolderTree(root, wants, left_out) if stat.S_ISDIR(os.stat(root).st_mode) else None
+    except (OSError, ValueError) as error:
+        yield absent(root, error)
+        return
+    if tree is None:
+        yield from _around(root, wants)
+        return
+    for listed in tree.walk():
+        yield from listed.listings()
+
+
+def _around(file: str, wants: Callable[[str], bool]) -> Iterator[Listing]:
+    path, name = os.path.split(file)
+    path = path or "."
+    listed = FolderTree(path, lambda entry: entry == name or wants(entry)).list_folder(path)
+    yield from (one for one in listed.problems if one.path in {file, path})
+    if listed.folder is not None:
+        yield evolve(listed.folder, subfolders=(), named=name)
+
+
+def regular_file(name: str, status: os.stat_result) -> ArtifactFile | None:
+    """The file with these stat data, or None where it is no regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ArtifactFile(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+
+
+def absent(root: str, error: OSError | ValueError) -> Problem:
+    """The problem of a root that is not there: nothing below it is taken for gone."""
+    return Problem(code="absent", path=root, message=f"{root}: {_reason(error)}; nothing there was changed")
 
 
 def _name_of(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def described(name: str, told: os.stat_result) -> ArtifactFile | None:
-    """The file that a stat tells of, or None where it is no regular file."""
-    if not stat.S_ISREG(told.st_mode):
-        return None
-    return ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino)
+def _add_file(entry: os.DirEntry[str], found: _Contents) -> None:
+    one = regular_file(entry.name, entry.stat())
+    if one is None:
+        found.repeatable = False
+        message = f"{entry.path}: a pipe, socket or device, so it was not opened"
+        found.problems.append(Problem(code="not-a-regular-file", path=entry.path, message=message))
+    else:
+        found.files.append(one)
 
 
-def _link_problem(entry: os.DirEntry[str], real_root: str, seen: set[tuple[int, int]]) -> Problem | None:
+def _link_problem(entry: os.DirEntry[str], real_root: str, linked: set[tuple[int, int]]) -> Problem | None:
     """Why a link to a folder is not followed, or None where it is; it is followed once."""
     target = os.path.realpath(entry.path)
     if os.path.commonpath((real_root, target)) == real_root:
-        told = entry.stat()
-        # What lies below the root is walked in its own place; a loop comes back to what was seen.
-        if (told.st_dev, told.st_ino) in seen or not _hidden_from_walk(target, real_root):
+        status = entry.stat()
+        # What lies below the root is walked in its own place; a loop comes back to a folder already linked.
+        if (status.st_dev, status.st_ino) in linked or not _hidden_from_walk(target, real_root):
             return Problem(
                 code="linked-folder",
                 path=entry.path,
                 message=f"{entry.path}: links to a folder that is scanned in its own place",
             )
-        seen.add((told.st_dev, told.st_ino))
+        linked.add((status.st_dev, status.st_ino))
         return None
     return Problem(
         code="link-leaves-root",
@@ -175,20 +257,12 @@ def _hidden_from_walk(target: str, real_root: str) -> bool:
 
 
 def _unreadable(entry: os.DirEntry[str], error: OSError) -> Problem:
-    reason = reason_of(error)
+    reason = _reason(error)
     if isinstance(error, FileNotFoundError) and entry.is_symlink():
         reason = f"links to {os.path.realpath(entry.path)}, which is not there"
     return Problem(code="unreadable", path=entry.path, message=f"{entry.path}: {reason}")
 
 
-def _special(path: str) -> Problem:
-    return Problem(
-        code="not-a-regular-file",
-        path=path,
-        message=f"{path}: a pipe, socket or device, so it was not opened",
-    )
-
-
-def reason_of(error: OSError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     """Why the system refused, in its words."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

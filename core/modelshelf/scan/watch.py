@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import define
 
 from modelshelf.errors import ConfigurationError
+from modelshelf.scan.places import is_below
+from modelshelf.source import LOCAL
 
 if TYPE_CHECKING:
     from modelshelf.model import DiscoveryStats
@@ -119,7 +121,7 @@ class Watch:
 
     def _note(self, path: str) -> None:
         """Remember that something changed at a path; a folder that came may hold others by now."""
-        if self._ignored is not None and _is_below(path, self._ignored):
+        if self._ignored is not None and is_below(path, self._ignored):
             return
         unit = self._unit_of(path)
         if unit is None:
@@ -130,16 +132,16 @@ class Watch:
 
     def _unit_of(self, path: str) -> _Unit | None:
         """The place that a path belongs to, and the folder to scan; a folder that came is its own."""
-        roots = [root for root in self._places if _is_below(path, root)]
+        roots = [root for root in self._places if is_below(path, root)]
         if not roots:
             return None
         root = max(roots, key=len)
-        if self._places[root].source != "local":
+        if self._places[root].source != LOCAL:
             return root, root
         folder = path if os.path.isdir(path) else os.path.dirname(path)
-        while not os.path.isdir(folder) and _is_below(folder, root) and folder != root:
+        while not os.path.isdir(folder) and is_below(folder, root) and folder != root:
             folder = os.path.dirname(folder)  # a folder that is gone is noticed by the one that held it
-        return root, folder if _is_below(folder, root) else root
+        return root, folder if is_below(folder, root) else root
 
     def _scan_settled(self) -> Iterator[DiscoveryStats]:
         now = time.monotonic()
@@ -148,23 +150,19 @@ class Watch:
             if looks != pending.looks:
                 pending.looks, pending.quiet_since = looks, now
         busy = [folder for (_, folder), one in self._pending.items() if now - one.quiet_since < self._settle]
-        ready = [unit for unit in self._pending if not any(_is_below(one, unit[1]) for one in busy)]
+        ready = [unit for unit in self._pending if not any(is_below(one, unit[1]) for one in busy)]
         for unit in ready:
             del self._pending[unit]
         for root, folder in ready:
-            if not any(_is_below(folder, other) for _, other in ready if other != folder):
+            if not any(is_below(folder, other) for _, other in ready if other != folder):
                 yield self._scan(self._places[root] if folder == root else folder)
 
     def _look(self, root: str, folder: str) -> _Looks:
         """The files of a folder as they are now. Other tools write under names that no scan admits."""
-        return _looks(folder) if self._places[root].source == "local" else {}
+        return _looks(folder) if self._places[root].source == LOCAL else {}
 
     def _roots_present(self) -> set[str]:
         return {root for root in self._places if os.path.exists(root)}
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _looks(folder: str) -> _Looks:

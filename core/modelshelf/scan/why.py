@@ -10,17 +10,15 @@ from attrs import frozen
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.health import status_of
-from modelshelf.scan.arbitrate import winner
+from modelshelf.scan.examine import Examiner, arbitrate
 from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
-from modelshelf.scan.group import group
-from modelshelf.scan.index import read_index
-from modelshelf.scan.walk import described
-from modelshelf.scan.walker import Walker
+from modelshelf.scan.group import group, read_index
+from modelshelf.scan.walk import regular_file, walk
 from modelshelf.source import Folder
 
 if TYPE_CHECKING:
-    from modelshelf.records.write import RecordReader
-    from modelshelf.scan.examiner import Examiner
+    from modelshelf.plugin.call import PluginSet
+    from modelshelf.records.read import RecordReader
 
 
 @frozen(kw_only=True)
@@ -38,27 +36,28 @@ class Reason:
     message: str
 
 
-def why(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
-    """Apply every rule to a path, in the order in which a scan would, and tell each one's verdict."""
+def why(path: str, plugins: PluginSet, records: RecordReader) -> list[Reason]:
+    """Apply every rule to a path, in the order in which a scan would, and give each one's verdict."""
+    examiner = Examiner.of(plugins)
     try:
-        told = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         return [_reason("file", "rejected", f"{error.strerror or error}"), *_registered(path, records)]
-    if stat.S_ISDIR(told.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         return [*_link_rule(path), *_why_folder(path, examiner, records)]
     name = os.path.basename(path)
-    one = described(name, told)
+    one = regular_file(name, status)
     if one is None:
         return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
     reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes")]
-    seen = records.location(path)
-    reasons += _name_rules(name, examiner, known=seen is not None and not seen.missing)
+    entry = records.location(path)
+    reasons += _name_rules(name, examiner, is_model=entry is not None and not entry.missing)
     artifact = _artifact_with(path, examiner)
     if isinstance(artifact, Problem):
         return [*reasons, _reason("grouping", "rejected", artifact.message)]
-    if artifact is None or name not in {held.name for held in artifact.files}:
+    if artifact is None or name not in {file.name for file in artifact.files}:
         return reasons
-    role = next(held.role for held in artifact.files if held.name == name)
+    role = next(file.role for file in artifact.files if file.name == name)
     reasons.append(_reason("grouping", "noted", f"{role} of the model that is loaded by {artifact.path}"))
     return [*reasons, *_examined(artifact, examiner), *_registered(artifact.path, records)]
 
@@ -73,7 +72,7 @@ def _link_rule(path: str) -> list[Reason]:
     return [_reason("link", "skipped", message)]
 
 
-def _name_rules(name: str, examiner: Examiner, *, known: bool) -> list[Reason]:  # noqa: PLR0911 - one return a rule
+def _name_rules(name: str, examiner: Examiner, *, is_model: bool) -> list[Reason]:  # noqa: PLR0911 - a rule each
     unfinished = unfinished_reason(name)
     if unfinished:
         return [_reason("unfinished download", "skipped", f"{unfinished}; it is listed, not admitted")]
@@ -88,16 +87,15 @@ def _name_rules(name: str, examiner: Examiner, *, known: bool) -> list[Reason]: 
         return [_reason("ending", "noted", f"{suffix_of(name)} is claimed by {', '.join(claimed)}")]
     if examiner.formats.wants(name):
         return [_reason("ending", "noted", "no format claims it; its first bytes decide")]
-    told = f"{suffix_of(name) or 'no ending'}: no model file ends so"
-    if known:
-        return [_reason("ending", "noted", f"{told}; but a model was found in it, so scans look into it")]
-    return [_reason("ending", "skipped", f"{told}; opened at depth full, or where it is named")]
+    ending = f"{suffix_of(name) or 'no ending'}: no model file ends so"
+    if is_model:
+        return [_reason("ending", "noted", f"{ending}; but a model was found in it, so scans look into it")]
+    return [_reason("ending", "skipped", f"{ending}; opened at depth full, or where it is named")]
 
 
 def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
     folder, name = os.path.split(path)
-    walker = Walker(lambda entry: examiner.formats.wants(entry) or entry == name)
-    for listed in walker(folder or "."):
+    for listed in walk(folder or ".", lambda entry: examiner.formats.wants(entry) or entry == name):
         if isinstance(listed, Folder):
             grouped = group(listed, examiner.formats, read_index)
             for artifact in grouped.artifacts:
@@ -108,50 +106,55 @@ def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
 
 
 def _examined(artifact: Artifact, examiner: Examiner) -> list[Reason]:
-    seen = examiner.examine(artifact, Depth.HEADER)
+    examination = examiner.examine(artifact, Depth.HEADER)
     reasons = [
         _reason(
             vote.plugin,
             "noted",
             f"votes {vote.detection.format} ({vote.detection.confidence:g}): {vote.detection.evidence}",
         )
-        for vote in seen.votes
+        for vote in examination.votes
     ]
-    chosen = winner(seen.votes, examiner.formats.suffix_formats(suffix_of(artifact.weights[0].name)))
-    if chosen is not None:
-        reasons.append(_reason("arbitration", "noted", f"{chosen.detection.format} wins, by {chosen.plugin}"))
-    reasons += [_reason(one.plugin, "noted", f"failed in {one.hook}: {one.reason}") for one in seen.failures]
-    if seen.rejected is not None:
-        return [*reasons, _reason(seen.rejected.code, "rejected", seen.rejected.message)]
-    reasons += [_reason(one.code, "noted", f"{one.severity}: {one.message}") for one in seen.findings]
-    return [*reasons, _reason("health", "admitted", f"a {seen.format} model, {status_of(seen.findings)}")]
+    suffix = suffix_of(artifact.weights[0].name)
+    winner = arbitrate(examination.votes, examiner.formats.suffix_formats(suffix))
+    if winner is not None:
+        reasons.append(_reason("arbitration", "noted", f"{winner.detection.format} wins, by {winner.plugin}"))
+    reasons += [
+        _reason(one.plugin, "noted", f"failed in {one.hook}: {one.reason}") for one in examination.failures
+    ]
+    rejected = examination.rejected
+    if rejected is not None:
+        return [*reasons, _reason(rejected.code, "rejected", rejected.message)]
+    reasons += [_reason(one.code, "noted", f"{one.severity}: {one.message}") for one in examination.findings]
+    verdict = f"a {examination.format} model, {status_of(examination.findings)}"
+    return [*reasons, _reason("health", "admitted", verdict)]
 
 
 def _registered(path: str, records: RecordReader) -> list[Reason]:
-    seen = records.location(path)
-    if seen is None or seen.model_id is None:
+    entry = records.location(path)
+    if entry is None or entry.model_id is None:
         return [_reason("registry", "noted", "is not registered; a scan of its folder would change that")]
-    state = "missing since the last scan" if seen.missing else "present"
-    return [_reason("registry", "admitted", f"registered as {seen.model_id} {seen.version}, {state}")]
+    state = "missing since the last scan" if entry.missing else "present"
+    return [_reason("registry", "admitted", f"registered as {entry.model_id} {entry.version}, {state}")]
 
 
 def _why_folder(path: str, examiner: Examiner, records: RecordReader) -> list[Reason]:
-    for listed in Walker(examiner.formats.wants)(path):
+    for listed in walk(path, examiner.formats.wants):
         if isinstance(listed, Problem):
             return [_reason(listed.code, "rejected", listed.message)]
         if isinstance(listed, Folder):
             grouped = group(listed, examiner.formats, read_index)
-            held = [
+            models = [
                 _reason("grouping", "noted", f"{one.model_id} is loaded by {one.path}")
                 for one in grouped.artifacts
             ]
-            left = [_reason(one.code, "rejected", one.message) for one in grouped.problems]
-            open_ = [
+            problems = [_reason(one.code, "rejected", one.message) for one in grouped.problems]
+            unfinished = [
                 _reason("unfinished download", "skipped", f"{one.path}: {one.reason}")
                 for one in grouped.unfinished
             ]
-            known = [reason for one in grouped.artifacts for reason in _registered(one.path, records)]
-            return [*held, *left, *open_, *known] or [
+            registered = [reason for one in grouped.artifacts for reason in _registered(one.path, records)]
+            return [*models, *problems, *unfinished, *registered] or [
                 _reason("grouping", "noted", "holds no file that a plugin wants")
             ]
     return [_reason("grouping", "noted", "holds no file that a plugin wants")]

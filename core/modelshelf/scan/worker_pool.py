@@ -1,191 +1,182 @@
-"""Batches of changed artifacts are examined here or in other processes; results come back in their order."""
+"""A pool of worker processes, each of which can be ended when a hook in it does not end.
+
+The standard process pools either fork (which copies locks that other threads hold) or import the caller's
+main module again (which a library must not ask of a program). This one starts a fresh interpreter per
+worker and speaks with it in frames over pipes: a function's name and bytes in, bytes out. No pickles.
+A worker that crashes, or runs past its time, is replaced; its call fails and the others go on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
+import logging
 import os
+import queue
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
 import time
-from collections import deque
-from contextlib import nullcontext
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor, Future
+from typing import IO, TYPE_CHECKING, Any
 
-from modelshelf.model import Artifact, Depth, Problem
-from modelshelf.model.failure import PluginFailure
-from modelshelf.plugin.limit import HookTimer
-from modelshelf.plugin.report import describe
-from modelshelf.plugin.spec import HOOK_SECONDS
-from modelshelf.scan.examine import Examination
-from modelshelf.scan.examiner import Examiner
+from modelshelf.errors import PluginTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from concurrent.futures import Executor, Future
+    from collections.abc import Callable
 
-BATCH = 32
-"""The most artifacts in one call."""
-
-_COMMIT = 512  # artifacts in one commit: each costs a flush of the disk, and looking over pages once more
-_COMMIT_SECONDS = 0.5  # that examined ones wait for others at the most; so much work a killed scan may lose
-
-_HEAVY_BATCH = 64 << 20  # bytes of weights, of each file no more than a large header's
-_LARGE_HEADER = 8 << 20
-
-_WORTH_A_POOL = 128  # changed artifacts; fewer are read before a second interpreter has started
-
-_CALLS_IN_A_LIMIT = 4
-"""Hooks that may run to their own time limit before the whole worker is taken for stuck and ended."""
-
-Examined = list[tuple[Artifact, Examination]]
+_FRAME = struct.Struct("<BI")  # status or kind, length
+_DONE, _RAISED = 0, 1
+_Call = tuple["Future[bytes]", str, bytes]
 
 
-def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
-    """Artifacts for one call each: many small ones, or a few whose headers may be large."""
-    batch: list[Artifact] = []
-    weight = 0
-    for artifact in artifacts:
-        batch.append(artifact)
-        weight += sum(min(one.size, _LARGE_HEADER) for one in artifact.files)
-        if len(batch) >= BATCH or weight >= _HEAVY_BATCH:
-            yield batch
-            batch, weight = [], 0
-    if batch:
-        yield batch
+class WorkerFailedError(RuntimeError):
+    """A worker ended without an answer, or its function raised."""
 
 
-def gathered(parts: Iterable[Examined]) -> Iterator[Examined]:
-    """What is examined, for one commit each: as much as comes together in a short while."""
-    held: Examined = []
-    due = time.monotonic() + _COMMIT_SECONDS
-    for part in parts:
-        held += part
-        if len(held) >= _COMMIT or time.monotonic() >= due:
-            yield held
-            held = []
-            due = time.monotonic() + _COMMIT_SECONDS
-    if held:
-        yield held
-
-
-def examined_here(examiner: Examiner, batches: Iterator[list[Artifact]], depth: Depth) -> Iterator[Examined]:
-    """Examine each batch in this process."""
-    for batch in batches:
-        yield [(artifact, examiner.examine(artifact, depth)) for artifact in batch]
-
-
-def examined_by(
-    executor: Executor,
-    batches: Iterator[list[Artifact]],
-    depth: Depth,
-    ahead: int,
-    blocked: frozenset[str] = frozenset(),
-) -> Iterator[Examined]:
-    """Examine batches on an executor, at most `ahead` of them at once, and give them back in order.
-
-    A batch that fails as a whole is tried again one artifact at a time; what fails alone is rejected and
-    the failure named.
-    """
-    waiting: deque[tuple[list[Artifact], Future[bytes]]] = deque()
-
-    def submit(batch: list[Artifact]) -> Future[bytes]:
-        return executor.submit(examine_batch, _packed(batch, depth, blocked))
-
-    try:
-        for batch in batches:
-            waiting.append((batch, submit(batch)))
-            if len(waiting) >= ahead:
-                yield _finish(*waiting.popleft(), submit)
-        while waiting:
-            yield _finish(*waiting.popleft(), submit)
-    finally:
-        for _, future in waiting:
-            future.cancel()
-
-
-def _finish(batch: list[Artifact], future: Future[bytes], submit: object) -> Examined:
-    from modelshelf.scan.wire import unpack_examinations
-
-    try:
-        return list(zip(batch, unpack_examinations(future.result()), strict=True))
-    except Exception as error:  # noqa: BLE001 - whatever an executor or a worker's death raises
-        if len(batch) == 1:
-            return [(batch[0], _failed(batch[0], error))]
-    singles = [(one, submit([one])) for one in batch]  # type: ignore[operator]
-    return [pair for one, again in singles for pair in _finish([one], again, submit)]
-
-
-def _failed(artifact: Artifact, error: Exception) -> Examination:
-    reason = describe(error)
-    failure = PluginFailure(plugin="worker", version=None, hook="examine", reason=reason, path=artifact.path)
-    message = f"{artifact.path}: could not be examined: {reason}"
-    problem = Problem(code="examination-failed", path=artifact.path, message=message, plugin="worker")
-    return Examination(failures=(failure,), rejected=problem)
-
-
-def _packed(batch: list[Artifact], depth: Depth, blocked: frozenset[str]) -> bytes:
-    from modelshelf.scan.wire import pack_artifacts
-
-    return pack_artifacts(batch, depth, blocked, HOOK_SECONDS)
-
-
-@lru_cache(maxsize=1)
-def _worker(blocked: frozenset[str], hook_seconds: float) -> tuple[Examiner, HookTimer]:
-    from modelshelf.plugin.call import PluginSet
-
-    timer = HookTimer(hook_seconds)
-    return Examiner(PluginSet.discover(blocked=blocked, timer=timer)), timer
-
-
-def examine_batch(payload: bytes) -> bytes:
-    """Examine packed artifacts with this process's own plugins; runs on any executor."""
-    from modelshelf.scan.wire import pack_examinations, unpack_artifacts
-
-    artifacts, depth, blocked, hook_seconds = unpack_artifacts(payload)
-    examiner, timer = _worker(blocked, hook_seconds)
-    with nullcontext() if depth is Depth.FULL else timer:
-        return pack_examinations([examiner.examine(one, depth) for one in artifacts])
-
-
-def fan_out(
-    examiner: Examiner,
-    batches: Iterator[list[Artifact]],
-    depth: Depth,
-    *,
-    executor: Executor | None = None,
-    workers: int | None = None,
-) -> Iterator[Examined]:
-    """Examine batches wherever that is fastest: on the executor that was given, here, or in worker processes.
+class WorkerPool(Executor):
+    """Runs ``function(bytes) -> bytes``, named by its module, in processes of its own.
 
     Args:
-        workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
+        workers: Number of processes; each starts with its first call.
+        timeout: Seconds that one call may take before its worker is ended; None sets no limit.
     """
-    if executor is not None:
-        yield from examined_by(
-            executor, batches, depth, ahead=2 * (os.cpu_count() or 1) + 2, blocked=examiner.blocked
+
+    def __init__(self, workers: int, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"modelshelf-worker-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a function of one module by name, on one argument of bytes.
+
+        Raises:
+            RuntimeError: The pool was shut down.
+            TypeError: It is called with anything but one argument of bytes.
+        """
+        if self._stopping.is_set():
+            raise RuntimeError("the worker pool was shut down")
+        if kwargs or len(args) != 1 or not isinstance(args[0], bytes):
+            raise TypeError("a worker takes one argument of bytes")
+        future: Future[bytes] = Future()
+        self._calls.put((future, f"{fn.__module__}:{fn.__qualname__}", args[0]))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the workers finish what was submitted, or, with `cancel_futures`, end them now."""
+        self._stopping.set()
+        if cancel_futures:
+            with contextlib.suppress(queue.Empty):
+                while (call := self._calls.get_nowait()) is not None:
+                    call[0].cancel()
+            for child in tuple(self._children):
+                child.kill()
+        for _ in self._threads:
+            self._calls.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _serve(self) -> None:
+        child: subprocess.Popen[bytes] | None = None
+        while (call := self._calls.get()) is not None:
+            future, name, payload = call
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if child is None or child.poll() is not None:
+                    child = self._start()
+                future.set_result(self._ask(child, name, payload))
+            except Exception as error:  # noqa: BLE001 - it is the future's to raise
+                if not isinstance(error, _RaisedInWorkerError):
+                    self._end(child)
+                    child = None
+                future.set_exception(error)
+        self._end(child, gently=True)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        code = "from modelshelf.scan.worker_pool import work; work()"
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
-        return
-    count = (os.cpu_count() or 1) if workers is None else workers
-    if count <= 1 or os.name == "nt":
-        yield from examined_here(examiner, batches, depth)
-        return
-    first: list[list[Artifact]] = []
-    for batch in batches:
-        first.append(batch)
-        if workers is not None or sum(map(len, first)) >= _WORTH_A_POOL:
-            break
-    else:
-        yield from examined_here(examiner, iter(first), depth)
-        return
-    from modelshelf.scan.workers import WorkerPool
+        self._children.add(child)
+        return child
 
-    pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
-    finished = False
-    try:
-        yield from examined_by(pool, _chain(first, batches), depth, ahead=2 * count, blocked=examiner.blocked)
-        finished = True
-    finally:
-        pool.shutdown(cancel_futures=not finished)
+    def _ask(self, child: subprocess.Popen[bytes], name: str, payload: bytes) -> bytes:
+        assert child.stdin is not None  # noqa: S101 - both are pipes, see _start
+        assert child.stdout is not None  # noqa: S101
+        encoded = name.encode()
+        child.stdin.write(_FRAME.pack(len(encoded), len(payload)) + encoded + payload)
+        child.stdin.flush()
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        status, length = _FRAME.unpack(self._receive(child.stdout, _FRAME.size, deadline))
+        answer = self._receive(child.stdout, length, deadline)
+        if status == _RAISED:
+            raise _RaisedInWorkerError(answer.decode("utf-8", "replace"))
+        return answer
+
+    def _receive(self, pipe: IO[bytes], length: int, deadline: float | None) -> bytes:
+        received = b""
+        while len(received) < length:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            if not select.select([pipe], [], [], left)[0]:
+                raise PluginTimeoutError("worker", f"ran past its {self._timeout:g} s and was ended")
+            part = os.read(pipe.fileno(), length - len(received))
+            if not part:
+                raise WorkerFailedError("the worker process ended without an answer")
+            received += part
+        return received
+
+    def _end(self, child: subprocess.Popen[bytes] | None, *, gently: bool = False) -> None:
+        if child is None:
+            return
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        if not gently:
+            child.kill()
+        try:
+            child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        self._children.discard(child)
 
 
-def _chain(first: list[list[Artifact]], rest: Iterator[list[Artifact]]) -> Iterator[list[Artifact]]:
-    yield from first
-    yield from rest
+class _RaisedInWorkerError(WorkerFailedError):
+    """The function raised; the worker itself is well."""
+
+
+def work() -> None:
+    """A worker's main loop: answer calls on standard input until it ends."""
+    logging.getLogger("modelshelf").addHandler(logging.NullHandler())  # the parent logs what comes back
+    gc.set_threshold(20_000, 20, 20)  # examining leaves next to no cycles, and looking for them takes time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; its pipes close then
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a plugin prints must not end up among the answers
+    while header := calls.read(_FRAME.size):
+        name_length, length = _FRAME.unpack(header)
+        name = calls.read(name_length).decode()
+        payload = calls.read(length)
+        try:
+            module, _, function = name.partition(":")
+            status, answer = _DONE, getattr(importlib.import_module(module), function)(payload)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the parent decides what becomes of it
+            status, answer = _RAISED, f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+        answers.write(_FRAME.pack(status, len(answer)) + answer)
+        answers.flush()

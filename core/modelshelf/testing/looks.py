@@ -23,7 +23,8 @@ from modelshelf.model import (
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.plugin.call import Outcome, PluginSet
-from modelshelf.plugin.load import given, load
+from modelshelf.plugin.given import given
+from modelshelf.plugin.load import load
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Budget, FileReader, Opener, open_local
 
 if TYPE_CHECKING:

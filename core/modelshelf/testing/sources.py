@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,10 +16,9 @@ from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
 from modelshelf.plugin.call import PluginSet
 from modelshelf.reader import Budget
 from modelshelf.scan.file_names import FormatTable
-from modelshelf.scan.group import group
-from modelshelf.scan.index import read_index
-from modelshelf.scan.walker import Walker
-from modelshelf.source import Folder, Listing, Place
+from modelshelf.scan.group import group, read_index
+from modelshelf.scan.walk import walk
+from modelshelf.source import Folder, Listing, Place, PlainFolders
 from modelshelf.testing.audit import deeds
 from modelshelf.testing.looks import plugin_set
 
@@ -219,7 +218,7 @@ class SourceSuite:
                 except ConfigurationError:
                     continue
                 for place in source.places():
-                    list(_one_place(source, place, Walker(formats.wants)))
+                    list(_one_place(source, place, formats))
 
     def test_a_scan_records_its_models_and_a_second_scan_reads_nothing(
         self, source_case: SourceCase, tmp_path_factory: pytest.TempPathFactory
@@ -248,17 +247,22 @@ def _listed(
     case: SourceCase, formats: FormatTable, places: Iterable[Place] | None = None
 ) -> list[Listing | SourceError]:
     """All that the source lists; a `SourceError`, which ends one place's listing, stands among it."""
-    source, walk = case.make(), Walker(formats.wants)
+    source = case.make()
     listed: list[Listing | SourceError] = []
     for place in source.places() if places is None else places:
         if places is not None or place.present:
-            listed += _one_place(source, place, walk)
+            listed += _one_place(source, place, formats)
     return listed
 
 
-def _one_place(source: Source, place: Place, walk: Walker) -> Iterator[Listing | SourceError]:
+def _one_place(source: Source, place: Place, formats: FormatTable) -> Iterator[Listing | SourceError]:
     try:
-        yield from source.list(place, walk)
+        listed = source.list(place, partial(walk, wants=formats.wants))
+        if isinstance(listed, PlainFolders):
+            for one in walk(place.root, formats.wants):
+                yield listed.describe(one) if isinstance(one, Folder) else one
+        else:
+            yield from listed
     except SourceError as error:
         yield error
 

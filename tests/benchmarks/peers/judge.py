@@ -78,13 +78,13 @@ def modelshelf() -> Judge:
     from modelshelf.errors import ReadError
     from modelshelf.model import Depth
     from modelshelf.reader import Budget, LocalFile
-    from modelshelf_pytorch.health import issues_of
+    from modelshelf_pytorch.containers.issues import examine
     from modelshelf_pytorch.verdict import Verdict
 
     def judge(path: str) -> str:
         file = LocalFile(path, Path(path).name, Budget())
         try:
-            verdicts = {one.verdict for one in issues_of(file, Depth.HEADER)}
+            verdicts = {one.verdict for one in examine(file, Depth.HEADER)}
         except ReadError:
             return "refused"
         finally:

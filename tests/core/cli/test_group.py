@@ -205,7 +205,8 @@ def test_a_plugin_that_fails_spoils_neither_help_nor_completion(lab):
     assert helped.returncode == 0
     assert "hello" in out
     failure = r"plugin failed: mylab[broken] 1.0: load: RuntimeError: broken\x1b on import"
-    assert err == f"modelshelf: warning: {failure}\n"
+    place = lab.root.parent / "site" / "mylab_broken.py"
+    assert err == f"modelshelf: warning: {failure} ({place}:1)\n"
     completion = {"_MODELSHELF_COMPLETE": "bash_complete", "COMP_WORDS": "modelshelf hel", "COMP_CWORD": "1"}
     completed = lab.start(env={**os.environ, **completion})
     assert completed.communicate(timeout=30) == ("plain,hello\n", "")

@@ -14,7 +14,7 @@ from modelshelf import model
 @pytest.mark.parametrize("name", model.__all__)
 def test_a_name_is_that_of_the_module_where_it_is_at_home(name: str) -> None:
     value = getattr(model, name)
-    assert value.__module__ == f"modelshelf.model.{model._HOME_OF[name]}"
+    assert value.__module__ == model._HOME_OF[name]
     assert value is getattr(model, name)
 
 

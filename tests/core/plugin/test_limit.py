@@ -8,8 +8,9 @@ import pytest
 
 from modelshelf.model import Depth, Finding, Severity
 from modelshelf.plugin.call import PluginSet
+from modelshelf.plugin.given import given
 from modelshelf.plugin.limit import HookTimeout, HookTimer
-from modelshelf.plugin.load import given, load
+from modelshelf.plugin.load import load
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
 

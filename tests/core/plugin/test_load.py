@@ -6,18 +6,12 @@ from types import ModuleType
 
 import pytest
 
-from modelshelf import hookimpl
 from modelshelf.plugin import spec
-from modelshelf.plugin.entries import BLOCK_VARIABLE, blocked_names
-from modelshelf.plugin.load import (
-    LoadedPlugins,
-    find,
-    find_builtin,
-    given,
-    hook_arguments,
-    load,
-)
-from modelshelf.plugin.report import PluginReport, PluginState
+from modelshelf.plugin.find import BLOCK_VARIABLE, blocked_names, find, find_builtin
+from modelshelf.plugin.given import given
+from modelshelf.plugin.load import LoadedPlugins, load
+from modelshelf.plugin.register import hook_arguments
+from modelshelf.plugin.report import PluginState
 from tests.distributions import write_distribution
 
 
@@ -30,10 +24,6 @@ class Quiet:
 
 def loaded(*plugins: object, blocked: frozenset[str] = frozenset()) -> LoadedPlugins:
     return load(given(plugins), blocked)
-
-
-def report_of(plugin: object) -> PluginReport:
-    return loaded(plugin).reports[0]
 
 
 def module_with(name: str, **functions: object) -> ModuleType:
@@ -97,77 +87,8 @@ def test_the_built_in_plugins_load_without_a_failure() -> None:
     assert [str(failure) for one in mine for failure in one.failures] == []
 
 
-def test_a_plugin_may_take_fewer_arguments_than_the_hook_gives() -> None:
-    class Brief:
-        def modelshelf_probe_health(self, depth: object) -> None: ...
-
-    (implementation,) = loaded(Brief()).hooks["modelshelf_probe_health"]
-    assert implementation.arguments == ("depth",)
-
-
-def test_arguments_of_its_own_may_have_defaults() -> None:
-    class Tuned:
-        def modelshelf_formats(self, limit: int = 3) -> None: ...
-
-    assert report_of(Tuned()).hooks == ("modelshelf_formats",)
-
-
-def test_a_marked_function_may_name_its_hook() -> None:
-    @hookimpl(specname="modelshelf_formats")
-    def ours() -> list[object]:
-        return []
-
-    assert report_of(module_with("marked", ours=ours)).hooks == ("modelshelf_formats",)
-
-
-def test_a_module_and_its_constants_are_no_hooks() -> None:
-    plugin = module_with(
-        "plain", modelshelf_name="x", modelshelf_gguf=ModuleType("m"), modelshelf_class=Quiet
-    )
-    assert (report_of(plugin).hooks, report_of(plugin).failures) == ((), [])
-
-
-def misspelt(candidate: object) -> None: ...
-
-
-def unknown_argument(file: object) -> None: ...
-
-
-def gathers(**everything: object) -> None: ...
-
-
-def positional(candidate: object, /) -> None: ...
-
-
-async def coroutine(candidate: object) -> None: ...
-
-
-@pytest.mark.parametrize(
-    ("name", "function", "reason"),
-    [
-        ("modelshelf_detect_fromat", misspelt, "there is no such hook"),
-        ("modelshelf_detect_format", unknown_argument, "takes 'file', which the hook does not give"),
-        ("modelshelf_detect_format", gathers, "without * and **"),
-        ("modelshelf_detect_format", positional, "takes 'candidate', which the hook does not give"),
-        ("modelshelf_detect_format", coroutine, "not coroutines"),
-    ],
-)
-def test_a_hook_that_does_not_fit_is_named_with_the_reason(name: str, function: object, reason: str) -> None:
-    report = report_of(module_with("unfit", **{name: function}))
-    assert (report.state, report.failures[0].hook) == (PluginState.FAILED, name)
-    assert reason in report.failures[0].reason
-
-
-def test_the_good_hooks_of_a_plugin_with_a_bad_one_are_kept() -> None:
-    good = Quiet().modelshelf_formats
-    report = report_of(module_with("half", modelshelf_formats=good, modelshelf_fromats=good))
-    assert (report.state, report.hooks) == (PluginState.LOADED, ("modelshelf_formats",))
-    assert len(report.failures) == 1
-
-
 class Thorny:
-    @property
-    def modelshelf_formats(self) -> object:
+    def __dir__(self) -> list[str]:
         raise SystemExit(4)
 
 
@@ -179,6 +100,36 @@ def test_a_namespace_that_exits_on_access_fails_alone() -> None:
     first, second = loaded(Thorny(), Quiet()).reports
     assert (first.state, first.failures[0].reason) == (PluginState.FAILED, "SystemExit: 4")
     assert second.state is PluginState.LOADED
+
+
+def test_what_pluggy_refuses_as_a_whole_fails_alone() -> None:
+    class Odd:
+        def __init__(self) -> None:
+            self.modelshelf_formats = staticmethod(list)  # pluggy binds none of an instance's own
+
+    first, second = loaded(Odd(), Quiet()).reports
+    assert (first.state, first.failures[0].hook) == (PluginState.FAILED, "load")
+    assert second.state is PluginState.LOADED
+
+
+def test_a_plugin_that_is_found_twice_is_called_once() -> None:
+    quiet = Quiet()
+    loaded_plugins = loaded(quiet, quiet)
+    first, second = loaded_plugins.reports
+    assert [one.report.plugin for one in loaded_plugins.hooks["modelshelf_formats"]] == [first.plugin]
+    assert (second.state, second.failures) == (PluginState.LOADED, [])
+    assert second.warnings == [f"load: is the same plugin as {first.plugin}; its hooks are called once"]
+
+
+def test_plugins_that_would_be_displayed_alike_are_numbered() -> None:
+    loaded_plugins = loaded(
+        *(module_with("alike", modelshelf_formats=Quiet().modelshelf_formats) for _ in "ab")
+    )
+    assert [one.plugin for one in loaded_plugins.reports] == ["given[alike]", "given[alike]#2"]
+    assert [one.report.plugin for one in loaded_plugins.hooks["modelshelf_formats"]] == [
+        "given[alike]",
+        "given[alike]#2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +150,10 @@ def test_a_plugin_that_fails_on_import_is_reported_with_version_and_reason(
     write_distribution(site, "stormy-shelf", source, version="9.1")
     report = next(one for one in load(find()).reports if one.distribution == "stormy-shelf")
     assert (report.state, report.version, report.failures[0].hook) == (PluginState.FAILED, "9.1", "load")
-    assert report.failures[0].reason.startswith(reason)
+    (failure,) = report.failures
+    assert failure.reason.startswith(reason)
+    assert (failure.file, failure.line) == (str(site / "stormy_shelf.py"), source.count("\n") + 1)
+    assert f'stormy_shelf.py", line {failure.line}' in failure.traceback
 
 
 def test_ctrl_c_during_an_import_is_the_users(site: Path) -> None:
@@ -229,7 +183,3 @@ def test_a_blocked_plugin_is_named_and_not_imported(site: Path, name: str) -> No
 def test_blocked_names_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BLOCK_VARIABLE, " gguf,, pytorch ")
     assert blocked_names() == {"gguf", "pytorch"}
-
-
-def test_given_objects_of_one_class_have_names_of_their_own() -> None:
-    assert [one.plugin for one in loaded(Quiet(), Quiet()).reports] == ["given[Quiet-0]", "given[Quiet-1]"]

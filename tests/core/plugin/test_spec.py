@@ -4,11 +4,10 @@ import ast
 import inspect
 import textwrap
 
-import pluggy
 import pytest
 
-from modelshelf.plugin import spec
-from modelshelf.plugin.load import hook_arguments
+from modelshelf.plugin import API_VERSION, spec
+from modelshelf.plugin.register import hook_arguments
 
 HOOKS = sorted(hook_arguments())
 
@@ -33,17 +32,23 @@ def test_a_hook_is_typed_in_full(hook: str) -> None:
     assert all(one.annotation is not one.empty for one in signature.parameters.values())
 
 
-def test_pluggy_reads_the_hooks_and_their_arguments_alike() -> None:
-    class Manager(pluggy.PluginManager):
-        def parse_hookspec_opts(self, _module: object, name: str) -> dict[str, object] | None:
-            wanted = {
-                "firstresult": False,
-                "historic": False,
-                "warn_on_impl": None,
-                "warn_on_impl_args": None,
-            }
-            return wanted if name.startswith(spec.PREFIX) else None
+def test_pluggy_reads_the_arguments_that_the_functions_declare() -> None:
+    declared = {hook: tuple(inspect.signature(getattr(spec, hook)).parameters) for hook in HOOKS}
+    assert declared == hook_arguments()
 
-    manager = Manager(spec.PROJECT)
-    manager.add_hookspecs(spec)
-    assert {name: tuple(getattr(manager.hook, name).spec.argnames) for name in HOOKS} == hook_arguments()
+
+SPECIFICATION_1 = {
+    "modelshelf_formats": (),
+    "modelshelf_detect_format": ("candidate",),
+    "modelshelf_extract_metadata": ("artifact", "format", "reader"),
+    "modelshelf_probe_health": ("artifact", "format", "reader", "depth"),
+    "modelshelf_serializers": (),
+    "modelshelf_sources": (),
+    "modelshelf_stores": (),
+    "modelshelf_commands": (),
+    "modelshelf_model_changed": ("event",),
+}
+
+
+def test_the_specification_does_not_change_without_its_version() -> None:
+    assert {1: SPECIFICATION_1}[API_VERSION] == hook_arguments()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from modelshelf.model import Finding, Location, ModelConfig, ModelMetadata, Origin, Severity
 from modelshelf.model.metadata import FIELD_NAMES
-from modelshelf.records.json import openai_entry, openai_listing, plain
+from modelshelf.records.json import json_record, openai_entry, openai_listing
 from tests.core.record_strategies import CONFIGS
 
 RECORD = ModelConfig(
@@ -35,12 +35,12 @@ RECORD = ModelConfig(
 @settings(deadline=None, max_examples=100)
 @given(config=CONFIGS)
 def test_every_record_is_json_and_comes_back_as_the_same_data(config):
-    for data in (plain(config), openai_entry(config), openai_listing([config], strict=True)):
+    for data in (json_record(config), openai_entry(config), openai_listing([config], strict=True)):
         assert json.loads(json.dumps(data, allow_nan=False)) == data
 
 
 def test_a_record_has_all_its_fields():
-    data = plain(RECORD)
+    data = json_record(RECORD)
     assert data.keys() == {one.name for one in attrs.fields(ModelConfig)} | {"fingerprint"}
     assert data["metadata"].keys() == {*FIELD_NAMES, "details", "provenance"}
     assert data["locations"][0].keys() == {"path", "folder", "source", "missing", "depth", "files"}
@@ -54,13 +54,13 @@ def test_a_record_has_all_its_fields():
 
 
 def test_what_json_has_no_word_for_becomes_null_or_text():
-    metadata = plain(RECORD)["metadata"]
+    metadata = json_record(RECORD)["metadata"]
     assert metadata["bits_per_weight"] is None
     assert metadata["details"] == {"rope": [1.5, None], "raw": "01"}
 
 
 def test_undecodable_bytes_of_a_path_are_escaped_and_come_back():
-    text = json.dumps(plain(RECORD))
+    text = json.dumps(json_record(RECORD))
     assert text.isascii()
     assert json.loads(text)["path"] == "/m/odd\udcff.gguf"
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from modelshelf import HealthStatus, ModelConfig, ModelRegistry, ModelVersion, Query
-from modelshelf.records.json import openai_entry, plain
+from modelshelf.records.json import json_record, openai_entry
 from modelshelf.records.write import Records
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
@@ -197,4 +197,4 @@ def test_what_was_never_probed_is_neither_healthy_nor_missing() -> None:
     model = ModelConfig(id="by-hand")
     assert (model.available, model.healthy, model.current_health) == (True, False, HealthStatus.UNKNOWN)
     gone = attrs.evolve(model, missing_since=7, health_status=HealthStatus.HEALTHY)
-    assert plain(gone)["health_status"] == openai_entry(gone)["health_status"] == "unknown"
+    assert json_record(gone)["health_status"] == openai_entry(gone)["health_status"] == "unknown"

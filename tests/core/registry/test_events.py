@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf import ModelConfig, ModelRegistry
-from modelshelf.plugin.entries import BUILTIN
-from modelshelf.plugin.load import find
+from modelshelf.plugin.find import BUILTIN, find
 from modelshelf.records.tables import HOOKS
 from modelshelf.registry.events import BUILTIN_OBSERVERS, HOOK
 from tests.distributions import write_distribution

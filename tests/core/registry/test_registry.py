@@ -625,7 +625,7 @@ def test_nothing_is_printed_by_the_library(shelf: Shelf, capfd: pytest.CaptureFi
 def test_progress_is_told_and_the_scan_ends_where_it_raises_with_what_was_committed(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelshelf.scan.worker_pool._COMMIT", 32)
+    monkeypatch.setattr("modelshelf.scan.batches._COMMIT", 32)
     for number in range(70):
         write_toy(shelf.models / f"m{number:02}/m.toy", context_length=number)
 

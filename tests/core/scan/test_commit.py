@@ -11,29 +11,29 @@ import pytest
 from modelshelf import ModelConfig, ModelRegistry
 from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
 from modelshelf.records.write import Records
-from modelshelf.scan.commit import Admission, admit, mark_missing
+from modelshelf.scan.commit import Committed, commit_artifact, mark_missing
 from modelshelf.scan.examine import Examination
 
 NOW = 1_700_000_000
 
 
 class Desk:
-    """A registry to which artifacts are admitted as if they had been examined."""
+    """A registry to which artifacts are committed as if they had been examined."""
 
     def __init__(self, registry: ModelRegistry, folder: Path) -> None:
         self.registry = registry
         self.folder = folder
 
-    def admit(
+    def commit(
         self, model_id: str, name: str, content: bytes, *, sha256: str | None = None, **fields: Any
-    ) -> Admission:
+    ) -> Committed:
         (self.folder / name).write_bytes(content)
         one = ArtifactFile(name=name, size=len(content), mtime_ns=len(content), sha256=sha256)
         artifact = Artifact(folder=str(self.folder), primary=name, files=(one,), model_id=model_id, **fields)
-        seen = Examination(
+        examination = Examination(
             format="toy", content_digest=content.ljust(16, b"\0"), metadata=ModelMetadata(format="toy")
         )
-        return self.change(lambda records: admit(records, artifact, seen, NOW))
+        return self.change(lambda records: commit_artifact(records, artifact, examination, NOW))
 
     def change(self, work: Callable[[Records], Any]) -> Any:
         return self.registry.store.update(lambda state: work(Records(state)))
@@ -55,69 +55,69 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_further_names_of_a_source_become_aliases(desk: Desk) -> None:
-    desk.admit("llama:1b", "a", b"one", source="ollama", aliases=("llama:latest", "mine:latest"))
+    desk.commit("llama:1b", "a", b"one", source="ollama", aliases=("llama:latest", "mine:latest"))
     assert desk.model("llama:latest").id == "llama:1b"
-    desk.admit("llama:1b", "a", b"one", source="ollama", aliases=("llama:latest", "new:tag"))
+    desk.commit("llama:1b", "a", b"one", source="ollama", aliases=("llama:latest", "new:tag"))
     assert desk.model("new:tag").aliases == ("llama:latest", "mine:latest", "new:tag")
 
 
 def test_a_copy_answers_to_the_name_that_its_tool_gives_it(desk: Desk) -> None:
-    desk.admit("meta/Llama-GGUF", "a", b"one", source="huggingface")
-    desk.admit("llama:1b", "b", b"one", source="ollama", aliases=("llama:latest",))
-    desk.admit("folder", "c", b"one")
+    desk.commit("meta/Llama-GGUF", "a", b"one", source="huggingface")
+    desk.commit("llama:1b", "b", b"one", source="ollama", aliases=("llama:latest",))
+    desk.commit("folder", "c", b"one")
     assert desk.registry.list_models() == ["meta/Llama-GGUF"]
     assert desk.model("llama:1b").aliases == ("llama:1b", "llama:latest")
 
 
 def test_an_alias_that_is_another_models_name_is_left_to_it(desk: Desk) -> None:
-    desk.admit("first", "a", b"one", aliases=("shared",))
-    desk.admit("second", "b", b"two", aliases=("shared", "first", "second"))
+    desk.commit("first", "a", b"one", aliases=("shared",))
+    desk.commit("second", "b", b"two", aliases=("shared", "first", "second"))
     assert (desk.model("second").aliases, desk.model("shared").id) == ((), "first")
 
 
 def test_aliases_that_a_person_set_are_left_alone(desk: Desk) -> None:
-    desk.admit("first", "a", b"one")
+    desk.commit("first", "a", b"one")
     desk.registry.update("first", aliases=["mine"])
-    desk.admit("first", "a", b"one", aliases=("theirs",))
+    desk.commit("first", "a", b"one", aliases=("theirs",))
     assert desk.model("first").aliases == ("mine",)
 
 
 def test_a_newer_pull_of_a_tools_model_is_its_next_version(desk: Desk) -> None:
-    desk.admit("llama:1b", "a", b"old", source="ollama")
-    desk.admit("llama:1b", "b", b"new", source="ollama")
+    desk.commit("llama:1b", "a", b"old", source="ollama")
+    desk.commit("llama:1b", "b", b"new", source="ollama")
     assert [str(one) for one in desk.registry.get_versions("llama:1b")] == ["1.0.1", "1.0.0"]
     assert desk.model("llama:1b").path.endswith("/b")
 
 
 def test_other_content_in_plain_folders_is_another_model(desk: Desk) -> None:
-    desk.admit("llama", "a", b"old")
-    desk.admit("llama", "b", b"new")
+    desk.commit("llama", "a", b"old")
+    desk.commit("llama", "b", b"new")
     assert len(desk.registry.list_models()) == 2
 
 
 def test_another_tools_model_of_the_same_name_is_another_model(desk: Desk) -> None:
-    desk.admit("llama", "a", b"old", source="ollama")
-    desk.admit("llama", "b", b"new", source="huggingface")
+    desk.commit("llama", "a", b"old", source="ollama")
+    desk.commit("llama", "b", b"new", source="huggingface")
     assert len(desk.registry.list_models()) == 2
 
 
 def test_equal_samples_with_other_sha256_are_two_models(desk: Desk) -> None:
-    desk.admit("llama", "a", b"same", sha256="a" * 64)
-    desk.admit("other", "b", b"same", sha256="b" * 64)
-    desk.admit("third", "c", b"same", sha256="b" * 64)
+    desk.commit("llama", "a", b"same", sha256="a" * 64)
+    desk.commit("other", "b", b"same", sha256="b" * 64)
+    desk.commit("third", "c", b"same", sha256="b" * 64)
     assert desk.registry.list_models() == ["llama", "other"]
     assert len(desk.model("other").locations) == 2
 
 
 def test_a_place_without_sha256_joins_by_its_samples(desk: Desk) -> None:
-    desk.admit("llama", "a", b"same", sha256="a" * 64)
-    desk.admit("other", "b", b"same")
+    desk.commit("llama", "a", b"same", sha256="a" * 64)
+    desk.commit("other", "b", b"same")
     assert desk.registry.list_models() == ["llama"]
 
 
 def test_a_model_on_a_volume_that_went_is_offline_and_one_that_was_removed_is_missing(desk: Desk) -> None:
-    desk.admit("away", "a", b"one")
-    desk.admit("gone", "b", b"two")
+    desk.commit("away", "a", b"one")
+    desk.commit("gone", "b", b"two")
     desk.gone("a", offline=True)
     desk.gone("b")
     told = {one.id: (one.missing, one.offline) for one in desk.registry.summaries()}
@@ -125,17 +125,17 @@ def test_a_model_on_a_volume_that_went_is_offline_and_one_that_was_removed_is_mi
 
 
 def test_a_copy_on_a_volume_that_went_is_not_forgotten(desk: Desk) -> None:
-    desk.admit("llama", "a", b"one")
+    desk.commit("llama", "a", b"one")
     desk.gone("a", offline=True)
     (desk.folder / "a").unlink()
-    desk.admit("llama", "b", b"one")
+    desk.commit("llama", "b", b"one")
     found = desk.model("llama")
     assert [(one.path[-1], one.offline) for one in found.locations] == [("b", False), ("a", True)]
     assert (found.path[-1], found.missing, found.offline) == ("b", False, False)
 
 
 def test_what_was_offline_and_is_found_deleted_is_missing(desk: Desk) -> None:
-    desk.admit("llama", "a", b"one")
+    desk.commit("llama", "a", b"one")
     desk.gone("a", offline=True)
     desk.gone("a")
     assert (desk.model("llama").missing, desk.model("llama").offline) == (True, False)

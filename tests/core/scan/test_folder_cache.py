@@ -15,21 +15,21 @@ import pytest
 
 from modelshelf import ModelRegistry
 from modelshelf.model import Candidate, Detection, DiscoveryStats, FormatType
-from modelshelf.records.json import plain
+from modelshelf.records.json import json_record
 from modelshelf.scan import changed, folder_cache
-from modelshelf.scan.changed import TreeScan
-from modelshelf.scan.folder_cache import MODEL, PLAIN, Census, Row, is_settled, packed
-from modelshelf.scan.walk import Listed, Tree
+from modelshelf.scan.changed import FolderChanges
+from modelshelf.scan.folder_cache import MODEL, OTHER, CachedFolder, FolderCache, is_settled, pack_status
+from modelshelf.scan.walk import FolderTree, ListedFolder
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
-RUNS = int(os.environ.get("MODELSHELF_CENSUS_RUNS", "6"))
+RUNS = int(os.environ.get("MODELSHELF_FOLDER_CACHE_RUNS", "6"))
 STEPS = 25
 NOTHING = 10**9
 
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Census for the smallest tree; folders are trusted at once, which `tick` makes sound."""
+    """A cache for the smallest tree; folders are trusted at once, which `tick` makes sound."""
     monkeypatch.setattr(changed, "WORTH_WRITING", 1)
     monkeypatch.setattr(folder_cache, "_FINE_STEP", 0)
 
@@ -84,7 +84,7 @@ def told(stats: DiscoveryStats) -> dict[str, object]:
 
 def records(registry: ModelRegistry) -> list[dict[str, object]]:
     found = [
-        plain(registry.get_by_version(model_id, version))
+        json_record(registry.get_by_version(model_id, version))
         for model_id in registry.list_models()
         for version in registry.get_versions(model_id)
     ]
@@ -277,6 +277,19 @@ def test_a_scan_of_an_unchanged_tree_looks_into_no_folder(
     assert looks == [str(twins.tree), str(twins.tree / "f3")]
 
 
+def test_many_changed_folders_leave_the_models_of_the_others_alone(
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed, "FEW_FOLDERS", 2)
+    for one in range(12):
+        write_toy(twins.tree / f"f{one}" / "m.toy", parameters=one)
+    twins.scan()
+    for one in range(6):
+        write_toy(twins.tree / f"f{one}" / "m.toy", parameters=100 + one)
+    stats = twins.scan()
+    assert (stats.models_found, stats.models_unchanged, stats.models_missing) == (12, 6, 0)
+
+
 def test_a_root_that_goes_while_it_is_scanned_leaves_its_models_as_they_were(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,35 +297,35 @@ def test_a_root_that_goes_while_it_is_scanned_leaves_its_models_as_they_were(
     registry = twins.registries[0]
     registry.discover_models()
 
-    def gone(_: Tree, root: str, *__: object) -> None:
+    def gone(_: FolderTree, root: str, *__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", root)
 
-    monkeypatch.setattr(Tree, "__init__", gone)
+    monkeypatch.setattr(FolderTree, "__init__", gone)
     stats = registry.discover_models(force=True)
     assert [one.code for one in stats.problems] == ["absent"]
     assert (stats.models_missing, registry.get("f").missing) == (0, False)
 
 
-@pytest.mark.parametrize("step", ["remember", "_fallen"])
-def test_a_record_that_goes_while_the_first_census_is_taken_is_found_by_the_next_scan(
+@pytest.mark.parametrize("step", ["save", "_vanished"])
+def test_a_record_that_goes_while_the_first_cache_is_written_is_found_by_the_next_scan(
     twins: Twins, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     for one in range(6):
         write_toy(twins.tree / f"f{one}" / "m.toy", parameters=one)
     tick(twins.folder)
     registry = twins.registries[0]
-    taken = getattr(TreeScan, step)
+    taken = getattr(FolderChanges, step)
 
     def meanwhile(*given: object) -> object:
-        """Remove a record before the census is taken, or after a view was asked which records stand."""
-        monkeypatch.setattr(TreeScan, step, taken)
-        told = taken(*given) if step == "_fallen" else None
+        """Remove a record before the cache is written, or after a view looked which are present."""
+        monkeypatch.setattr(FolderChanges, step, taken)
+        told = taken(*given) if step == "_vanished" else None
         other = threading.Thread(target=registry.remove, args=("f3",))  # a thread in a view cannot
         other.start()
         other.join()
-        return taken(*given) if step == "remember" else told
+        return taken(*given) if step == "save" else told
 
-    monkeypatch.setattr(TreeScan, step, meanwhile)
+    monkeypatch.setattr(FolderChanges, step, meanwhile)
     assert registry.discover_models().models_added == 6
     assert "f3" not in registry.list_models()
     stats = registry.discover_models()
@@ -323,13 +336,13 @@ def test_a_record_that_goes_while_the_first_census_is_taken_is_found_by_the_next
 def looks_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that are looked into from now on."""
     found: list[str] = []
-    look = Tree.look
+    list_folder = FolderTree.list_folder
 
-    def noted(self: Tree, path: str) -> Listed:
+    def noted(self: FolderTree, path: str) -> ListedFolder:
         found.append(path)
-        return look(self, path)
+        return list_folder(self, path)
 
-    monkeypatch.setattr(Tree, "look", noted)
+    monkeypatch.setattr(FolderTree, "list_folder", noted)
     return found
 
 
@@ -357,19 +370,22 @@ def test_another_set_of_formats_looks_at_everything_again(twins: Twins, tmp_path
 
 def test_what_is_packed_comes_back() -> None:
     rows = {
-        "/r": Row(packed(1, 2, 3)),
-        "/r/a": Row(
-            packed(2**64 - 1, -5, 7), "x.toy\0y\udcff.toy", bytes([MODEL, PLAIN]), packed(1, 2, 3) * 2
+        "/r": CachedFolder(pack_status(1, 2, 3)),
+        "/r/a": CachedFolder(
+            pack_status(2**64 - 1, -5, 7),
+            "x.toy\0y\udcff.toy",
+            bytes([MODEL, OTHER]),
+            pack_status(1, 2, 3) * 2,
         ),
-        "/r/a/b": Row(None, "z.toy", bytes([MODEL]), packed(-1, -1, -1)),
-        "/r/c": Row(packed(4, 5, 6), "q", bytes([PLAIN]), packed(7, 8, 9)),
+        "/r/a/b": CachedFolder(None, "z.toy", bytes([MODEL]), pack_status(-1, -1, -1)),
+        "/r/c": CachedFolder(pack_status(4, 5, 6), "q", bytes([OTHER]), pack_status(7, 8, 9)),
     }
-    made = Census.unpack("/r", Census.of(rows).pack())
+    made = FolderCache.unpack("/r", FolderCache.of(rows).pack())
     assert made is not None
-    assert {path: made.row(number) for number, path in enumerate(made.paths)} == rows
+    assert {path: made.folder(number) for number, path in enumerate(made.paths)} == rows
     assert made.models(range(4)) == ["/r/a/x.toy", "/r/a/b/z.toy"]
     assert (made.count_models(range(4)), made.count_models([1])) == (2, 1)
-    assert made.with_those_above([2]) == {0, 1, 2}
+    assert made.with_parents([2]) == {0, 1, 2}
 
 
 def test_a_folder_that_has_just_changed_is_not_trusted(tmp_path: Path) -> None:
@@ -380,5 +396,5 @@ def test_a_folder_that_has_just_changed_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_a_root_of_the_whole_system_has_paths_with_one_slash() -> None:
-    rows = {"/": Row(packed(1, 2, 3)), "/a": Row(packed(1, 2, 3)), "/a/b": Row(packed(1, 2, 3))}
-    assert Census.of(rows).paths == ["/", "/a", "/a/b"]
+    folders = dict.fromkeys(["/", "/a", "/a/b"], CachedFolder(pack_status(1, 2, 3)))
+    assert FolderCache.of(folders).paths == ["/", "/a", "/a/b"]

@@ -114,8 +114,9 @@ def test_a_source_that_raises_costs_its_own_place_only(tmp_path: Path, method: s
         stats = held.discover_models()
         assert "plain" in held.list_models()
         assert any("oops" in one.message for one in stats.problems)
-        reasons = [one.reason for report in held.plugins.reports for one in report.failures]
-        assert any(reason.startswith(f"{method}: KeyError") for reason in reasons)
+        failures = [one for report in held.plugins.reports for one in report.failures]
+        assert any(one.reason.startswith(f"{method}: KeyError") for one in failures)
+        assert {(one.file, one.line) for one in failures} == {(__file__, fail.__code__.co_firstlineno + 1)}
 
 
 def test_a_source_that_cannot_be_made_costs_itself_only(tmp_path: Path) -> None:

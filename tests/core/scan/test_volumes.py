@@ -78,12 +78,11 @@ def test_only_what_lies_on_a_lost_volume_went_with_it(tmp_path: Path) -> None:
     assert is_on(str(tmp_path / "link" / "a.gguf"), lost)
 
 
-def test_mount_points_that_are_known_are_not_remembered_again(tmp_path: Path) -> None:
+def test_mount_points_that_are_kept_already_are_not_new(tmp_path: Path) -> None:
     volumes = Volumes(is_mount={str(tmp_path), "/"}.__contains__)
-    more = volumes.with_those_of([str(tmp_path / "a"), str(tmp_path / "b")])
-    assert more is not None
-    assert more.known == {str(tmp_path)}
-    assert more.with_those_of([str(tmp_path / "a"), "/"]) is None
+    assert volumes.add([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert volumes.mounts == {str(tmp_path)}
+    assert not volumes.add([str(tmp_path / "a"), "/"])
 
 
 @pytest.mark.skipif(not may_mount(), reason="this account may not mount a volume in a namespace of its own")

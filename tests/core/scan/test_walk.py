@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from modelshelf.model import Problem
-from modelshelf.scan.walker import Walker
+from modelshelf.scan.walk import walk
 from modelshelf.source import Folder
 
 
 def walked(root: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Files by folder, and problems' codes by path, both relative to the root."""
     folders, problems = {}, {}
-    for listed in Walker(lambda name: name.endswith((".gguf", ".bin")))(str(root)):
+    for listed in walk(str(root), lambda name: name.endswith((".gguf", ".bin"))):
         if isinstance(listed, Folder):
             folders[os.path.relpath(listed.path, root)] = [one.name for one in listed.files]
         elif isinstance(listed, Problem):
@@ -65,7 +65,7 @@ def test_a_link_to_a_file_is_followed_and_a_dead_one_is_named(tmp_path: Path) ->
 
 def test_a_dead_link_is_named_with_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").symlink_to("unplugged/m.gguf")
-    (problem,) = (one for one in Walker(lambda _: True)(str(tmp_path)) if isinstance(one, Problem))
+    (problem,) = (one for one in walk(str(tmp_path), lambda _: True) if isinstance(one, Problem))
     assert problem.message == f"{tmp_path}/m.gguf: links to {tmp_path}/unplugged/m.gguf, which is not there"
 
 
@@ -92,7 +92,7 @@ def test_a_root_that_is_not_there_is_one_problem(tmp_path: Path) -> None:
 def test_a_root_that_is_a_file_gives_its_folder_with_the_file_named(tmp_path: Path) -> None:
     for name in ("a.gguf", "b.gguf", "c.txt"):
         (tmp_path / name).write_bytes(b"x")
-    (folder,) = Walker(lambda name: name.endswith(".gguf"))(str(tmp_path / "c.txt"))
+    (folder,) = walk(str(tmp_path / "c.txt"), lambda name: name.endswith(".gguf"))
     assert isinstance(folder, Folder)
     assert folder.named == "c.txt"
     assert [one.name for one in folder.files] == ["a.gguf", "b.gguf", "c.txt"]

@@ -5,14 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Artifact, Depth, Detection, PluginFailure, Problem
-from modelshelf.scan.arbitrate import Vote
-from modelshelf.scan.examine import Examination
-from modelshelf.scan.wire import (
-    pack_artifacts,
-    pack_examinations,
-    unpack_artifacts,
-    unpack_examinations,
+from modelshelf.plugin.given import PluginSelection
+from modelshelf.scan.batches import (
+    WorkerSettings,
+    decode_answer,
+    decode_call,
+    encode_answer,
+    encode_call,
 )
+from modelshelf.scan.examine import Examination, Vote
 from tests.core.record_strategies import DETAILS, FILES, FINDINGS, METADATA, PATHS, TEXT
 
 ARTIFACTS = st.builds(
@@ -39,6 +40,16 @@ FAILURES = st.builds(
     hook=TEXT,
     reason=TEXT,
     path=st.none() | PATHS,
+    file=st.none() | PATHS,
+    line=st.none() | st.integers(0, 9999),
+    always=st.booleans(),
+    traceback=TEXT,
+)
+SELECTIONS = st.builds(
+    PluginSelection,
+    blocked=st.frozensets(TEXT, max_size=2),
+    modules=st.lists(TEXT, max_size=2).map(tuple),
+    files=st.lists(PATHS, max_size=2).map(tuple),
 )
 PROBLEMS = st.builds(Problem, code=TEXT, message=TEXT, path=st.none() | PATHS, plugin=st.none() | TEXT)
 EXAMINATIONS = st.builds(
@@ -60,18 +71,21 @@ EXAMINATIONS = st.builds(
 @given(
     artifacts=st.lists(ARTIFACTS, max_size=2),
     depth=st.sampled_from(Depth),
-    blocked=st.frozensets(TEXT, max_size=2),
+    plugins=SELECTIONS,
 )
-def test_artifacts_come_to_another_process_as_they_were(artifacts, depth, blocked):
-    back = unpack_artifacts(pack_artifacts(artifacts, depth, blocked, 60.0))
-    assert repr(back) == repr((artifacts, depth, frozenset(sorted(blocked)), 60.0))  # NaN equals NaN
+def test_artifacts_come_to_another_process_as_they_were(artifacts, depth, plugins):
+    settings = WorkerSettings(plugins=plugins, hook_seconds=1.5)
+    back, depth_back, settings_back = decode_call(encode_call(artifacts, depth, settings))
+    assert repr(back) == repr(artifacts)  # NaN equals NaN
+    assert (depth_back, settings_back) == (depth, settings)
 
 
 @settings(deadline=None, max_examples=60)
 @given(examinations=st.lists(EXAMINATIONS, max_size=2))
 def test_examinations_come_back_as_they_were(examinations):
-    back = unpack_examinations(pack_examinations(examinations))
+    back = decode_answer(encode_answer(examinations))
     for mine, theirs in zip(examinations, back, strict=True):
+        assert mine.failures == theirs.failures
         assert set(mine.metadata.provenance.items()) == set(theirs.metadata.provenance.items())
         bare = [
             attrs.evolve(one, metadata=attrs.evolve(one.metadata, provenance={})) for one in (mine, theirs)
@@ -80,5 +94,11 @@ def test_examinations_come_back_as_they_were(examinations):
 
 
 def test_no_field_is_forgotten_on_the_way():
-    told = {name for strategy in (ARTIFACTS, EXAMINATIONS) for name in strategy.wrapped_strategy.kwargs}
-    assert told == {one.name for kind in (Artifact, Examination) for one in attrs.fields(kind)}
+    strategies = {
+        Artifact: ARTIFACTS,
+        Examination: EXAMINATIONS,
+        PluginFailure: FAILURES,
+        PluginSelection: SELECTIONS,
+    }
+    for kind, strategy in strategies.items():
+        assert strategy.wrapped_strategy.kwargs.keys() == {one.name for one in attrs.fields(kind)}

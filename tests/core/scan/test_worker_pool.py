@@ -1,63 +1,96 @@
-"""What is examined comes together for one commit, and never waits long for it."""
-
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+import sys
+import time
+from concurrent.futures import Future
 
 import pytest
 
-from modelshelf.model import Artifact, ArtifactFile
-from modelshelf.scan import worker_pool
-from modelshelf.scan.examine import Examination
-from modelshelf.scan.worker_pool import Examined, batched, gathered
-
-PAIR = (Artifact(folder="/models", primary="a.gguf", files=()), Examination())
+from modelshelf.errors import PluginTimeoutError
+from modelshelf.scan.worker_pool import WorkerFailedError, WorkerPool
 
 
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr(worker_pool.time, "monotonic", lambda: self.now)
+def double(data: bytes) -> bytes:
+    return data + data
 
-    def parts(self, *seconds: float) -> Iterator[Examined]:
-        """One part after another, each after so many seconds of work."""
-        for taken in seconds:
-            self.now += taken
-            yield [PAIR] * 32
+
+def pid(_: bytes) -> bytes:
+    return str(os.getpid()).encode()
+
+
+def die(_: bytes) -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+def fail(_: bytes) -> bytes:
+    raise ValueError("no")
+
+
+def quit_(_: bytes) -> bytes:
+    sys.exit(3)
+
+
+def sleep(data: bytes) -> bytes:
+    time.sleep(float(data))
+    return b"woke"
+
+
+def chatter(data: bytes) -> bytes:
+    print("noise on standard output", flush=True)  # noqa: T201 - the noise that is meant
+    return data
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def pool() -> object:
+    made = WorkerPool(1, timeout=20)
+    yield made
+    made.shutdown(cancel_futures=True)
 
 
-def test_what_comes_together_quickly_is_one_commit_up_to_a_bound(clock: Clock) -> None:
-    assert [len(some) for some in gathered(clock.parts(*[0.001] * 20))] == [512, 128]
+def test_calls_come_back_in_their_own_process(pool: WorkerPool) -> None:
+    futures: list[Future[bytes]] = [pool.submit(double, bytes([n]) * n) for n in range(50)]
+    assert [future.result(20) for future in futures] == [bytes([n]) * n * 2 for n in range(50)]
+    assert int(pool.submit(pid, b"").result(20)) != os.getpid()
 
 
-def test_what_takes_long_does_not_wait_for_more(clock: Clock) -> None:
-    assert [len(some) for some in gathered(clock.parts(0.6, 0.6, 0.3, 0.3, 0.1))] == [32, 32, 64, 32]
+def test_megabytes_pass_both_ways(pool: WorkerPool) -> None:
+    data = os.urandom(5_000_000)
+    assert pool.submit(double, data).result(30) == data + data
 
 
-def test_nothing_is_no_commit(clock: Clock) -> None:
-    assert list(gathered(clock.parts())) == []
+def test_what_a_function_raises_is_told_and_the_worker_goes_on(pool: WorkerPool) -> None:
+    before = pool.submit(pid, b"").result(20)
+    for broken in (fail, quit_):
+        with pytest.raises(WorkerFailedError, match=r"ValueError: no|SystemExit: 3"):
+            pool.submit(broken, b"").result(20)
+    assert pool.submit(pid, b"").result(20) == before
 
 
-def test_what_was_examined_before_a_failure_is_given_first(clock: Clock) -> None:
-    def failing() -> Iterator[Examined]:
-        yield from clock.parts(0.6)
-        raise KeyboardInterrupt
-
-    some = gathered(failing())
-    assert len(next(some)) == 32
-    with pytest.raises(KeyboardInterrupt):
-        next(some)
+def test_a_worker_that_dies_costs_its_own_call_only(pool: WorkerPool) -> None:
+    broken, fine = pool.submit(die, b""), pool.submit(double, b"a")
+    with pytest.raises(WorkerFailedError, match="ended without an answer"):
+        broken.result(20)
+    assert fine.result(20) == b"aa"
 
 
-def test_large_files_share_a_call_with_few_others() -> None:
-    def artifact(size: int) -> Artifact:
-        one = ArtifactFile(name="a.gguf", size=size, mtime_ns=0)
-        return Artifact(folder="/models", primary=one.name, files=(one,))
+def test_a_call_past_its_time_is_ended_and_named() -> None:
+    pool = WorkerPool(1, timeout=4.0)  # a worker starts within it, however busy the machine is
+    try:
+        with pytest.raises(PluginTimeoutError, match="ran past"):
+            pool.submit(sleep, b"600").result(30)
+        assert pool.submit(double, b"a").result(30) == b"aa"
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-    assert [len(batch) for batch in batched([artifact(100)] * 70)] == [32, 32, 6]
-    assert [len(batch) for batch in batched([artifact(1 << 40)] * 20)] == [8, 8, 4]
+
+def test_what_a_plugin_prints_is_not_taken_for_an_answer(pool: WorkerPool) -> None:
+    assert pool.submit(chatter, b"x").result(20) == b"x"
+
+
+def test_a_pool_that_was_shut_down_takes_no_calls(pool: WorkerPool) -> None:
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit(double, b"")

@@ -8,7 +8,7 @@ from random import Random
 
 from modelshelf.errors import FormatError
 from modelshelf.model import Role
-from modelshelf.scan.index import shard_names
+from modelshelf.scan.group import shard_names
 from tests.fuzz.formats import Case
 from tests.fuzz.json_tokens import STRINGS, changed_tokens, tokens_of
 from tests.fuzz.mutate import changed

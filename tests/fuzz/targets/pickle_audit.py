@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelshelf_pytorch.pickle_audit import audit
+from modelshelf_pytorch.pickle.audit import audit
 
 SEEDS = "pytorch"
 

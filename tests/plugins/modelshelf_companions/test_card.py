@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.model import Origin, Provenance
-from modelshelf_companions.card import MOST_BYTES, from_card, parse_card
+from modelshelf_companions.card import MAX_BYTES, from_card, parse_card
 
 CARD = b"""---
 license: apache-2.0
@@ -33,19 +33,23 @@ def told_by(front: str):
 
 
 def test_a_card_tells_licence_tags_base_languages_task_and_title():
-    told = from_card(parse_card(CARD), "README.md")
-    assert (told.license, told.pipeline_tag, told.title) == ("apache-2.0", "text-generation", "My Model")
-    assert told.languages == ("en", "no")
-    assert told.tags == ("text-generation", "llama")
-    assert told.base_model == ("meta-llama/Llama-3.2-1B",)
-    assert told.details == {"library_name": "transformers"}
-    assert told.provenance["license"] == Provenance(Origin.CARD, "README.md")
+    metadata = from_card(parse_card(CARD), "README.md")
+    assert (metadata.license, metadata.pipeline_tag, metadata.title) == (
+        "apache-2.0",
+        "text-generation",
+        "My Model",
+    )
+    assert metadata.languages == ("en", "no")
+    assert metadata.tags == ("text-generation", "llama")
+    assert metadata.base_model == ("meta-llama/Llama-3.2-1B",)
+    assert metadata.details == {"library_name": "transformers"}
+    assert metadata.provenance["license"] == Provenance(Origin.CARD, "README.md")
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\n"])
 def test_line_endings_and_a_byte_order_mark_do_not_matter(ending):
-    told = parse_card(b"\xef\xbb\xbf" + CARD.replace(b"\n", ending))
-    assert told["license"] == "apache-2.0"
+    front = parse_card(b"\xef\xbb\xbf" + CARD.replace(b"\n", ending))
+    assert front["license"] == "apache-2.0"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_tags_of_yaml_construct_nothing(tag):
 
 def test_front_matter_that_does_not_end_is_refused():
     with pytest.raises(ValueError, match="does not end"):
-        parse_card(b"---\n" + b"a: b\n" * MOST_BYTES)
+        parse_card(b"---\n" + b"a: b\n" * MAX_BYTES)
 
 
 def test_front_matter_that_is_not_utf8_is_refused():
@@ -139,7 +143,7 @@ def test_front_matter_that_is_not_utf8_is_refused():
 @settings(deadline=None, max_examples=400)
 def test_any_front_matter_is_read_or_refused(front):
     try:
-        told = from_card(parse_card(b"---\n" + front + b"\n---\n"), "README.md")
+        metadata = from_card(parse_card(b"---\n" + front + b"\n---\n"), "README.md")
     except ValueError:
         return
-    assert all(isinstance(tag, str) for tag in told.tags or ())
+    assert all(isinstance(tag, str) for tag in metadata.tags or ())

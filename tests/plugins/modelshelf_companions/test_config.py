@@ -34,24 +34,24 @@ GPT2 = {
 MISTRAL_PARAMS = {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 32000}
 
 
-def facts(told):
+def facts(metadata):
     return (
-        told.architecture,
-        told.context_length,
-        told.embedding_length,
-        told.block_count,
-        told.head_count,
-        told.head_count_kv,
-        told.vocab_size,
+        metadata.architecture,
+        metadata.context_length,
+        metadata.embedding_length,
+        metadata.block_count,
+        metadata.head_count,
+        metadata.head_count_kv,
+        metadata.vocab_size,
     )
 
 
 def test_a_llama_config_tells_everything():
-    told = from_config(LLAMA, "config.json")
-    assert facts(told) == ("llama", 131072, 2048, 16, 32, 8, 128256)
-    assert told.details == {"torch_dtype": "bfloat16", "transformers_version": "4.45.0"}
-    assert told.provenance["architecture"] == Provenance(Origin.CONFIG, "config.json")
-    assert told.provenance["block_count"] == Provenance(Origin.CONFIG, "config.json num_hidden_layers")
+    metadata = from_config(LLAMA, "config.json")
+    assert facts(metadata) == ("llama", 131072, 2048, 16, 32, 8, 128256)
+    assert metadata.details == {"torch_dtype": "bfloat16", "transformers_version": "4.45.0"}
+    assert metadata.provenance["architecture"] == Provenance(Origin.CONFIG, "config.json")
+    assert metadata.provenance["block_count"] == Provenance(Origin.CONFIG, "config.json num_hidden_layers")
 
 
 def test_older_names_of_the_keys_are_known():
@@ -60,17 +60,17 @@ def test_older_names_of_the_keys_are_known():
 
 
 @pytest.mark.parametrize("key", ["text_config", "llm_config", "language_config"])
-def test_a_multimodal_model_is_told_by_its_language_part(key):
-    told = from_config({"model_type": "llava", key: LLAMA}, "config.json")
-    assert facts(told) == ("llava", 131072, 2048, 16, 32, 8, 128256)
+def test_a_multimodal_model_is_named_by_its_language_part(key):
+    metadata = from_config({"model_type": "llava", key: LLAMA}, "config.json")
+    assert facts(metadata) == ("llava", 131072, 2048, 16, 32, 8, 128256)
 
 
 def test_a_part_within_a_part_is_looked_into():
-    told = from_config({"thinker_config": {"text_config": LLAMA}}, "config.json")
-    assert told.block_count == 16
+    metadata = from_config({"thinker_config": {"text_config": LLAMA}}, "config.json")
+    assert metadata.block_count == 16
 
 
-def test_the_class_is_the_architecture_where_no_type_is_told():
+def test_the_class_is_the_architecture_where_no_type_is_reported():
     assert from_config({"architectures": ["BertModel"]}, "config.json").architecture == "BertModel"
     assert (
         from_config({"_class_name": "UNet2DConditionModel"}, "config.json").architecture
@@ -141,14 +141,14 @@ def test_wrong_types_are_named():
         (1, None),
     ],
 )
-def test_a_chat_template_is_present_or_not_told(template, present):
+def test_a_chat_template_is_present_or_not_reported(template, present):
     config = {"tokenizer_class": "LlamaTokenizer", "chat_template": template}
-    told = from_tokenizer_config(config, "tokenizer_config.json")
-    assert (told.tokenizer, told.chat_template) == ("LlamaTokenizer", present)
+    metadata = from_tokenizer_config(config, "tokenizer_config.json")
+    assert (metadata.tokenizer, metadata.chat_template) == ("LlamaTokenizer", present)
 
 
 def test_an_adapter_names_its_base_and_kind():
     config = {"base_model_name_or_path": "meta-llama/Llama-3.2-1B", "peft_type": "LORA", "r": 16}
-    told = from_adapter_config(config, "adapter_config.json")
-    assert told.base_model == ("meta-llama/Llama-3.2-1B",)
-    assert told.details == {"adapter": "lora", "adapter_rank": 16}
+    metadata = from_adapter_config(config, "adapter_config.json")
+    assert metadata.base_model == ("meta-llama/Llama-3.2-1B",)
+    assert metadata.details == {"adapter": "lora", "adapter_rank": 16}

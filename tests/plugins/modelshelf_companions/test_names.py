@@ -94,8 +94,8 @@ REAL = [
 
 @pytest.mark.parametrize(("name", "parameters", "quantization", "version", "tags"), REAL)
 def test_a_name_says_what_it_says_and_no_more(name, parameters, quantization, version, tags):
-    told = parse_name(name)
-    assert (told.parameter_count, told.quantization, told.version, told.tags) == (
+    facts = parse_name(name)
+    assert (facts.parameter_count, facts.quantization, facts.version, facts.tags) == (
         parameters,
         quantization,
         version,
@@ -158,12 +158,12 @@ def test_a_title_is_a_name_that_tells_a_version_or_size_without_its_quantization
 @given(st.text(max_size=80) | st.text("0123456789.-_vVbBqQkKmMxXfp", max_size=60))
 @settings(deadline=None, max_examples=400)
 def test_any_name_is_read_and_what_is_read_has_its_form(name):
-    told = parse_name(name)
-    if told.version is not None:
-        major, minor, patch = told.version.split(".")
+    facts = parse_name(name)
+    if facts.version is not None:
+        major, minor, patch = facts.version.split(".")
         assert [str(int(one)) for one in (major, minor, patch)] == [major, minor, patch]
-    if told.parameter_count is not None and "x" not in told.parameter_count:
-        assert parse_parameters(told.parameter_count) is not None
+    if facts.parameter_count is not None and "x" not in facts.parameter_count:
+        assert parse_parameters(facts.parameter_count) is not None
 
 
 @pytest.mark.parametrize("piece", ["1", "a", "-", "1.", "v1.", "q4_", "a1", "1_", "x1b", "patch1-"])

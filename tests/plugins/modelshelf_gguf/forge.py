@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 from attrs import frozen
 
+from modelshelf.errors import ReadError
 from modelshelf.model import Depth, Finding, HealthStatus, ModelMetadata
 from modelshelf.model.health import status_of
+from modelshelf.reader import FileReader
 from modelshelf_gguf import modelshelf_extract_metadata, modelshelf_probe_health
+from modelshelf_gguf.layout import Layout
+from modelshelf_gguf.parse_state import Cursor, EntryTable, HeaderBudget, ParseState
+from modelshelf_gguf.string_arrays import skip_strings
 from tests.support import artifact_of, reader_of
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
@@ -88,6 +94,25 @@ def save(folder: Path, content: bytes, name: str = "model.gguf") -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
+
+
+def read_table(
+    table: type[EntryTable[Any]],
+    content: FileReader,
+    count: int,
+    layout: Layout,
+    budget: HeaderBudget | None = None,
+) -> tuple[Any, ...]:
+    """What a table that begins a file reads as: entries, end, findings, what is left of the budget, error."""
+    state = ParseState(
+        cursor=Cursor(content), layout=layout, skip_strings=skip_strings, budget=budget or HeaderBudget()
+    )
+    entries, fault = table(state, count), None
+    try:
+        entries.read()
+    except ReadError as error:
+        fault = (type(error), error.code, str(error), error.offset)
+    return list(entries.entries.items()), state.cursor.position, state.findings, state.budget, fault
 
 
 LLAMA_VALUES = {

@@ -8,6 +8,7 @@ import pytest
 
 import modelshelf_gguf
 from modelshelf.model import Depth
+from modelshelf_gguf.layout import MAGIC
 from tests.plugins.modelshelf_gguf.forge import file, save, write_llama
 from tests.support import artifact_of, candidate_of, reader_of
 
@@ -19,9 +20,10 @@ def detected(path):
         return modelshelf_gguf.modelshelf_detect_format(candidate_of(reader))
 
 
-def test_the_format_is_told_by_suffix_and_magic():
-    (told,) = modelshelf_gguf.modelshelf_formats()
-    assert (told.name, told.suffixes, told.magic) == ("gguf", (".gguf",), ((0, b"GGUF"),))
+def test_the_format_is_recognised_by_suffix_and_magic():
+    (kind,) = modelshelf_gguf.modelshelf_formats()
+    assert (kind.name, kind.suffixes, kind.magic) == ("gguf", (".gguf",), ((0, b"GGUF"),))
+    assert kind.magic == ((0, MAGIC),)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_a_small_model_costs_one_read_for_all_hooks(tmp_path):
 def test_importing_the_plugin_imports_neither_its_parser_nor_heavy_packages():
     program = (
         "import sys, modelshelf_gguf; "
-        "print({'numpy', 'gguf', 'modelshelf_gguf.parse', 'modelshelf_gguf.tables'} & sys.modules.keys())"
+        "print({'numpy', 'gguf', 'modelshelf_gguf.parse', 'modelshelf_gguf.layout'} & sys.modules.keys())"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "set()"
@@ -67,7 +69,7 @@ def test_a_header_is_read_without_numpy_and_gguf(tmp_path):
     path = write_llama(tmp_path / "m.gguf", tokens=5000)
     program = (
         "import sys; sys.modules['numpy'] = sys.modules['gguf'] = None\n"
-        "import pathlib, modelshelf_gguf.strings as s; s.NUMPY_AFTER = 0\n"
+        "import pathlib, modelshelf_gguf.string_arrays as s; s.NUMPY_AFTER = 0\n"
         "from tests.support import reader_of; import modelshelf_gguf as g\n"
         f"reader = reader_of(pathlib.Path({str(path)!r}))\n"
         "print(g.modelshelf_extract_metadata(reader.artifact, 'gguf', reader).vocab_size)"

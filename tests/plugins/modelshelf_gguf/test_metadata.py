@@ -10,7 +10,7 @@ from tests.plugins.modelshelf_gguf.forge import file, pair, save, tensor, verdic
 ELEMENTS = 2 * 8 * 256 + 2 * 64
 
 
-def told(tmp_path, *fields, tensors=(), data=b""):
+def read(tmp_path, *fields, tensors=(), data=b""):
     architecture = pair(b"general.architecture", forge.STRING, b"llama")
     return verdict(save(tmp_path, file([architecture, *fields], tensors, data))).metadata
 
@@ -66,7 +66,7 @@ def test_both_byte_orders_tell_the_same(tmp_path):
 
 
 def test_a_vocabulary_without_tensors_has_no_parameters_and_no_quantization(tmp_path):
-    metadata = told(tmp_path, pair(b"general.file_type", forge.U32, 1))
+    metadata = read(tmp_path, pair(b"general.file_type", forge.U32, 1))
     assert (metadata.quantization, metadata.parameters, metadata.bits_per_weight) == (None, None, None)
     assert metadata.tensor_count == 0
     assert metadata.details["file_type"] == 1
@@ -79,13 +79,13 @@ def test_real_vocabulary_files_tell_their_architecture_and_vocabulary(corpus):
 
 
 def test_one_number_for_all_blocks_may_stand_as_an_array(tmp_path):
-    metadata = told(tmp_path, numbers(b"llama.attention.head_count_kv", forge.I32, [8, 8, 8]))
+    metadata = read(tmp_path, numbers(b"llama.attention.head_count_kv", forge.I32, [8, 8, 8]))
     assert metadata.head_count_kv == 8
     assert "head_count_kv" not in metadata.details
 
 
 def test_numbers_that_differ_by_block_are_listed_and_not_averaged(tmp_path):
-    metadata = told(
+    metadata = read(
         tmp_path,
         numbers(b"llama.attention.head_count_kv", forge.U32, [8, 0, 4]),
         numbers(b"llama.feed_forward_length", forge.U32, [10, 20, 30]),
@@ -97,24 +97,24 @@ def test_numbers_that_differ_by_block_are_listed_and_not_averaged(tmp_path):
 
 def test_a_declared_vocabulary_size_goes_before_the_number_of_tokens(tmp_path):
     tokens = pair(b"tokenizer.ggml.tokens", forge.ARRAY, (forge.STRING, [b"a", b"b"]))
-    assert told(tmp_path, tokens).vocab_size == 2
-    metadata = told(tmp_path, tokens, pair(b"llama.vocab_size", forge.U32, 64))
+    assert read(tmp_path, tokens).vocab_size == 2
+    metadata = read(tmp_path, tokens, pair(b"llama.vocab_size", forge.U32, 64))
     assert (metadata.vocab_size, metadata.provenance["vocab_size"].detail) == (64, "llama.vocab_size")
 
 
 def test_a_chat_template_is_noticed_however_long_and_never_kept(tmp_path):
     template = pair(b"tokenizer.chat_template", forge.STRING, b"{{ messages }}" * 20_000)
-    metadata = told(tmp_path, template)
+    metadata = read(tmp_path, template)
     assert metadata.chat_template is True
     assert "messages" not in repr(metadata)
 
 
 def test_a_header_without_a_tokenizer_says_nothing_of_a_chat_template(tmp_path):
-    assert told(tmp_path).chat_template is None
+    assert read(tmp_path).chat_template is None
 
 
 def test_base_models_are_repositories_where_an_address_tells_one(tmp_path):
-    metadata = told(
+    metadata = read(
         tmp_path,
         pair(b"general.base_model.count", forge.U32, 4),
         pair(b"general.base_model.0.name", forge.STRING, b"Llama 3.2 1B"),
@@ -128,11 +128,11 @@ def test_base_models_are_repositories_where_an_address_tells_one(tmp_path):
 def test_a_huge_number_of_base_models_is_not_looked_for(tmp_path):
     count = pair(b"general.base_model.count", forge.U64, 2**64 - 1)
     name = pair(b"general.base_model.0.name", forge.STRING, b"Base")
-    assert told(tmp_path, count, name).base_model == ("Base",)
+    assert read(tmp_path, count, name).base_model == ("Base",)
 
 
 def test_details_keep_kind_and_version_as_text(tmp_path):
-    details = told(
+    details = read(
         tmp_path,
         pair(b"general.type", forge.STRING, b"adapter"),
         pair(b"general.version", forge.STRING, b"v2.1"),
@@ -152,17 +152,17 @@ def test_details_keep_kind_and_version_as_text(tmp_path):
     ],
 )
 def test_a_number_of_the_wrong_type_is_unknown_not_guessed(tmp_path, field):
-    assert told(tmp_path, field).context_length is None
+    assert read(tmp_path, field).context_length is None
 
 
-def test_absurd_sums_are_not_told(tmp_path):
+def test_absurd_sums_are_not_reported(tmp_path):
     huge = [tensor(bytes([97 + index]), (2**62,), 24, 0) for index in range(4)]
-    metadata = told(tmp_path, tensors=huge)
+    metadata = read(tmp_path, tensors=huge)
     assert (metadata.parameters, metadata.parameter_count, metadata.tensor_count) == (None, None, 4)
 
 
 def test_an_unknown_tensor_type_is_counted_by_its_number(tmp_path):
-    metadata = told(tmp_path, tensors=[tensor(b"t", (64,), 77, 0)], data=bytes(64))
+    metadata = read(tmp_path, tensors=[tensor(b"t", (64,), 77, 0)], data=bytes(64))
     assert (metadata.tensor_types, metadata.parameters, metadata.bits_per_weight) == (
         {"type-77": 1},
         64,

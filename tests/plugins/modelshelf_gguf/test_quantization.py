@@ -7,11 +7,19 @@ import pytest
 
 from modelshelf.model import HealthStatus
 from modelshelf_gguf.header import TensorInfo
-from modelshelf_gguf.quantization import _FALLBACKS, _FAMILIES, quantization_of
-from modelshelf_gguf.tables import FILE_TYPES, TENSOR_TYPES
+from modelshelf_gguf.quantization import (
+    _FALLBACKS,
+    _FAMILIES,
+    FILE_TYPES,
+    REMOVED_TENSOR_TYPES,
+    TENSOR_TYPES,
+    file_type_name,
+    quantization_of,
+)
 from tests.plugins.modelshelf_gguf.forge import verdict, write_llama
 
 NUMBERS = {one.name: number for number, one in TENSOR_TYPES.items()}
+
 NORM = ("F32", (4096,))
 
 
@@ -61,7 +69,7 @@ def test_the_tensors_decide_where_they_contradict_the_declared_name(declared, ki
     assert (judged.name, judged.contradicted) == (name, True)
 
 
-def test_without_a_declared_name_the_type_of_most_elements_is_told():
+def test_without_a_declared_name_the_type_of_most_elements_is_reported():
     assert named(None, ("Q4_K", (256, 9)), ("Q6_K", (256, 2)), ("F32", (9999,))) == "Q4_K"
 
 
@@ -70,7 +78,7 @@ def test_vectors_decide_only_where_there_is_nothing_else():
     assert named(None, ("F32", (64,))) == "F32"
 
 
-def test_nothing_is_told_of_no_tensors():
+def test_nothing_is_reported_of_no_tensors():
     assert named("Q4_K_M") is None
 
 
@@ -92,3 +100,35 @@ def test_a_wrong_file_type_in_a_written_file_is_an_info_and_stays_healthy(tmp_pa
 def test_a_written_file_without_file_type_takes_its_tensors_type(tmp_path):
     result = verdict(write_llama(tmp_path / "m.gguf", file_type=None))
     assert (result.metadata.quantization, result.codes) == ("Q8_0", set())
+
+
+NEWER_THAN_THE_PACKAGE = {42}
+
+
+def test_tensor_types_and_their_block_sizes_are_those_of_the_gguf_package():
+    theirs = {
+        int(one): (one.name, *gguf.GGML_QUANT_SIZES[one])
+        for one in gguf.GGMLQuantizationType
+        if one in gguf.GGML_QUANT_SIZES
+    }
+    ours = {number: tuple(one) for number, one in TENSOR_TYPES.items()}
+    assert theirs.items() <= ours.items()
+    assert ours.keys() - theirs.keys() <= NEWER_THAN_THE_PACKAGE
+
+
+def test_every_number_up_to_the_newest_is_a_type_or_a_known_hole():
+    assert TENSOR_TYPES.keys() | REMOVED_TENSOR_TYPES.keys() == set(range(max(TENSOR_TYPES) + 1))
+
+
+def test_file_type_names_are_those_of_the_gguf_package():
+    theirs = {
+        int(one): one.name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        for one in gguf.LlamaFileType
+        if one is not gguf.LlamaFileType.GUESSED
+    }
+    assert theirs.items() <= FILE_TYPES.items()
+
+
+def test_a_guessed_file_type_keeps_its_name():
+    assert file_type_name(15 | gguf.LlamaFileType.GUESSED) == "Q4_K_M"
+    assert file_type_name(999) is None

@@ -4,13 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.errors import ReadError
-from modelshelf_gguf.cursor import Cursor
 from modelshelf_gguf.layout import layout_of
 from modelshelf_gguf.parse import parse_header
-from modelshelf_gguf.tensors import TensorTable
-from modelshelf_gguf.values import Reading
-from tests.plugins.modelshelf_gguf.forge import file, tensor
+from modelshelf_gguf.tensor_table import TensorTable
+from tests.plugins.modelshelf_gguf.forge import file, read_table, tensor
 from tests.plugins.modelshelf_gguf.variants import Near
 
 
@@ -52,22 +49,11 @@ def test_a_table_cut_anywhere_keeps_what_stands_before_and_names_the_entry():
         assert f"tensor entry {whole + 1} of 12" in str(header.fault)
 
 
-class OneByOne(TensorTable):
-    """The slow twin: every entry is judged."""
+class StrictTensorTable(TensorTable):
+    """Reads every entry with every check."""
 
-    def read_ordinary(self):
+    def read_fast(self):
         pass
-
-
-def told(kind, content, count, version, order):
-    cursor = Cursor(Near(content))
-    reading = Reading(cursor=cursor, layout=layout_of(version, order))
-    table, fault = kind(reading, count), None
-    try:
-        table.read()
-    except ReadError as error:
-        fault = (type(error), error.code, str(error), error.offset)
-    return list(table.entries.items()), cursor.position, reading.findings, fault
 
 
 names = st.one_of(
@@ -99,6 +85,7 @@ def test_whole_windows_are_read_as_one_entry_after_another(table, order, repeate
         content[at % len(content)] ^= 1 << bit
     content = bytes(content[: len(content) - cut])
     count = repeated + len(table) + more
-    by_windows = told(TensorTable, content, count, 3, order)
-    assert by_windows == told(OneByOne, content, count, 3, order)
+    layout = layout_of(3, order)
+    by_windows = read_table(TensorTable, Near(content), count, layout)
+    assert by_windows == read_table(StrictTensorTable, Near(content), count, layout)
     assert all(type(one).__name__ == "TensorInfo" for _, one in by_windows[0])

@@ -1,4 +1,4 @@
-"""Files that begin as one whose vocabulary is remembered, and differ from it in ways that could mislead."""
+"""Files that begin as one whose vocabulary is cached, and differ from it in ways that could mislead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AFTER = pair(b"llama.context_length", forge.U32, 8192)
 
 
 class Far(FileReader):
-    """A file whose bytes are given, and of which nothing is at hand: a cold disk, another machine."""
+    """A file whose bytes are given, and of which nothing is in memory: a cold disk, another machine."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__("model.gguf", Budget())
@@ -32,7 +32,7 @@ class Far(FileReader):
 
 
 class Near(Far):
-    """The same, all of it at hand: what the page cache holds."""
+    """The same, all of it in memory: what the page cache has."""
 
     def holds(self, offset: int, expected: bytes) -> bool | None:
         return self.read_up_to(offset, len(expected)) == expected
@@ -136,7 +136,7 @@ def _hole(draw: random.Random) -> bytes:
 
 
 def _faked(draw: random.Random) -> bytes:
-    """One of the last strings holds the rest of the header that was learnt, at its very place."""
+    """One of the last strings holds the rest of the sound header, at its very place."""
     begin, end = REGIONS[1]
     number = STRINGS - draw.randrange(1, 300)
     at = begin + len(chain(MERGES[:number]))
@@ -183,4 +183,4 @@ ALTERED_IN_PLACE = {
     "a hole",
     "a rest hidden in a string",
 }
-"""Variants whose arrays differ from the learnt ones in bytes alone that samples may miss."""
+"""Variants whose arrays differ from the cached ones in bytes alone that samples may miss."""

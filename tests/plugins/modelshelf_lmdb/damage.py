@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf.records.sealed import decode_value, encode_value
+from modelshelf.records.frame import decode_value, encode_value
 from modelshelf_lmdb.store import LmdbStore
 
 PAGE = 4096
@@ -122,9 +122,9 @@ def outcome_of(
 
 def batched(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Keys a few at a time, so that a damaged one does not stand for all."""
-    held = list(keys)
-    for first in range(0, len(held), 20):
-        yield held[first : first + 20]
+    remaining = list(keys)
+    for first in range(0, len(remaining), 20):
+        yield remaining[first : first + 20]
 
 
 def look(folder: str, expected: dict[bytes, object]) -> int:

@@ -37,20 +37,20 @@ def changes(number: int) -> Iterator[tuple[bytes, bytes | None]]:
 
 def expected(count: int) -> dict[bytes, bytes]:
     """What the store holds after the first `count` commits."""
-    held: dict[bytes, bytes] = {}
+    records: dict[bytes, bytes] = {}
     # Older commits than these are overwritten by later ones in every key.
     for number in range(max(1, count - SLOTS * 2), count + 1):
         for key, value in changes(number):
             if value is None:
-                held.pop(key, None)
+                records.pop(key, None)
             else:
-                held[key] = value
+                records[key] = value
     if count:
-        held[COUNT] = b"%d" % count
-    return held
+        records[COUNT] = b"%d" % count
+    return records
 
 
-def commit_for_ever(folder: str, told: int) -> None:
+def commit_for_ever(folder: str, acknowledged: int) -> None:
     """Commit one after another, and write each one's number to a descriptor once it is durable."""
     store = LmdbStore.open(folder)
 
@@ -65,7 +65,7 @@ def commit_for_ever(folder: str, told: int) -> None:
         return number
 
     while True:
-        os.write(told, store.update(work).to_bytes(WORD, "little"))
+        os.write(acknowledged, store.update(work).to_bytes(WORD, "little"))
 
 
 def life(folder: str, commits: int, delay: float) -> int:
@@ -131,9 +131,9 @@ def main() -> int:
     parser.add_argument("--commits", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    told = run(options.folder, kills=options.kills, commits=options.commits, seed=options.seed)
-    sys.stdout.write(json.dumps(told) + "\n")
-    return int(bool(told["wrong"]))
+    result = run(options.folder, kills=options.kills, commits=options.commits, seed=options.seed)
+    sys.stdout.write(json.dumps(result) + "\n")
+    return int(bool(result["wrong"]))
 
 
 if __name__ == "__main__":

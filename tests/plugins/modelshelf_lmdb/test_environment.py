@@ -14,7 +14,7 @@ VALUE = b"v" * 1000
 MEGABYTE = 1 << 20
 
 
-def held(store: LmdbStore) -> int:
+def resident_bytes(store: LmdbStore) -> int:
     """Bytes of the store's map that count as this process's memory."""
     file, total, inside = f"{store.location}/data.mdb", 0, False
     for line in SMAPS.read_text().splitlines():
@@ -39,7 +39,7 @@ def test_the_pages_of_many_changes_do_not_stay_this_process_s_memory(opened, fol
     most = 0
     for batch in range(30):
         fill(store, 1, batch)
-        most = max(most, held(store))
+        most = max(most, resident_bytes(store))
     assert (folder / "data.mdb").stat().st_size > 60 * MEGABYTE
     assert most < 10 * MEGABYTE
     assert store.view(lambda snapshot: sum(1 for _ in snapshot.scan())) == 60_000
@@ -50,25 +50,25 @@ def test_pages_stay_while_a_view_of_another_thread_reads_them(opened):
     store = opened()
     fill(store, 1)
     inside, may_end = threading.Event(), threading.Event()
-    seen = set()
+    values = set()
 
     def read(snapshot: object) -> None:
         inside.set()
         while not may_end.is_set():
-            seen.update(snapshot.get(b"%d-0" % number) for number in range(2_000))
+            values.update(snapshot.get(b"%d-0" % number) for number in range(2_000))
 
     reader = threading.Thread(target=store.view, args=(read,), daemon=True)
     reader.start()
     assert inside.wait(10)
     try:
         fill(store, 3, start=1)  # no more: to grow, the store would wait for the reader
-        during = held(store)
+        during = resident_bytes(store)
     finally:
         may_end.set()
         reader.join()
-    assert seen == {VALUE}
+    assert values == {VALUE}
     fill(store, 1, start=4)
-    assert during > 4 * held(store)
+    assert during > 4 * resident_bytes(store)
 
 
 NO_ROOM = """
@@ -97,6 +97,6 @@ def test_a_store_that_found_no_room_to_grow_is_of_use_again_once_there_is_some(f
         [sys.executable, "-c", NO_ROOM, folder], capture_output=True, text=True, check=False, timeout=100
     )
     assert done.stderr == ""
-    message, held = done.stdout.splitlines()
+    message, values = done.stdout.splitlines()
     assert "growing failed: not enough memory or address space" in message
-    assert held == "b'1' b'2'"
+    assert values == "b'1' b'2'"

@@ -37,9 +37,9 @@ def write(folder, batches):
             done = number + 1
             if failures:
                 failures.append("wrote after a failure")
-    seen = store.view(lambda s: sum(1 for _ in s.scan()))
+    found = store.view(lambda s: sum(1 for _ in s.scan()))
     store.close()
-    return [done, seen, failures]
+    return [done, found, failures]
 """
 ONCE = PROGRAM + "print(json.dumps(write(sys.argv[1], int(sys.argv[2]))))\n"
 
@@ -68,7 +68,7 @@ for number in range(1, 1000):
 
 
 def run(folder: Path, batches: int = 200, **options: object) -> tuple[int, int, list[list[str]]]:
-    """Batches acknowledged, records seen after the failure, and the failures of a process that wrote."""
+    """Batches acknowledged, records found after the failure, and the failures of a process that wrote."""
     [outcome] = outcomes(ONCE, folder, batches, **options)
     return outcome
 
@@ -111,9 +111,9 @@ def test_a_file_that_may_not_grow_further_is_a_plain_message_and_nothing_is_lost
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
     folder = tmp_path / "data"
-    done, seen, failures = run(folder, preexec_fn=limit)
+    done, found, failures = run(folder, preexec_fn=limit)
     assert done > 3
-    assert seen == done * 20
+    assert found == done * 20
     for kind, message in failures:
         assert kind == "StoreFullError"
         assert "free some space" in message
@@ -128,9 +128,9 @@ def test_a_full_disk_is_a_plain_message_and_nothing_is_lost(tmp_path):
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let a disk be mounted")
     try:
-        done, seen, failures = run(disk / "data")
+        done, found, failures = run(disk / "data")
         assert done > 3
-        assert seen == done * 20
+        assert found == done * 20
         assert {kind for kind, _ in failures} == {"StoreFullError"}
         shutil.copytree(disk / "data", tmp_path / "copy")
     finally:
@@ -154,12 +154,12 @@ def shim(tmp_path_factory) -> Path:
 def test_whichever_write_fails_what_was_acknowledged_stands_and_nothing_else_does(shim, tmp_path, code):
     wanted = {errno.ENOSPC: "StoreFullError", errno.EIO: "StoreUnavailableError"}[code]
     environment = {**os.environ, "LD_PRELOAD": str(shim), "FAIL_WITH": str(code)}
-    told = outcomes(EACH, tmp_path, 6, env=environment)
-    for number, (done, seen, failures) in enumerate(told, start=1):
+    results = outcomes(EACH, tmp_path, 6, env=environment)
+    for number, (done, found, failures) in enumerate(results, start=1):
         for kind, message in failures:
             assert kind == wanted, message
             assert "what was saved before stands" in message
-        assert seen == done * 20
+        assert found == done * 20
         assert holds(tmp_path / str(number)) == expected(done)
-    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
-    assert (told[0][0], told[-1][0]) == (0, 6), "the writes of LMDB were not reached"
+    assert [done for done, _, _ in results] == sorted(done for done, _, _ in results)
+    assert (results[0][0], results[-1][0]) == (0, 6), "the writes of LMDB were not reached"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError
-from modelshelf_lmdb.pages import META_BYTES, Meta, Page, Place, parse_meta, plain_records, read_metas
-from modelshelf_lmdb.tree import Leaf, TreeLook, after_prefix
+from modelshelf_lmdb.pages import META_BYTES, Meta, Page, PageRange, parse_meta, read_metas, small_records
+from modelshelf_lmdb.tree import Leaf, TreeReader, after_prefix
 
 KEYS = st.binary(min_size=1, max_size=40) | st.binary(min_size=480, max_size=511)
 VALUES = st.integers(0, 9000).map(bytes)
@@ -39,7 +39,7 @@ def test_whatever_lmdb_writes_passes(tmp_path_factory, batches):
             environment.stat()["entries"],
         )
         for tree in (meta.main, meta.free):
-            TreeLook(fetch_from(data), meta, tree, len(data)).check()
+            TreeReader(fetch_from(data), meta, tree, len(data)).check()
     environment.close()
 
 
@@ -62,7 +62,7 @@ def test_any_change_of_any_bytes_gives_a_damaged_store_error_at_most(sound_data,
     try:
         meta = read_metas(fetch)
         for tree in (meta.main, meta.free):
-            TreeLook(fetch, meta, tree, len(data)).check()
+            TreeReader(fetch, meta, tree, len(data)).check()
     except StoreError:
         return
     assert meta.main.entries == 300
@@ -92,31 +92,31 @@ def test_a_record_that_a_header_hides_is_noticed(sound_data):
             2, "little"
         )
         with pytest.raises(DamagedStoreError, match=f"page {page}"):
-            TreeLook(fetch_from(bytes(data)), meta, meta.main, len(data)).check()
+            TreeReader(fetch_from(bytes(data)), meta, meta.main, len(data)).check()
         hidden += 1
     assert hidden
 
 
-def places(look: TreeLook) -> list[Place]:
+def places(reader: TreeReader) -> list[PageRange]:
     """Of each leaf page."""
-    found: list[Place] = [(look.tree.root, b"", None)]
-    for _ in range(look.tree.depth - 1):
-        found = [child for place in found for child in look.branch(*place).children()]
+    found: list[PageRange] = [(reader.tree.root, b"", None)]
+    for _ in range(reader.tree.depth - 1):
+        found = [child for place in found for child in reader.read_branch(*place).children()]
     return found
 
 
-def records_of(look: TreeLook, leaf: Leaf) -> list[tuple[bytes, bytes]]:
-    return [(key, look.value(leaf, index)) for index, key in enumerate(leaf.keys)]
+def records_of(reader: TreeReader, leaf: Leaf) -> list[tuple[bytes, bytes]]:
+    return [(key, reader.value(leaf, index)) for index, key in enumerate(leaf.keys)]
 
 
 def test_a_page_read_the_quick_way_holds_what_the_slow_one_finds(sound_data):
     meta = read_metas(fetch_from(sound_data))
-    look = TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))
+    reader = TreeReader(fetch_from(sound_data), meta, meta.main, len(sound_data))
     quick = 0
-    for place in places(look):
-        leaf = look.leaf(*place)
-        found = plain_records(leaf.raw, meta.page_size, place)
-        assert found == (None if leaf.large else records_of(look, leaf))
+    for place in places(reader):
+        leaf = reader.read_leaf(*place)
+        found = small_records(leaf.raw, meta.page_size, place)
+        assert found == (None if leaf.large else records_of(reader, leaf))
         quick += found is not None
     assert quick
 
@@ -125,7 +125,7 @@ def test_a_changed_page_passes_the_quick_look_only_where_it_passes_the_slow_one(
     """Each number of two bytes in each page's header, offsets and nodes is made another one, many ways."""
     meta = read_metas(fetch_from(sound_data))
     verdicts = set()
-    for number, low, high in places(TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))):
+    for number, low, high in places(TreeReader(fetch_from(sound_data), meta, meta.main, len(sound_data))):
         raw = sound_data[number * 4096 : (number + 1) * 4096]
         offsets = Page(raw).offsets
         nodes = [offset + field for offset in offsets for field in (0, 2, 4, 6, 8)]
@@ -152,30 +152,30 @@ def test_a_changed_page_passes_the_quick_look_only_where_it_passes_the_slow_one(
     assert verdicts == {True, False}
 
 
-def _both_ways(raw: bytes, place: Place, meta: Meta, data: bytes) -> bool:
+def _both_ways(raw: bytes, place: PageRange, meta: Meta, data: bytes) -> bool:
     """Whether a page passes; asserts that both looks say so, and find the same."""
     start = place[0] * meta.page_size
-    look = TreeLook(
+    reader = TreeReader(
         fetch_from(data[:start] + raw + data[start + meta.page_size :]), meta, meta.main, len(data)
     )
-    found = plain_records(raw, meta.page_size, place)
+    found = small_records(raw, meta.page_size, place)
     try:
-        leaf = look.leaf(*place)
+        leaf = reader.read_leaf(*place)
     except DamagedStoreError:
         assert found is None
         return False
-    assert found == (None if leaf.large else records_of(look, leaf))
+    assert found == (None if leaf.large else records_of(reader, leaf))
     return True
 
 
 @given(start=st.integers(-2, 302), stop=st.integers(-2, 302) | st.none())
 def test_records_of_a_range_are_those_of_all_that_lie_within(sound_data, start, stop):
     meta = read_metas(fetch_from(sound_data))
-    look = TreeLook(fetch_from(sound_data), meta, meta.main, len(sound_data))
+    reader = TreeReader(fetch_from(sound_data), meta, meta.main, len(sound_data))
     begin, end = b"%04d" % max(start, 0), None if stop is None else b"%04d" % max(stop, 0)
-    wanted = [one for one in look.records() if one[0] >= begin and (end is None or one[0] < end)]
-    assert list(look.records(begin, end)) == wanted
-    assert look.tree.entries == len(list(look.records()))
+    wanted = [one for one in reader.records() if one[0] >= begin and (end is None or one[0] < end)]
+    assert list(reader.records(begin, end)) == wanted
+    assert reader.tree.entries == len(list(reader.records()))
 
 
 @given(prefix=st.binary(max_size=5), key=st.binary(max_size=8))

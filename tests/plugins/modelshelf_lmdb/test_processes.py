@@ -92,9 +92,9 @@ def test_a_map_that_another_process_has_grown_is_taken_over(opened, folder):
 
 
 def test_killed_at_any_moment_the_store_is_what_the_acknowledged_commits_make(folder):
-    told = run(folder, kills=KILLS, commits=20 * KILLS, seed=7)
-    assert told["wrong"] == []
-    assert told["kills"] >= KILLS
+    result = run(folder, kills=KILLS, commits=20 * KILLS, seed=7)
+    assert result["wrong"] == []
+    assert result["kills"] >= KILLS
 
 
 def test_a_forked_child_works_on_its_own_handle_and_leaves_the_parents_alone(opened):
@@ -103,9 +103,9 @@ def test_a_forked_child_works_on_its_own_handle_and_leaves_the_parents_alone(ope
 
     def child():
         store.update(lambda txn: txn.put(b"b", txn.get(b"a") + b"2"))
-        seen = store.view(lambda s: dict(s.scan()))
+        found = store.view(lambda s: dict(s.scan()))
         store.close()
-        return seen == {b"a": b"1", b"b": b"12"}
+        return found == {b"a": b"1", b"b": b"12"}
 
     before = store.revision()
     assert in_child(child) == 0
@@ -229,8 +229,8 @@ def test_the_locks_of_a_process_stand_while_it_reads_the_lock_file(opened, folde
     stores = [opened(), opened(readonly=True)]
     stores.pop().close()
     line = (
-        "import sys; from modelshelf_lmdb.environment import shut_off\n"
-        "with shut_off(sys.argv[1]):\n    print('alone')\n"
+        "import sys; from modelshelf_lmdb.environment import exclusive_access\n"
+        "with exclusive_access(sys.argv[1]):\n    print('alone')\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", line, str(folder)], capture_output=True, text=True, check=False

@@ -73,13 +73,13 @@ def test_an_exception_undoes_the_whole_update(opened):
 
 def test_the_revision_changes_with_every_commit_and_with_nothing_else(opened):
     store = opened()
-    seen = [store.revision()]
+    revisions = [store.revision()]
     for value in (b"1", b"2"):
         put(store, a=value)
-        seen.append(store.revision())
+        revisions.append(store.revision())
         everything(store)
-        seen.append(store.revision())
-    assert seen[1] == seen[2] != seen[3] == seen[4] != seen[0]
+        revisions.append(store.revision())
+    assert revisions[1] == revisions[2] != revisions[3] == revisions[4] != revisions[0]
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * (LONGEST_KEY + 1)])
@@ -136,14 +136,14 @@ def test_an_update_sees_its_own_changes_while_it_scans(opened):
     store.update(lambda txn: [txn.put(b"k%03d" % i, b"old") for i in range(300)])
 
     def every_other(txn):
-        seen = []
+        keys = []
         for number, (key, _) in enumerate(txn.scan(b"k")):
-            seen.append(key)
+            keys.append(key)
             if number % 2:
                 txn.delete(key)
             else:
                 txn.put(key, b"new" * 200)
-        return seen
+        return keys
 
     assert len(store.update(every_other)) == 300
     assert everything(store) == {b"k%03d" % i: b"new" * 200 for i in range(0, 300, 2)}
@@ -225,12 +225,12 @@ def test_growing_waits_for_a_view_of_another_thread_and_leaves_it_whole(opened):
     store = opened()
     put(store, a=b"1")
     inside, done = threading.Event(), threading.Event()
-    seen = []
+    values = []
 
     def look(snapshot):
         inside.set()
         done.wait(0.5)
-        seen.append(snapshot.get(b"a"))
+        values.append(snapshot.get(b"a"))
 
     reader = threading.Thread(target=store.view, args=(look,))
     reader.start()
@@ -238,7 +238,7 @@ def test_growing_waits_for_a_view_of_another_thread_and_leaves_it_whole(opened):
     store.update(lambda txn: [txn.put(b"%03d" % i, b"x" * 1_000_000) for i in range(90)])
     done.set()
     reader.join()
-    assert seen == [b"1"]
+    assert values == [b"1"]
 
 
 def test_work_that_swallows_the_failed_put_is_run_again_all_the_same(opened):

@@ -11,7 +11,7 @@ import pytest
 
 from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.store import LmdbStore
-from modelshelf_lmdb.tree import TreeLook
+from modelshelf_lmdb.tree import TreeReader
 
 PAGE = 4096
 ROUNDS = int(os.environ.get("MODELSHELF_CHANGES", "40"))
@@ -33,7 +33,7 @@ def grown(folder: Path, chance: random.Random) -> list[bytes]:
     return keys
 
 
-def look_at(path: Path, fetched: set[int]) -> TreeLook:
+def open_tree(path: Path, fetched: set[int]) -> TreeReader:
     data = path.read_bytes()
 
     def fetch(offset: int, length: int) -> bytes:
@@ -41,15 +41,15 @@ def look_at(path: Path, fetched: set[int]) -> TreeLook:
         return data[offset : offset + length]
 
     meta = read_metas(fetch)
-    return TreeLook(fetch, meta, meta.main, len(data))
+    return TreeReader(fetch, meta, meta.main, len(data))
 
 
 def leaves_but(path: Path, kept: set[int]) -> set[int]:
     """The leaf pages of the newest state other than these."""
-    look = look_at(path, set())
-    pages = [(look.tree.root, b"", None)]
-    for _ in range(look.tree.depth - 1):
-        pages = [below for page in pages for below in look.branch(*page).children()]
+    reader = open_tree(path, set())
+    pages = [(reader.tree.root, b"", None)]
+    for _ in range(reader.tree.depth - 1):
+        pages = [below for page in pages for below in reader.read_branch(*page).children()]
     return {number for number, _, _ in pages} - kept
 
 
@@ -81,12 +81,12 @@ def test_lmdb_changes_keys_without_the_leaves_that_were_not_looked_over(tmp_path
         doomed = keys[begin : begin + chance.choice((1, 5, 60, 300)) * step : step]
         fresh = [key + b"+" for key in chance.sample(doomed, min(len(doomed), chance.choice((0, 3))))]
         fetched: set[int] = set()
-        look = look_at(folder / "data.mdb", fetched)
+        reader = open_tree(folder / "data.mdb", fetched)
         for key in doomed:
-            look.leaf_of(key)
-            look.check_surroundings(key)
+            reader.find_leaf(key)
+            reader.check_neighbours(key)
         for key in fresh:
-            look.leaf_of(key)
+            reader.find_leaf(key)
         spare = leaves_but(folder / "data.mdb", fetched)
         with (folder / "data.mdb").open("r+b") as file:
             for page in spare:
@@ -101,8 +101,8 @@ def test_many_changes_at_once_have_all_pages_looked_over_once(opened, monkeypatc
     store = opened()
     store.update(lambda state: [state.put(b"m\0%05d" % number, bytes(200)) for number in range(400)])
     looked = []
-    plain = TreeLook.leaf_of
-    monkeypatch.setattr(TreeLook, "leaf_of", lambda look, key: looked.append(key) or plain(look, key))
+    original = TreeReader.find_leaf
+    monkeypatch.setattr(TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key))
     store.update(lambda state: [state.put(b"m\0%05d" % number, b"new") for number in range(2000)])
     assert 400 < len(looked) < 1000
     looked.clear()
@@ -113,8 +113,8 @@ def test_many_changes_at_once_have_all_pages_looked_over_once(opened, monkeypatc
 def test_few_changes_at_a_time_are_each_looked_over(opened, monkeypatch):
     store = opened()
     looked = []
-    plain = TreeLook.leaf_of
-    monkeypatch.setattr(TreeLook, "leaf_of", lambda look, key: looked.append(key) or plain(look, key))
+    original = TreeReader.find_leaf
+    monkeypatch.setattr(TreeReader, "find_leaf", lambda tree, key: looked.append(key) or original(tree, key))
     for number in range(700):
         store.update(lambda state, key=b"m\0%05d" % number: state.put(key, b"new"))
     assert len(looked) == 700

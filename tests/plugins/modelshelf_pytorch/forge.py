@@ -20,7 +20,7 @@ EVIL_4 = b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R."
 
 
 @frozen(kw_only=True)
-class Told:
+class Result:
     """What the plugin said of a file: its format or None, its metadata, its findings."""
 
     format: str | None
@@ -40,18 +40,18 @@ class Told:
         return "\n".join(finding.message for finding in self.findings)
 
 
-def look(path: Path, depth: Depth = Depth.HEADER, **others: object) -> Told:
+def look(path: Path, depth: Depth = Depth.HEADER, **others: object) -> Result:
     """Detect, extract and probe a file, as the core does."""
     with reader_of(path, **others) as reader:
         vote = modelshelf_pytorch.modelshelf_detect_format(candidate_of(reader))
         if vote is None:
-            return Told(format=None, metadata=ModelMetadata(), findings=())
-        told = modelshelf_pytorch.modelshelf_extract_metadata(reader.artifact, vote.format, reader)
+            return Result(format=None, metadata=ModelMetadata(), findings=())
+        result = modelshelf_pytorch.modelshelf_extract_metadata(reader.artifact, vote.format, reader)
         found = modelshelf_pytorch.modelshelf_probe_health(reader.artifact, vote.format, reader, depth)
-        return Told(format=vote.format, metadata=told or ModelMetadata(), findings=tuple(found))
+        return Result(format=vote.format, metadata=result or ModelMetadata(), findings=tuple(found))
 
 
-def look_at(folder: Path, data: bytes, name: str = "model.pt") -> Told:
+def look_at(folder: Path, data: bytes, name: str = "model.pt") -> Result:
     """The same for bytes, under a name."""
     path = folder / name
     path.write_bytes(data)

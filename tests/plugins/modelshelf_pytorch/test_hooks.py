@@ -35,21 +35,21 @@ def test_every_sample_of_the_corpus_gets_its_verdict(corpus):
     assert rows
     wrong = []
     for row in rows:
-        told = look(corpus / row["file"])
+        result = look(corpus / row["file"])
         expected = row["expected"].partition("(")[0].strip()
-        if told.status not in EXPECTED[expected]:
-            wrong.append((row["file"], told.status, told.codes))
+        if result.status not in EXPECTED[expected]:
+            wrong.append((row["file"], result.status, result.codes))
         if expected == "malicious" and not {"unsafe-global", "unsafe-call", "extension-opcode"} & set(
-            told.codes
+            result.codes
         ):
-            wrong.append((row["file"], "not named", told.codes))
-        if expected == "unreadable-not-malicious" and "unsafe" in " ".join(told.codes):
-            wrong.append((row["file"], "called malicious", told.codes))
+            wrong.append((row["file"], "not named", result.codes))
+        if expected == "unreadable-not-malicious" and "unsafe" in " ".join(result.codes):
+            wrong.append((row["file"], "called malicious", result.codes))
     assert wrong == []
 
 
 def test_the_corpus_tensors_are_those_that_torch_loads(corpus):
-    from tests.plugins.modelshelf_pytorch.test_checkpoint import headers, ours
+    from tests.plugins.modelshelf_pytorch.containers.test_checkpoint import headers, ours
 
     for path in (
         *sorted((corpus / "torch").glob("*.pth")),
@@ -97,11 +97,11 @@ def test_a_zip_of_something_else_is_left_alone(tmp_path):
 @pytest.mark.parametrize("name", ["a.7z", "a.rar", "a.tar"])
 def test_a_container_that_stays_closed_is_unhealthy_and_not_called_an_attack(tmp_path, name):
     heads = {"a.7z": b"7z\xbc\xaf'\x1c", "a.rar": b"Rar!\x1a\x07\x00", "a.tar": b"x" * 257 + b"ustar"}
-    told = look_at(tmp_path, heads[name] + bytes(600), name)
-    assert (told.status, told.codes) == (HealthStatus.UNHEALTHY, ["archive-unreadable"])
+    result = look_at(tmp_path, heads[name] + bytes(600), name)
+    assert (result.status, result.codes) == (HealthStatus.UNHEALTHY, ["archive-unreadable"])
 
 
-def test_the_old_tar_layout_is_told_to_be_refused_by_torch(tmp_path):
+def test_the_old_tar_layout_is_said_to_be_refused_by_torch(tmp_path):
     """CVE-2025-32434."""
     import tarfile
 
@@ -109,9 +109,9 @@ def test_the_old_tar_layout_is_told_to_be_refused_by_torch(tmp_path):
         for name in ("storages", "tensors", "pickle"):
             (tmp_path / name).write_bytes(pickle.dumps(0, 2))
             packed.add(tmp_path / name, name)
-    told = look(tmp_path / "old.pt")
-    assert "torch itself refuses" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look(tmp_path / "old.pt")
+    assert "torch itself refuses" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def probe_beside(tmp_path, name, data):
@@ -173,11 +173,11 @@ def look(path):
 paths = [Path(one) for one in sys.argv[1:]]
 for path in paths:
     look(path)  # loads the plugin's own modules, which compiles and executes them
-seen = []
-sys.addaudithook(lambda event, given: seen.append((event, given)) if event.startswith(FORBIDDEN) else None)
+events = []
+sys.addaudithook(lambda event, given: events.append((event, given)) if event.startswith(FORBIDDEN) else None)
 found = sum(len(look(path)) for path in paths)
-print(found, seen)
-sys.exit(bool(seen) or not found)
+print(found, events)
+sys.exit(bool(events) or not found)
 """
 
 
@@ -203,8 +203,10 @@ def test_a_whole_probe_imports_executes_and_calls_nothing(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     np.save(tmp_path / "o.npy", np.array([print], dtype=object), allow_pickle=True)
     paths = sorted(str(path) for path in tmp_path.iterdir())
-    told = subprocess.run([sys.executable, "-c", WATCH, *paths], capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
+    result = subprocess.run(
+        [sys.executable, "-c", WATCH, *paths], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_importing_the_plugin_and_reading_with_it_imports_no_torch_and_no_numpy(tmp_path):
@@ -227,12 +229,12 @@ def test_telling_the_tensors_imports_nothing_that_findings_need(tmp_path):
     code = (
         "import os, sys; import modelshelf_pytorch as plugin\n"
         "from modelshelf.model import Artifact, ArtifactFile; from modelshelf.reader import ArtifactReader\n"
-        "folder, name = os.path.split(sys.argv[1]); told = os.stat(sys.argv[1])\n"
-        "one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)\n"
+        "folder, name = os.path.split(sys.argv[1]); status = os.stat(sys.argv[1])\n"
+        "one = ArtifactFile(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns)\n"
         "reader = ArtifactReader(Artifact(folder=folder, primary=name, files=(one,)))\n"
         "assert plugin.modelshelf_extract_metadata(reader.artifact, 'pytorch', reader).parameters == 2\n"
-        "findings = {'modelshelf.model.health', 'modelshelf_pytorch.artifact', 'modelshelf_pytorch.health'}\n"
-        "assert not findings & set(sys.modules)\n"
+        "health, check = 'modelshelf_pytorch.health', 'modelshelf_pytorch.zip.check'\n"
+        "assert not {'modelshelf.model.health', health, check} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], check=True)
 

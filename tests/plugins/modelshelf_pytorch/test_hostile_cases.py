@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modelshelf.model import HealthStatus
-from modelshelf_pytorch.pickle_audit import Verdict, audit
+from modelshelf_pytorch.pickle.audit import Verdict, audit
 from tests.plugins.modelshelf_pytorch.forge import EVIL, EVIL_4, Entry, archive, checkpoint, look_at
 
 
@@ -70,40 +70,40 @@ NAMED = {
 @pytest.mark.parametrize(
     "name", ["model.pkl", "model.joblib", "model.ckpt", "pytorch_model.bin", "notes.txt"]
 )
-def test_an_attack_is_unhealthy_and_what_it_names_is_told(case, name, tmp_path):
+def test_an_attack_is_unhealthy_and_what_it_names_is_reported(case, name, tmp_path):
     data, named = NAMED[case]
     assert audit(data).verdict is Verdict.DANGEROUS
     if name == "notes.txt" and data[:1] != b"\x80":
         return  # nothing opens a text file whose bytes do not begin as a pickle
-    told = look_at(tmp_path, data, name)
-    assert told.status is HealthStatus.UNHEALTHY
-    assert named in told.text
+    result = look_at(tmp_path, data, name)
+    assert result.status is HealthStatus.UNHEALTHY
+    assert named in result.text
 
 
 @pytest.mark.parametrize("opcode", [b"\x82\x07", b"\x83\x07\x01", b"\x84\x07\0\1\0"])
 @pytest.mark.parametrize("end", [b")R.", b".", b")R", b")R\xff"])
 @pytest.mark.parametrize("start", [b"", b"\x80\x02"])
 def test_an_extension_is_an_attack_however_its_stream_ends(opcode, end, start, tmp_path):
-    told = look_at(tmp_path, start + opcode + end, "model.pkl")
-    assert told.status is HealthStatus.UNHEALTHY
-    assert "extension-opcode" in told.codes
+    result = look_at(tmp_path, start + opcode + end, "model.pkl")
+    assert result.status is HealthStatus.UNHEALTHY
+    assert "extension-opcode" in result.codes
 
 
 @pytest.mark.parametrize("pack", [bytes, base64.b64encode, lambda data: data.hex().encode()])
 def test_a_pickle_in_a_string_of_a_checkpoints_pickle_degrades_at_least(pack, tmp_path):
     hidden = pack(EVIL_4)
     main = b"\x80\x02}X\x01\0\0\0aB" + struct.pack("<I", len(hidden)) + hidden + b"s."
-    told = look_at(tmp_path, checkpoint(pickle=main))
-    assert "embedded-pickle" in told.codes
-    assert told.status is not HealthStatus.HEALTHY
+    result = look_at(tmp_path, checkpoint(pickle=main))
+    assert "embedded-pickle" in result.codes
+    assert result.status is not HealthStatus.HEALTHY
 
 
 def test_a_zip_whose_members_are_encrypted_cannot_be_read_and_is_not_called_an_attack(tmp_path):
     locked = bytes(range(7, 90))
     data = archive(Entry(name=b"model/data.pkl", content=locked, flags=1, size=71))
-    told = look_at(tmp_path, data, "model.zip")
-    assert told.status is HealthStatus.UNHEALTHY
-    assert not {"unsafe-global", "unsafe-call", "extension-opcode", "embedded-pickle"} & set(told.codes)
+    result = look_at(tmp_path, data, "model.zip")
+    assert result.status is HealthStatus.UNHEALTHY
+    assert not {"unsafe-global", "unsafe-call", "extension-opcode", "embedded-pickle"} & set(result.codes)
 
 
 def objects() -> bytes:
@@ -118,9 +118,9 @@ def test_an_array_of_objects_in_an_archive_is_judged(method, name, tmp_path):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as packed:
         packed.writestr("x.npy", objects())
-    told = look_at(tmp_path, stream.getvalue(), name)
-    assert "builtins.eval" in told.text
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, stream.getvalue(), name)
+    assert "builtins.eval" in result.text
+    assert result.status is HealthStatus.UNHEALTHY
 
 
 def test_an_array_of_objects_under_another_suffix_is_judged(tmp_path):
@@ -133,10 +133,10 @@ def test_a_bomb_of_a_few_bytes_costs_no_memory(size):
 
     bomb = b"\x80\x04)" + b"2\x86" * ((size - 4) // 2) + b"."
     tracemalloc.start()
-    told = audit(bomb)
+    result = audit(bomb)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "memory-bomb" in {issue.code for issue in told.issues}
+    assert "memory-bomb" in {issue.code for issue in result.issues}
     assert peak < 2_000_000
 
 
@@ -145,5 +145,5 @@ def test_a_storage_of_another_size_than_its_member_is_unhealthy(elements, tmp_pa
     from tests.plugins.modelshelf_pytorch.forge import checkpoint_pickle
 
     number = b"\x8a\x06" + elements.to_bytes(6, "little")
-    told = look_at(tmp_path, checkpoint(pickle=checkpoint_pickle().replace(b"K\x04tQ", number + b"tQ")))
-    assert told.status is HealthStatus.UNHEALTHY
+    result = look_at(tmp_path, checkpoint(pickle=checkpoint_pickle().replace(b"K\x04tQ", number + b"tQ")))
+    assert result.status is HealthStatus.UNHEALTHY

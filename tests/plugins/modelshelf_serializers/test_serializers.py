@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import modelshelf_serializers
 from modelshelf.model import Finding, ModelConfig, ModelMetadata, Severity
-from modelshelf.records.json import openai_listing, plain
-from modelshelf_serializers.table import COLUMNS
+from modelshelf.records.json import json_record, openai_listing
+from modelshelf_serializers.csv_table import COLUMNS
 from tests.core.record_strategies import CONFIGS
 
 BY_NAME = {one.name: one for one in modelshelf_serializers.modelshelf_serializers()}
@@ -42,7 +42,7 @@ def test_the_hook_offers_five_serializers_with_their_media_types():
 @settings(deadline=None, max_examples=60)
 @given(models=LISTS)
 def test_every_document_reads_back_as_the_same_data(models):
-    records = [plain(model) for model in models]
+    records = [json_record(model) for model in models]
     assert json.loads(dumped("json", models)) == records
     assert [json.loads(line) for line in dumped("jsonl", models).split(b"\n") if line] == records
     assert json.loads(dumped("openai", models)) == openai_listing(models)

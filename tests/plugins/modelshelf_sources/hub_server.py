@@ -70,10 +70,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, b"", {**commit, "X-Error-Code": "EntryNotFound"})
             return
         tag = f'"{blob_name(name, content)}"'
-        told = {**commit, "ETag": tag, "X-Linked-Size": str(len(content))}
+        headers = {**commit, "ETag": tag, "X-Linked-Size": str(len(content))}
         if is_lfs(name):
-            told["X-Linked-ETag"] = tag
-        self._send(200, content, told, body=body, stall=name == STALLED)
+            headers["X-Linked-ETag"] = tag
+        self._send(200, content, headers, body=body, stall=name == STALLED)
 
     def _json(self, value: object) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -115,7 +115,7 @@ def serve(repository: str, commit: str, files: dict[str, bytes]) -> Iterator[str
 
 def entry(name: str, content: bytes) -> dict[str, object]:
     """A file as the Hub's tree tells of it."""
-    told: dict[str, object] = {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+    entry: dict[str, object] = {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
     if is_lfs(name):
-        told["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
-    return told
+        entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 130}
+    return entry

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ import safetensors.numpy
 
 from modelshelf.model import Artifact, Orphan, Problem, UnfinishedDownload
 from modelshelf.scan.file_names import FormatTable
-from modelshelf.scan.group import group
-from modelshelf.scan.index import read_index
-from modelshelf.scan.walker import Walker
-from modelshelf.source import Folder, Place, Source
+from modelshelf.scan.group import group, read_index
+from modelshelf.scan.walk import walk
+from modelshelf.source import Folder, Listing, Place, PlainFolders, Source
 from modelshelf_gguf import modelshelf_formats as gguf_formats
 from modelshelf_pytorch import modelshelf_formats as pytorch_formats
 from modelshelf_safetensors import modelshelf_formats as safetensors_formats
@@ -33,8 +32,8 @@ REGISTRY = "registry.ollama.ai"
 
 
 def machine(home: Path, platform: str = "linux", *, is_root: bool = False, **environment: object) -> Machine:
-    told = {name: str(value) for name, value in environment.items()}
-    return Machine(environment=told, home=str(home), platform=platform, is_root=is_root)
+    variables = {name: str(value) for name, value in environment.items()}
+    return Machine(environment=variables, home=str(home), platform=platform, is_root=is_root)
 
 
 @cache
@@ -117,9 +116,9 @@ class HubCache:
 
     def tree(self, name: str, files: dict[str, bytes], commit: str = COMMIT) -> Path:
         """The list of all files of a commit."""
-        told = {path: tree_entry(path, content) for path, content in sorted(files.items())}
+        entries = {path: tree_entry(path, content) for path, content in sorted(files.items())}
         path = self.repository(name) / "trees" / f"{commit}.json"
-        return put(path, json.dumps({"format_version": 1, "files": told}, indent=1))
+        return put(path, json.dumps({"format_version": 1, "files": entries}, indent=1))
 
 
 def is_lfs(path: str) -> bool:
@@ -161,11 +160,11 @@ class OllamaStore:
         return self.root / "blobs" / digest.replace(":", "-")
 
     def layer(
-        self, kind: str, content: bytes | str | dict[str, Any] | list[Any], **told: str
+        self, kind: str, content: bytes | str | dict[str, Any] | list[Any], **more: str
     ) -> dict[str, Any]:
         digest = self.blob(content)
         size = self.path_of(digest).stat().st_size
-        return {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": digest, "size": size, **told}
+        return {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": digest, "size": size, **more}
 
     def manifest(
         self,
@@ -178,11 +177,11 @@ class OllamaStore:
         host: str = REGISTRY,
     ) -> Path:
         """Add a tag; Go writes its JSON without white space."""
-        told = self.layer("config", config or {"model_format": "gguf"})
+        described = self.layer("config", config or {"model_format": "gguf"})
         content = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": {**told, "mediaType": "application/vnd.docker.container.image.v1+json"},
+            "config": {**described, "mediaType": "application/vnd.docker.container.image.v1+json"},
             "layers": layers,
         }
         path = self.root / "manifests" / host / namespace / name / tag
@@ -223,8 +222,17 @@ def listed(source: Source, root: Path | str | None = None) -> Listed:
     )
 
 
+def _listed(source: Source, place: Place) -> Iterator[Listing]:
+    listed = source.list(place, partial(walk, wants=FORMATS.wants))
+    if not isinstance(listed, PlainFolders):
+        yield from listed
+        return
+    for one in walk(place.root, FORMATS.wants):
+        yield listed.describe(one) if isinstance(one, Folder) else one
+
+
 def _grouped(source: Source, place: Place) -> Iterator[object]:
-    for one in source.list(place, Walker(FORMATS.wants)):
+    for one in _listed(source, place):
         if not isinstance(one, Folder):
             yield one
             continue
@@ -240,6 +248,6 @@ def snapshot_of(root: Path) -> dict[str, tuple[int, int, int]]:
     found = {}
     for above, folders, files in os.walk(root):
         for name in (*folders, *files):
-            told = os.lstat(os.path.join(above, name))
-            found[os.path.join(above, name)] = (told.st_size, told.st_mtime_ns, told.st_ino)
+            status = os.lstat(os.path.join(above, name))
+            found[os.path.join(above, name)] = (status.st_size, status.st_mtime_ns, status.st_ino)
     return found

@@ -40,11 +40,11 @@ def start(home: Path, code: str, address: str, **environment: str) -> subprocess
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_", "XDG_"))
     }
-    told = {"HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    settings = {"HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     switched_off = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", f"from huggingface_hub import hf_hub_download, snapshot_download\n{code}"],
-        env={**kept, **told, **switched_off, **environment},
+        env={**kept, **settings, **switched_off, **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -92,9 +92,9 @@ def test_a_download_that_was_ended_is_unfinished(tmp_path: Path, source: Hugging
         running.communicate()
     found = listed(source)
     assert not found.artifacts
-    ((told,), (path,)) = found.unfinished, tmp_path.rglob("*.incomplete")
-    assert told.path == str(path)
-    assert told.size > 0
+    ((unfinished,), (path,)) = found.unfinished, tmp_path.rglob("*.incomplete")
+    assert unfinished.path == str(path)
+    assert unfinished.size > 0
 
 
 def test_without_links_the_files_themselves_are_models(tmp_path: Path, source: HuggingFaceSource) -> None:

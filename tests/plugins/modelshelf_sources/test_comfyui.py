@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf_sources.comfyui import ComfyUISource
-from modelshelf_sources.comfyui_paths import extra_paths
+from modelshelf_sources.comfyui import ComfyUISource, extra_paths
 from tests.plugins.modelshelf_sources.stores import (
     gguf_bytes,
     listed,
@@ -142,8 +141,8 @@ def test_extra_paths_add_folders_of_a_kind(base: Path, source: ComfyUISource, tm
 
 def test_default_sections_come_first_and_paths_are_relative_to_the_file(tmp_path: Path, base: Path) -> None:
     file = put(base / "extra_model_paths.yaml", EXTRA.format(base="/sd"))
-    told = extra_paths(str(file), machine(tmp_path, PICS="/pics"))
-    assert [(one.path, one.kind, one.is_default) for one in told] == [
+    extras = extra_paths(str(file), machine(tmp_path, PICS="/pics"))
+    assert [(one.path, one.kind, one.is_default) for one in extras] == [
         ("/pics/vae", "vae", True),
         ("/sd/models/Stable-diffusion", "checkpoints", False),
         ("/sd/models/Lora", "loras", False),

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelshelf.scan.walker import Walker
-from modelshelf.source import Folder, Listing, Place
-from modelshelf_sources.download_notes import read_note
+from modelshelf.scan.walk import walk
+from modelshelf.source import Folder, Place
 from modelshelf_sources.folders import FolderSource
-from modelshelf_sources.model_ids import model_id, relative, stem_of
+from modelshelf_sources.hub_metadata import read_download_metadata
+from modelshelf_sources.listing import model_id, relative, stem_of
 from tests.plugins.modelshelf_sources.stores import (
     COMMIT,
     FORMATS,
@@ -74,21 +73,17 @@ def test_folders_that_a_walk_leaves_out_are_asked_for_their_notes(
     tmp_path: Path, source: FolderSource
 ) -> None:
     downloaded(tmp_path / "m", "unet/model.safetensors", WEIGHTS)
-    whole = Walker(FORMATS.wants)
-
-    def changed_only(root: str) -> Iterator[Listing]:
-        return (one for one in whole(root) if isinstance(one, Folder) and one.path.endswith("unet"))
-
-    place = Place(source="local", root=str(tmp_path))
-    (folder,) = [one for one in source.list(place, changed_only) if one.files]
-    assert folder.files[0].sha256 == sha256(WEIGHTS)
+    listed = source.list(Place(source="local", root=str(tmp_path)), lambda _: iter(()))
+    (folder,) = walk(str(tmp_path / "m" / "unet"), FORMATS.wants)
+    assert isinstance(folder, Folder)
+    assert listed.describe(folder).files[0].sha256 == sha256(WEIGHTS)
 
 
 def test_a_download_of_a_whole_repository_tells_what_it_lacks(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "model.safetensors", WEIGHTS)
-    told = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
+    entries = {name: tree_entry(name, WEIGHTS) for name in ("model.safetensors", "other.safetensors")}
     tree = tmp_path / f"m/.cache/huggingface/trees/{COMMIT}.json"
-    put(tree, {"format_version": 1, "files": told})
+    put(tree, {"format_version": 1, "files": entries})
     (model,) = listed(source, tmp_path / "m").artifacts
     assert (model.facts["repository_files"], model.facts["absent"]) == (2, ["other.safetensors"])
     put(tree, "{")
@@ -121,7 +116,7 @@ def test_an_unfinished_download_into_a_folder_is_listed(tmp_path: Path, source: 
     assert [one.size for one in found.unfinished] == [30]
 
 
-def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: FolderSource) -> None:
+def test_several_commits_in_one_folder_are_all_reported(tmp_path: Path, source: FolderSource) -> None:
     downloaded(tmp_path / "m", "a.gguf", gguf_bytes("a"))
     downloaded(tmp_path / "m", "b.gguf", gguf_bytes("b"))
     note = tmp_path / f"m/{NOTES}/b.gguf.metadata"
@@ -132,7 +127,7 @@ def test_several_commits_in_one_folder_are_all_told(tmp_path: Path, source: Fold
 def test_a_note_of_no_file_is_none(tmp_path: Path) -> None:
     put(tmp_path / "x.safetensors", WEIGHTS)
     (model,) = listed(FolderSource(machine=machine(tmp_path)), tmp_path).artifacts
-    assert read_note(str(tmp_path / "none.metadata"), model.weights[0]) is None
+    assert read_download_metadata(str(tmp_path / "none.metadata"), model.weights[0]) is None
 
 
 def test_nothing_is_written(tmp_path: Path, source: FolderSource) -> None:

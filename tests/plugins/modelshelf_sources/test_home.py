@@ -45,8 +45,8 @@ def by_id(models: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_a_scan_without_a_path_lists_every_model_of_every_tool_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = run(capsys, "scan")
-    found = by_id(told["models"])
+    report = run(capsys, "scan")
+    found = by_id(report["models"])
     (shared,) = [one for one in found.values() if len(one["locations"]) > 1]
     assert shared["id"] in SHARED
     assert {place["source"] for place in shared["locations"]} == {"huggingface", "ollama", "lmstudio"}
@@ -58,14 +58,14 @@ def test_a_scan_without_a_path_lists_every_model_of_every_tool_once(
     assert all(model["health_status"] == "healthy" for model in found.values())
 
 
-def test_unfinished_downloads_and_orphans_are_told_by_the_room_that_they_take(
+def test_unfinished_downloads_and_orphans_are_listed_with_the_room_that_they_take(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = run(capsys, "scan")
-    assert len(told["unfinished"]) == 2
-    assert all(0 < one["size"] < 1 << 20 for one in told["unfinished"])
-    assert sorted(one["size"] for one in told["orphans"]) == [len(b"an orphan"), 100]
-    assert [one["code"] for one in told["problems"]] == ["no-weights-here"]
+    report = run(capsys, "scan")
+    assert len(report["unfinished"]) == 2
+    assert all(0 < one["size"] < 1 << 20 for one in report["unfinished"])
+    assert sorted(one["size"] for one in report["orphans"]) == [len(b"an orphan"), 100]
+    assert [one["code"] for one in report["problems"]] == ["no-weights-here"]
 
 
 def test_what_a_source_knows_reaches_the_record_with_where_it_comes_from(
@@ -103,8 +103,8 @@ def test_no_store_is_written_to(home: Path, capsys: pytest.CaptureFixture[str]) 
 def test_one_store_can_be_scanned_by_name_and_the_ids_are_the_same(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = run(capsys, "scan", str(home / ".ollama/models"))
-    assert set(by_id(told["models"])) == {"llama3.2:1b", "hf.co/bartowski/Phi-GGUF:Q4_K_M"}
+    report = run(capsys, "scan", str(home / ".ollama/models"))
+    assert set(by_id(report["models"])) == {"llama3.2:1b", "hf.co/bartowski/Phi-GGUF:Q4_K_M"}
 
 
 def test_a_model_that_its_tool_removed_is_missing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,9 +128,9 @@ def test_hostile_files_in_every_store_are_problems_and_cost_no_model(
     put(home / "invokeai/invokeai.yaml", deep)
     put(home / ".local/share/ramalama/store/ollama/library/evil/refs/latest.json", deep)
     (home / ".local/share/ramalama/store/ollama/library/evil/blobs").mkdir()
-    told = run(capsys, "scan")
-    assert set(by_id(told["models"])) - SHARED == set(MODELS) - SHARED
-    assert sorted(one["code"] for one in told["problems"]) == [
+    report = run(capsys, "scan")
+    assert set(by_id(report["models"])) - SHARED == set(MODELS) - SHARED
+    assert sorted(one["code"] for one in report["problems"]) == [
         "no-weights-here",
         "unreadable-manifest",
         "unreadable-manifest",

@@ -53,7 +53,7 @@ def test_a_repository_without_an_organization_keeps_its_name(
     assert listed(source).ids == ["gpt2"]
 
 
-def test_several_quantizations_are_told_apart_by_it(cache: HubCache, source: HuggingFaceSource) -> None:
+def test_several_quantizations_are_distinguished_by_it(cache: HubCache, source: HuggingFaceSource) -> None:
     files = {f"tiny-{quant}.gguf": gguf_bytes(quant) for quant in ("Q4_K_M", "Q8_0")}
     cache.add("org/Tiny-GGUF", {**files, "mmproj-tiny-f16.gguf": gguf_bytes("eye")})
     found = listed(source)
@@ -75,7 +75,7 @@ def test_what_is_loaded_beside_a_model_is_no_model(
     assert [one.name for one in model.companions] == [name]
 
 
-def test_folders_in_a_snapshot_are_told_by_their_path(cache: HubCache, source: HuggingFaceSource) -> None:
+def test_folders_in_a_snapshot_are_named_by_their_path(cache: HubCache, source: HuggingFaceSource) -> None:
     cache.add(
         "org/pipe",
         {
@@ -138,8 +138,8 @@ def test_some_quantizations_only_is_a_fact_and_no_fault(cache: HubCache, source:
     found = listed(source)
     assert not found.problems
     assert found.artifacts[0].missing == ()
-    told = {key: found.artifacts[0].facts[key] for key in ("repository_files", "absent_files", "absent")}
-    assert told == {
+    facts = {key: found.artifacts[0].facts[key] for key in ("repository_files", "absent_files", "absent")}
+    assert facts == {
         "repository_files": 3,
         "absent_files": 2,
         "absent": ["tiny-Q5_K_M.gguf", "tiny-Q8_0.gguf"],
@@ -194,9 +194,9 @@ def test_an_unfinished_download_has_the_size_that_it_takes_up(
     cache.add("org/name", {"model.safetensors": WEIGHTS})
     path = sparse(cache.repository("org/name") / "blobs" / name.format("9" * 64), 1 << 32, b"x" * 65536)
     found = listed(source)
-    ((told,), orphans) = found.unfinished, found.orphans
-    assert told.path == str(path)
-    assert 0 < told.size < 1 << 20
+    ((unfinished,), orphans) = found.unfinished, found.orphans
+    assert unfinished.path == str(path)
+    assert 0 < unfinished.size < 1 << 20
     assert not orphans
     assert found.ids == ["org/name"]
 

@@ -71,9 +71,9 @@ def test_an_unfinished_installation_is_listed_by_the_room_that_it_takes(
 ) -> None:
     sparse(models / "tmpinstall_ab12/x.safetensors.downloading", 1 << 32, b"x" * 8192)
     put(models / "tmpinstall_ab12/sub/y.json", b"y" * 50)
-    (told,) = listed(source).unfinished
-    assert told.path == str(models / "tmpinstall_ab12")
-    assert 50 < told.size < 1 << 20
+    (unfinished,) = listed(source).unfinished
+    assert unfinished.path == str(models / "tmpinstall_ab12")
+    assert 50 < unfinished.size < 1 << 20
 
 
 _OPENED: list[str] = []
@@ -92,12 +92,12 @@ def test_the_file_that_holds_the_token_is_never_opened(models: Path, source: Inv
     try:
         found = listed(source)
         builtins.open(models / UUID / "juggernaut.safetensors", "rb").close()
-        seen = list(_OPENED)
+        opened = list(_OPENED)
     finally:
         _OPENED.clear()
     assert ACCESS not in repr(found)
-    assert str(models / UUID / "juggernaut.safetensors") in seen  # the hook does see what is opened
-    assert os.fspath(token) not in seen
+    assert str(models / UUID / "juggernaut.safetensors") in opened  # the hook hears of what is opened
+    assert os.fspath(token) not in opened
 
 
 def test_invokeais_own_folder_can_be_named(models: Path, tmp_path: Path) -> None:

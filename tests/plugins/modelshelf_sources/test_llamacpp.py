@@ -31,8 +31,8 @@ def source(tmp_path: Path) -> LlamaCppSource:
 
 
 def manifest(folder: Path, user: str, repository: str, tag: str, **files: str) -> Path:
-    told = {key: {"rfilename": name, "size": 1} for key, name in files.items()}
-    return put(folder / f"manifest={user}={repository}={tag}.json", told)
+    content = {key: {"rfilename": name, "size": 1} for key, name in files.items()}
+    return put(folder / f"manifest={user}={repository}={tag}.json", content)
 
 
 def test_a_manifest_gives_a_flat_file_its_id_and_its_projector(flat: Path, source: LlamaCppSource) -> None:
@@ -96,11 +96,11 @@ def test_a_broken_manifest_costs_the_id_alone(
 
 
 @pytest.mark.parametrize(
-    "told", [{}, {"ggufFile": 1}, {"ggufFile": {"rfilename": 7}}, {"ggufFile": {"rfilename": "../x"}}]
+    "content", [{}, {"ggufFile": 1}, {"ggufFile": {"rfilename": 7}}, {"ggufFile": {"rfilename": "../x"}}]
 )
-def test_an_odd_manifest_names_nothing(flat: Path, source: LlamaCppSource, told: dict[str, Any]) -> None:
+def test_an_odd_manifest_names_nothing(flat: Path, source: LlamaCppSource, content: dict[str, Any]) -> None:
     put(flat / "u_m_m.gguf", gguf_bytes())
-    put(flat / "manifest=u=m=latest.json", told)
+    put(flat / "manifest=u=m=latest.json", content)
     os.mkfifo(flat / "u_m_m.gguf.etag")
     found = listed(source)
     assert (found.ids, found.codes) == (["u_m_m"], ["not-a-regular-file"])

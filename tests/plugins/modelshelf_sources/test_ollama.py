@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf_sources.licences import licence_name
 from modelshelf_sources.ollama import OllamaSource
 from modelshelf_sources.ollama_manifest import names_of
+from modelshelf_sources.ollama_metadata import license_name
 from tests.plugins.modelshelf_sources.stores import (
     REGISTRY,
     OllamaStore,
@@ -321,8 +321,8 @@ def test_blobs_that_no_manifest_names_are_orphans(store: OllamaStore, source: Ol
     store.manifest("used", [store.layer("model", gguf_bytes()), store.layer("license", "MIT License")])
     store.manifest("used-too", [store.layer("model", gguf_bytes("too"))])
     digest = store.blob(b"x" * 77)
-    (told,) = listed(source).orphans
-    assert (told.path, told.size) == (str(store.path_of(digest)), 77)
+    (orphan,) = listed(source).orphans
+    assert (orphan.path, orphan.size) == (str(store.path_of(digest)), 77)
 
 
 def test_a_partial_pull_is_listed_once_by_the_room_that_it_takes(
@@ -384,8 +384,8 @@ def test_a_store_is_listed_without_a_change_to_it(store: OllamaStore, source: Ol
         ("", None),
     ],
 )
-def test_licences_are_known_by_their_titles(text: str, name: str | None) -> None:
-    assert licence_name(text) == name
+def test_licenses_are_recognised_by_their_titles(text: str, name: str | None) -> None:
+    assert license_name(text) == name
 
 
 JSON = st.recursive(
@@ -405,8 +405,8 @@ def test_no_manifest_ends_a_listing(
 ) -> None:
     root = tmp_path_factory.mktemp("ollama")
     store = OllamaStore(root / "models")
-    told = {"config": store.layer("config", json.dumps(config)), "layers": layers}
+    manifest = {"config": store.layer("config", json.dumps(config)), "layers": layers}
     if isinstance(layers, list):
         layers.append(store.layer("model", gguf_bytes()))
-    put(store.root / f"manifests/{REGISTRY}/library/x/latest", told)
+    put(store.root / f"manifests/{REGISTRY}/library/x/latest", manifest)
     listed(OllamaSource(machine=machine(root)), store.root)

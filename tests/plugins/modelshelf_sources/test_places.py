@@ -31,7 +31,7 @@ SOURCES: tuple[type[LocalStore], ...] = (
 )
 
 
-def told(source: LocalStore, home: Path) -> list[tuple[str, str]]:
+def listed_places(source: LocalStore, home: Path) -> list[tuple[str, str]]:
     """Each place's root, relative to the home where it lies there, with its reason."""
     return [(one.root.replace(f"{home}/", ""), one.reason.replace(f"{home}/", "")) for one in source.places()]
 
@@ -85,22 +85,28 @@ def test_the_hubs_cache_is_where_the_environment_says(
     tmp_path: Path, environment: dict[str, str], expected: list[tuple[str, str]]
 ) -> None:
     environment = {**environment, "HOME": str(tmp_path)}
-    assert told(HuggingFaceSource(machine=machine(tmp_path, **environment)), tmp_path) == expected
+    assert listed_places(HuggingFaceSource(machine=machine(tmp_path, **environment)), tmp_path) == expected
 
 
-def test_the_default_cache_is_told_too_where_another_is_in_use_and_it_remains(tmp_path: Path) -> None:
+def test_the_default_cache_is_reported_too_where_another_is_in_use_and_it_remains(tmp_path: Path) -> None:
     (tmp_path / ".cache/huggingface/hub").mkdir(parents=True)
     source = HuggingFaceSource(machine=machine(tmp_path, HF_HOME="~/hf"))
-    assert told(source, tmp_path)[1] == (".cache/huggingface/hub", "default, not in use: $HF_HOME is set")
+    assert listed_places(source, tmp_path)[1] == (
+        ".cache/huggingface/hub",
+        "default, not in use: $HF_HOME is set",
+    )
 
 
 def test_ollamas_places_are_the_variables_the_users_and_the_services(tmp_path: Path) -> None:
-    assert told(OllamaSource(machine=machine(tmp_path)), tmp_path)[0] == (".ollama/models", "default")
+    assert listed_places(OllamaSource(machine=machine(tmp_path)), tmp_path)[0] == (
+        ".ollama/models",
+        "default",
+    )
     named = OllamaSource(machine=machine(tmp_path, OLLAMA_MODELS="~/big"))
-    assert told(named, tmp_path)[0] == ("big", "$OLLAMA_MODELS")
-    roots = [root.path for root in named.told_roots()]
+    assert listed_places(named, tmp_path)[0] == ("big", "$OLLAMA_MODELS")
+    roots = [root.path for root in named.default_roots()]
     assert roots[2:] == ["/usr/share/ollama/.ollama/models", "/var/lib/ollama/.ollama/models"]
-    assert len([*OllamaSource(machine=machine(tmp_path, "darwin")).told_roots()]) == 1
+    assert len([*OllamaSource(machine=machine(tmp_path, "darwin")).default_roots()]) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,18 +123,18 @@ def test_llama_cpps_flat_cache_is_where_the_platform_keeps_caches(
     tmp_path: Path, platform: str, environment: dict[str, str], expected: str
 ) -> None:
     source = LlamaCppSource(machine=machine(tmp_path, platform, **environment))
-    assert told(source, tmp_path) == [(expected, "default")]
+    assert listed_places(source, tmp_path) == [(expected, "default")]
 
 
 def test_lm_studio_follows_its_settings_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     settings = tmp_path / ".lmstudio/settings.json"
     source = LMStudioSource(machine=machine(tmp_path))
-    assert told(source, tmp_path) == [(".lmstudio/models", "default")]
+    assert listed_places(source, tmp_path) == [(".lmstudio/models", "default")]
     put(settings, b'\xef\xbb\xbf{"downloadsFolder": "~/lm"}')
-    assert told(source, tmp_path) == [("lm", ".lmstudio/settings.json")]
+    assert listed_places(source, tmp_path) == [("lm", ".lmstudio/settings.json")]
     (tmp_path / ".lmstudio/models").mkdir()
     (tmp_path / ".cache/lm-studio/models").mkdir(parents=True)
-    assert [root for root, _ in told(source, tmp_path)] == [
+    assert [root for root, _ in listed_places(source, tmp_path)] == [
         "lm",
         ".lmstudio/models",
         ".cache/lm-studio/models",
@@ -140,13 +146,15 @@ def test_lm_studio_follows_its_settings_with_or_without_a_byte_order_mark(tmp_pa
 )
 def test_broken_settings_of_lm_studio_leave_the_default(tmp_path: Path, content: bytes) -> None:
     put(tmp_path / ".lmstudio/settings.json", content)
-    assert told(LMStudioSource(machine=machine(tmp_path)), tmp_path) == [(".lmstudio/models", "default")]
+    assert listed_places(LMStudioSource(machine=machine(tmp_path)), tmp_path) == [
+        (".lmstudio/models", "default")
+    ]
 
 
 def test_comfyui_is_looked_for_where_its_installers_put_it(tmp_path: Path) -> None:
     put(tmp_path / ".config/comfy-cli/config.ini", "[DEFAULT]\ndefault_workspace = ~/work/Comfy%UI\n")
     source = ComfyUISource(machine=machine(tmp_path, COMFYUI_PATH="/srv/comfy"))
-    assert told(source, tmp_path) == [
+    assert listed_places(source, tmp_path) == [
         ("/srv/comfy/models", "$COMFYUI_PATH"),
         ("work/Comfy%UI/models", ".config/comfy-cli/config.ini"),
         ("ComfyUI/models", "default"),
@@ -173,23 +181,25 @@ def test_the_desktop_programs_paths_are_read_on_every_platform(
         "desk:\n  base_path: ~/pics\n  loras: loras/\n",
     )
     source = ComfyUISource(machine=machine(tmp_path, platform))
-    assert ("pics/loras", f"{folder}/ComfyUI/extra_models_config.yaml: desk") in told(source, tmp_path)
+    assert ("pics/loras", f"{folder}/ComfyUI/extra_models_config.yaml: desk") in listed_places(
+        source, tmp_path
+    )
 
 
 def test_invokeais_folder_of_models_is_where_its_settings_say(tmp_path: Path) -> None:
     source = InvokeAISource(machine=machine(tmp_path))
-    assert told(source, tmp_path) == [("invokeai/models", "default")]
+    assert listed_places(source, tmp_path) == [("invokeai/models", "default")]
     put(tmp_path / "invokeai/invokeai.yaml", "models_dir: /data/invoke\n")
-    assert told(source, tmp_path) == [("/data/invoke", "default")]
+    assert listed_places(source, tmp_path) == [("/data/invoke", "default")]
     put(tmp_path / "invokeai/invokeai.yaml", "models_dir: [")
-    assert told(source, tmp_path) == [("invokeai/models", "default")]
+    assert listed_places(source, tmp_path) == [("invokeai/models", "default")]
     named = InvokeAISource(machine=machine(tmp_path, INVOKEAI_ROOT="/inv"))
-    assert told(named, tmp_path)[0] == ("/inv/models", "$INVOKEAI_ROOT")
+    assert listed_places(named, tmp_path)[0] == ("/inv/models", "$INVOKEAI_ROOT")
 
 
 def test_ramalamas_system_store_is_the_administrators(tmp_path: Path) -> None:
     mine = RamaLamaSource(machine=machine(tmp_path, XDG_DATA_HOME="~/data"))
-    assert told(mine, tmp_path) == [("data/ramalama/store", "default")]
+    assert listed_places(mine, tmp_path) == [("data/ramalama/store", "default")]
     root = RamaLamaSource(machine=machine(tmp_path, is_root=True))
     assert [one.root for one in root.places()][1] == "/var/lib/ramalama/store"
 

@@ -36,15 +36,15 @@ def add(
 ) -> Path:
     """Add one tag of a model as RamaLama does; `files` are types and contents by name."""
     folder = store / name
-    told = []
+    entries = []
     snapshot = folder / "snapshots" / hash_.replace(":", "-")
     snapshot.mkdir(parents=True)
     for file, (kind, content) in files.items():
         blob = put(folder / "blobs" / f"sha256-{sha256(content)}", content)
         (snapshot / file).symlink_to(f"../../blobs/{blob.name}")
-        told.append({"hash": f"sha256:{sha256(content)}", "name": file, "type": kind})
+        entries.append({"hash": f"sha256:{sha256(content)}", "name": file, "type": kind})
     path = folder / f"refs/{tag}.json"
-    put(path, {"hash": hash_, "path": str(path), "version": "v1.0.1", "files": told})
+    put(path, {"hash": hash_, "path": str(path), "version": "v1.0.1", "files": entries})
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Folders that the user may not list: told, and nothing behind them is taken for gone."""
+"""Folders that the user may not list: reported, and nothing below them is taken for removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.plugins.modelshelf_sources.stores import Listed, gguf_bytes, listed, 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A full home, seen as nobody sees it: root may list every folder."""
+    """A full home, listed as nobody: root may list every folder."""
     gguf_bytes("shared")  # made before the user changes
     safetensors_bytes()
     with TemporaryDirectory() as made:  # everybody may enter it, which pytest's own folders do not allow
@@ -45,7 +45,7 @@ RAMALAMA = ".local/share/ramalama/store/ollama/library/smollm"
 
 
 @pytest.mark.parametrize(
-    ("source", "path", "told"),
+    ("source", "path", "reported"),
     [
         (OllamaSource, ".ollama/models/blobs", ".ollama/models"),
         (OllamaSource, ".ollama/models/manifests/hf.co", ".ollama/models"),
@@ -55,13 +55,13 @@ RAMALAMA = ".local/share/ramalama/store/ollama/library/smollm"
         (RamaLamaSource, f"{RAMALAMA}/blobs", RAMALAMA),
     ],
 )
-def test_a_closed_folder_is_told_with_all_that_it_hides(
-    home: Path, source: type[LocalStore], path: str, told: str
+def test_a_closed_folder_is_reported_with_all_that_it_hides(
+    home: Path, source: type[LocalStore], path: str, reported: str
 ) -> None:
     found = closed(source, home, path)
     closures = [one for one in found.problems if one.code != "no-weights-here"]
     # A scan marks nothing as missing at or below the path of a problem of this code.
-    assert [(one.code, one.path) for one in closures] == [("unreadable-folder", str(home / told))]
+    assert [(one.code, one.path) for one in closures] == [("unreadable-folder", str(home / reported))]
     assert path in closures[0].message
-    store = HUB if source is HuggingFaceSource else told
+    store = HUB if source is HuggingFaceSource else reported
     assert not [one for one in found.orphans if one.path.startswith(str(home / store))]

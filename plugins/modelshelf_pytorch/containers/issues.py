@@ -1,0 +1,357 @@
+"""The issues of one file: those of its header, of its pickles' strings, and of an archive's members.
+
+A member that is a pickle is audited, whatever it is called; a member that is itself an archive, or an
+array of Python objects, is judged as a file is.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from modelshelf.errors import ReadError
+from modelshelf.model import Depth
+from modelshelf_pytorch.containers.checkpoint import record_issues
+from modelshelf_pytorch.containers.dispatch import inspect
+from modelshelf_pytorch.pickle import embedded
+from modelshelf_pytorch.pickle.embedded import Effort
+from modelshelf_pytorch.pickle.machine import Machine
+from modelshelf_pytorch.pickle.outcome import Dialect, Limits
+from modelshelf_pytorch.readers import BytesReader
+from modelshelf_pytorch.signatures import NUMPY_MAGIC, ZIP_MAGIC
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable
+from modelshelf_pytorch.zip.check import archive_issues
+from modelshelf_pytorch.zip.directory import DEFLATED, ENCRYPTION, STORED
+from modelshelf_pytorch.zip.read import (
+    data_offset,
+    inflation_limit,
+    open_member,
+    read_member,
+)
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+    from modelshelf_pytorch.containers.inspection import Inspection
+    from modelshelf_pytorch.zip.directory import Member
+
+PICKLED_MEMBER_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".debug_pkl", ".p")
+"""Endings of the names of members that are taken for pickles whatever their bytes are."""
+
+NESTED_MEMBER_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".zip", ".npz", ".pt2")
+"""Endings of the names of members that may be archives, or legacy checkpoints."""
+
+SNIFF_BYTES = 4096
+"""First bytes of a member by which it is decided whether it is a pickle."""
+
+_SNIFF_LIMITS = Limits(structure=SNIFF_BYTES, objects=SNIFF_BYTES, depth=SNIFF_BYTES)
+_LONG_SNIFF_BYTES = 1024 * 1024  # where the first ones are opcodes without a protocol
+_NO_PICKLE = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
+_MOST_ISSUES = 64  # of each verdict in one file
+_CRC_CHUNK = 4 * 1024 * 1024  # bytes
+_LEAST_OPCODES, _OPCODES_PER_BYTE = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
+_MOST_LEVELS = 3  # archives within archives
+
+
+def examine(reader: FileReader, depth: Depth, effort: Effort | None = None) -> tuple[Issue, ...]:
+    """Inspect a file and return its issues.
+
+    Args:
+        reader: The file.
+        depth: How deep to look.
+        effort: What may be spent in search of hidden pickles.
+
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    return tuple(issues_of(reader, inspect(reader), depth, 0, effort))
+
+
+def issues_of(
+    reader: FileReader,
+    inspection: Inspection,
+    depth: Depth,
+    level: int = 0,
+    effort: Effort | None = None,
+) -> Iterator[Issue]:
+    """Yield the issues of a file that was inspected: all of them, or so many of each verdict as matter.
+
+    Args:
+        reader: The file.
+        inspection: What its header says.
+        depth: How deep to look.
+        level: How many archives it lies in.
+        effort: What may still be spent in search of hidden pickles, where an archive's members share it.
+
+    Raises:
+        ReadError: The file cannot be read.
+    """
+    counts: Counter[Verdict] = Counter()
+    for issue in _all_issues(reader, inspection, depth, level, effort):
+        counts[issue.verdict] += 1
+        if counts[issue.verdict] <= _MOST_ISSUES:
+            yield issue
+        elif issue.verdict is Verdict.DANGEROUS:  # nothing that may follow is worse
+            message = f"more than {_MOST_ISSUES} things are wrong with it; the rest was not looked for"
+            yield Issue(code="more-issues", verdict=Verdict.CLEAN, message=message)
+            return
+
+
+def _all_issues(
+    reader: FileReader, inspection: Inspection, depth: Depth, level: int, effort: Effort | None
+) -> Iterator[Issue]:
+    yield from inspection.issues
+    if depth is Depth.QUICK:
+        return
+    effort = effort or Effort()
+    if inspection.directory is not None:
+        yield from _archive_issues(reader, inspection, depth, level, effort)
+    elif not inspection.details.get("compressed"):
+        for stream in inspection.streams:
+            yield from embedded.search(stream, reader, effort=effort)
+    if inspection.kind in {"zip", "legacy"}:
+        yield from _weights_only_issues(inspection)
+
+
+def _weights_only_issues(inspection: Inspection) -> Iterator[Issue]:
+    """Yield the issue of a checkpoint saved with another pickle protocol: harmless, but torch refuses it."""
+    for stream in inspection.streams:
+        if stream.foreign is not None:
+            name, offset = stream.foreign
+            message = (
+                f"its pickle uses {name}, which torch's weights_only loading does not know (a value or "
+                "pickle protocol that torch.save does not write by itself)"
+            )
+            yield suspicious("weights-only-refuses", message, offset)
+            return
+
+
+def _archive_issues(
+    reader: FileReader, inspection: Inspection, depth: Depth, level: int, effort: Effort
+) -> Iterator[Issue]:
+    """Yield what is wrong with an archive, its records and its members.
+
+    Raises:
+        ReadError: A record cannot be read.
+    """
+    directory = inspection.directory
+    if directory is None:
+        return
+    yield from archive_issues(reader, directory)
+    if inspection.kind in {"zip", "torchscript"}:
+        yield from record_issues(reader, directory, inspection.root)
+    stored = not any(method != STORED or flags & ENCRYPTION for flags, method, _ in directory.kinds)
+    storages = inspection.storages
+    numbers: Iterable[int] = range(len(directory.names))
+    if stored and depth is not Depth.FULL and isinstance(storages, range):
+        numbers = chain(range(storages.start), range(storages.stop, len(directory.names)))
+    allowed = effort.opcodes
+    effort.opcodes = min(allowed, _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size)
+    code = False
+    for number in numbers:
+        if number in storages:
+            if not stored:
+                yield from _storage_issues(reader, directory.member(number))
+            if depth is Depth.FULL:
+                yield from _checksum_issues(reader, directory.member(number))
+            continue
+        code = code or directory.names[number].startswith(f"{inspection.root}code/")
+        yield from _member_issues(reader, directory.member(number), inspection, level, effort)
+    if code:
+        message = "a TorchScript archive: it carries the model's code, which runs when it is used"
+        yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
+    if effort.opcodes <= 0 < allowed:  # an archive in another leaves it to that one to say so
+        message = "its members hold more pickles, for its size, than can be judged; unpack it and scan those"
+        yield unreadable("too-much-to-judge", message)
+    yield from effort.issues()
+
+
+def _storage_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
+    """Yield issues of weights that are not stored: torch inflates them, but refuses any other method."""
+    if member.encrypted:
+        yield _encrypted(member)
+        return
+    try:
+        read_member(reader, member, SNIFF_BYTES)
+    except ReadError as error:
+        yield _unreadable(error, member)
+
+
+def _member_issues(
+    reader: FileReader, member: Member, inspection: Inspection, level: int, effort: Effort
+) -> Iterator[Issue]:
+    """Yield the issues of a member that is no storage."""
+    if member.size == 0 and member.encrypted:
+        yield _encrypted(member)
+    if member.size == 0 or effort.opcodes <= 0:
+        return
+    try:
+        head = read_member(reader, member, SNIFF_BYTES)
+    except ReadError as error:
+        if member.encrypted or member.method not in {STORED, DEFLATED}:
+            yield _encrypted(member)
+        else:
+            yield _unreadable(error, member)
+        return
+    kind = _member_kind(reader, member, head, inspection, effort)
+    if member.encrypted:
+        yield _forged_encryption(member) if kind else _encrypted(member)
+    if not kind:
+        return
+    yield from _checksum_issues(reader, member)
+    if level >= _MOST_LEVELS:
+        message = f"{member.name!r} is an archive within too many others; unpack it to have it judged"
+        yield unreadable("nested-too-deep", message, member.header_offset)
+        return
+    try:
+        yield from _content_issues(reader, member, kind, inspection, level, effort)
+    except ReadError as error:
+        yield _unreadable(error, member)
+
+
+def _member_kind(
+    reader: FileReader, member: Member, head: bytes, inspection: Inspection, effort: Effort
+) -> str:
+    """Return what a member is judged as.
+
+    Returns:
+        ``main`` for a checkpoint's own pickles, ``file`` for an archive, an array or a legacy checkpoint,
+        ``pickle`` for any other pickle; empty for what is not judged.
+    """
+    if inspection.kind in {"zip", "torchscript"} and member.name.casefold() in {
+        f"{inspection.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
+    }:
+        return "main"
+    if head.startswith((ZIP_MAGIC, NUMPY_MAGIC)):
+        return "file"
+    if member.name.lower().endswith(NESTED_MEMBER_SUFFIXES) and head.startswith(b"\x80"):
+        return "file"
+    if is_pickle(head, member.name, effort) or is_long_pickle(reader, member, head, effort):
+        return "pickle"
+    return ""
+
+
+def is_pickle(head: bytes, name: str, effort: Effort) -> bool:
+    """Return whether a member is a pickle, by its name or by what its first bytes do."""
+    if name.lower().endswith(PICKLED_MEMBER_SUFFIXES):
+        return True
+    if _NO_PICKLE.fullmatch(head):
+        return False
+    if head.isdigit():  # no digit is an opcode that could begin a stream
+        return next(embedded.find_hidden(head, whole=False, effort=effort), None) is not None
+    outcome = Machine(BytesReader(head), 0, len(head), limits=_SNIFF_LIMITS).run()
+    effort.opcodes -= outcome.end
+    if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == SNIFF_BYTES:
+        return True  # a long one, cut by the sniff
+    return (
+        outcome.convinces(at_start=True)
+        or next(embedded.find_hidden(head, whole=False, effort=effort), None) is not None
+    )
+
+
+def is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: Effort) -> bool:
+    """Return whether a member whose first bytes are opcodes without a protocol goes on as a pickle does.
+
+    Args:
+        reader: The archive.
+        member: The member.
+        head: Its first `SNIFF_BYTES` bytes.
+        effort: What may still be interpreted.
+    """
+    if member.size <= SNIFF_BYTES:
+        return False
+    outcome = Machine(BytesReader(head), 0, len(head), limits=_SNIFF_LIMITS).run()
+    effort.opcodes -= outcome.end
+    most = min(_LONG_SNIFF_BYTES, effort.opcodes)
+    if most <= 0 or not outcome.cut_short:
+        return False
+    try:
+        more = read_member(reader, member, most)
+    except ReadError:
+        return False
+    outcome = Machine(BytesReader(more), 0, len(more), limits=Limits(structure=_LONG_SNIFF_BYTES)).run()
+    effort.opcodes -= outcome.opcode_bytes
+    return outcome.convinces(at_start=True) or outcome.names_code
+
+
+def _content_issues(
+    reader: FileReader, member: Member, kind: str, inspection: Inspection, level: int, effort: Effort
+) -> Iterator[Issue]:
+    """Yield the issues of a member's content, by its `_member_kind`.
+
+    Raises:
+        ReadError: The member cannot be read.
+    """
+    start = data_offset(reader, member)
+    file = open_member(reader, member)
+    script = inspection.kind == "torchscript"
+    if kind == "main":
+        # It was interpreted for the tensors; what hides in its strings is still to be found.
+        stream = inspection.streams[0 if member.name.casefold().endswith("data.pkl") else -1]
+        stored = member.method == STORED
+        source = reader if stored else file
+        for issue in embedded.search(stream, source, code=not script, effort=effort):
+            yield issue if stored else issue.within(member.name, start)
+        return
+    if kind == "file":
+        inner = inspect(file)
+        effort.opcodes -= sum(stream.opcode_bytes for stream in inner.streams)
+        issues = tuple(issues_of(file, inner, Depth.HEADER, level + 1, effort))
+    else:
+        from modelshelf_pytorch.pickle.audit import audit  # few archives have a pickle besides their own
+
+        dialect = Dialect.TORCHSCRIPT if script else Dialect.PYTHON
+        limits = Limits(structure=min(embedded.MOST_OPCODES, effort.opcodes))
+        result = audit(file, dialect=dialect, effort=effort, limits=limits)
+        effort.opcodes -= sum(stream.opcode_bytes for stream in result.streams)
+        issues = result.issues
+    for issue in issues:
+        if member.method == STORED and issue.offset is not None:
+            yield evolve(issue, message=f"in {member.name}: {issue.message}", offset=start + issue.offset)
+        else:
+            yield issue.within(member.name, start)
+
+
+def _checksum_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
+    """Yield the issue of a CRC-32 that is there and wrong; torch.save writes 0 where it computes none.
+
+    Raises:
+        ReadError: The member cannot be read.
+    """
+    if not member.crc:
+        return
+    crc = 0
+    if member.method == STORED:
+        start = data_offset(reader, member)
+        end = start + member.compressed_size
+        for place in range(start, end, _CRC_CHUNK):
+            crc = zlib.crc32(reader.read(place, min(_CRC_CHUNK, end - place)), crc)
+    elif member.size <= inflation_limit(member):
+        crc = zlib.crc32(read_member(reader, member, inflation_limit(member)))
+    else:
+        return
+    if crc != member.crc:
+        message = (
+            f"the checksum of {member.name!r} is wrong: damaged, or made so that scanners give up; torch "
+            "would load it all the same"
+        )
+        yield dangerous("crc-mismatch", message, member.header_offset)
+
+
+def _encrypted(member: Member) -> Issue:
+    message = f"the member {member.name!r} is encrypted or packed in an unknown way; unpack it and scan that"
+    return unreadable("archive-encrypted", message, member.header_offset)
+
+
+def _forged_encryption(member: Member) -> Issue:
+    message = f"the member {member.name!r} claims to be encrypted and is not: scanners give up there"
+    return dangerous("zip-odd-flags", message, member.header_offset)
+
+
+def _unreadable(error: ReadError, member: Member) -> Issue:
+    return unreadable(error.code, str(error), member.header_offset)

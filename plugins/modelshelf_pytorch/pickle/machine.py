@@ -1,0 +1,287 @@
+"""The abstract interpreter of one pickle stream: it follows the opcodes and calls nothing.
+
+It follows CPython's C unpickler (``Modules/_pickle.c``) in what an opcode does, and torch's ``weights_only``
+unpickler in what is allowed. Sizes are counted, not built: memory grows with the opcodes read, which
+`Limits` bounds. Python's `pickletools` lists opcodes and has no stack of values, which the verdict needs.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from modelshelf.errors import ReadError
+from modelshelf_pytorch.pickle.handlers import HANDLERS
+from modelshelf_pytorch.pickle.opcodes import LONGEST_FIXED, LONGEST_KEPT, OPCODES, WEIGHTS_ONLY, NotUtf8Error
+from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
+from modelshelf_pytorch.pickle.state import LONGEST_NAME, State, StopReached, StreamError, is_name
+from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
+from modelshelf_pytorch.pickle.tensor_records import match_run
+from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING
+from modelshelf_pytorch.verdict import Issue, Verdict
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
+
+_SETITEMS = 0x75
+_MOST_MISSES = 8  # places in one stream where no tensor records were found
+
+_unpack_u32 = struct.Struct("<I").unpack_from
+_unpack_i32 = struct.Struct("<i").unpack_from
+
+
+class Machine(State):
+    """Interprets one stream.
+
+    Args:
+        reader: The file.
+        start: File offset of the first opcode.
+        limit: File offset that the stream must not pass.
+        dialect: Who wrote it.
+        limits: How much is judged.
+        fast: Whether the loop for frequent opcodes may be used; without it every opcode is interpreted by the
+            step that handles all of them.
+    """
+
+    def __init__(
+        self,
+        reader: FileReader,
+        start: int,
+        limit: int,
+        *,
+        dialect: Dialect = Dialect.PYTHON,
+        limits: Limits | None = None,
+        fast: bool = True,
+    ) -> None:
+        super().__init__(reader, start, limit, dialect)
+        self._limits = limits or Limits()
+        self._fast = fast
+        self._misses = 0
+
+    def run(self) -> Outcome:
+        """Interpret up to STOP, to the first opcode that cannot be interpreted, or to the limits."""
+        outcome = self.outcome
+        try:
+            while True:
+                if self._fast:
+                    self._run_fast()
+                self._step()
+                self._check_limits()
+        except StopReached:
+            outcome.stopped = True
+            if self.following < self.frame_end:
+                self.report_frame("its STOP comes before its frame ends")
+        except StreamError as error:
+            self.report(error.code, error.verdict, str(error))
+        except ReadError as error:
+            outcome.issues.append(
+                Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=self.position)
+            )
+        except (IndexError, KeyError):
+            self._report_exhausted()
+        except (NotUtf8Error, UnicodeDecodeError):
+            self.report("pickle-malformed", Verdict.UNREADABLE, "text in the pickle stream is not UTF-8")
+        outcome.end = self.following if outcome.stopped else self.position
+        return outcome
+
+    def _report_exhausted(self) -> None:
+        index = self.position - self.window.base
+        code = self.window.data[index] if 0 <= index < len(self.window.data) else 0
+        name = OPCODES[code].name if code in OPCODES else "an opcode"
+        what = "a memo entry that was never made" if "GET" in name else "more than the stack holds"
+        self.report(
+            "pickle-malformed", Verdict.UNREADABLE, f"{name} asks for {what}: no unpickler loads this stream"
+        )
+
+    def _check_limits(self) -> None:
+        limits, memo = self._limits, self.memo
+        structure = self.position - self.outcome.start - self.window.skipped
+        if (
+            structure > limits.structure
+            or self.objects + memo.size_at_most > limits.objects
+            or len(self.marks) > limits.depth
+        ):
+            raise StreamError(
+                "pickle-too-large",
+                f"the pickle stream holds more than can be judged ({structure} bytes of opcodes)",
+            )
+
+    def _run_fast(self) -> None:  # noqa: C901, PLR0912, PLR0915  # one loop: a call per opcode costs its speed
+        """Interpret frequent opcodes until another one, the window's end or the frame's end comes near."""
+        window = self.window
+        data, base = window.data, window.base
+        index = self.position - base
+        end = len(data)
+        if self.position < self.frame_end:
+            end = min(end, self.frame_end - base)
+        safe = end - LONGEST_FIXED
+        before = base - self.outcome.start  # bytes of the stream before the window
+        stack, marks, memo = self.stack, self.marks, self.memo
+        objects = 0
+        after_tensor = False  # where another record may follow
+        try:
+            while index < safe:
+                # By frequency; literal codes, as a name would cost a look-up for each opcode.
+                match data[index]:
+                    case 0x72:  # LONG_BINPUT
+                        memo_index = _unpack_u32(data, index + 1)[0]
+                        if memo_index > before + index:
+                            break
+                        memo[memo_index] = stack[-1]
+                        index += 5
+                    case 0x4B:  # BININT1
+                        stack.append(data[index + 1])
+                        index += 2
+                    case 0x68:  # BINGET
+                        stack.append(memo[data[index + 1]])
+                        index += 2
+                    case 0x58:  # BINUNICODE
+                        if after_tensor:
+                            after_tensor = False
+                            self.stack = stack
+                            after_records = self._match_records(index, end)
+                            if after_records:
+                                stack, index = self.stack, after_records
+                                continue
+                        start = index + 5
+                        stop = start + _unpack_u32(data, index + 1)[0]
+                        if stop > end or stop - start > LONGEST_KEPT:
+                            break
+                        text = data[start:stop].decode("utf-8", "surrogatepass")
+                        if len(text) >= SHORTEST_STRING or text[:1] > "\x7f":
+                            self.outcome.loose_strings.append((base + start, text))
+                        stack.append(text)
+                        index = stop
+                    case 0x28:  # MARK
+                        marks.append(stack)
+                        stack = []
+                        index += 1
+                    case 0x74:  # TUPLE
+                        items = tuple(stack)
+                        stack = marks.pop()
+                        stack.append(items)
+                        objects += 1
+                        index += 1
+                    case 0x86:  # TUPLE2
+                        stack[-2:] = [(stack[-2], stack[-1])]
+                        objects += 1
+                        index += 1
+                    case 0x52:  # REDUCE
+                        arguments = stack.pop()
+                        self.position = base + index
+                        result = stack[-1] = self.call(stack[-1], arguments)
+                        after_tensor = type(result) is Tensor
+                        objects += 1
+                        index += 1
+                    case 0x4D:  # BININT2
+                        stack.append(data[index + 1] | data[index + 2] << 8)
+                        index += 3
+                    case 0x51:  # BINPERSID
+                        self.position = base + index
+                        stack[-1] = self.persistent_load(stack[-1])
+                        objects += 1
+                        index += 1
+                    case 0x89:  # NEWFALSE
+                        stack.append(False)
+                        index += 1
+                    case 0x29:  # EMPTY_TUPLE
+                        stack.append(())
+                        index += 1
+                    case 0x71:  # BINPUT
+                        memo[data[index + 1]] = stack[-1]
+                        index += 2
+                    case 0x6A:  # LONG_BINGET
+                        stack.append(memo[_unpack_u32(data, index + 1)[0]])
+                        index += 5
+                    case 0x4A:  # BININT
+                        stack.append(_unpack_i32(data, index + 1)[0])
+                        index += 5
+                    case 0x85:  # TUPLE1
+                        stack[-1] = (stack[-1],)
+                        objects += 1
+                        index += 1
+                    case 0x7D:  # EMPTY_DICT
+                        stack.append(Mapping())
+                        objects += 1
+                        index += 1
+                    case 0x73 if stack[2:] and type(stack[-3]) is Mapping and type(stack[-2]) is str:
+                        # SETITEM of what a dict takes without a question
+                        stack[-3].extend(stack[-2:])
+                        del stack[-2:]
+                        index += 1
+                    case 0x4E:  # NONE
+                        stack.append(None)
+                        objects += 1
+                        index += 1
+                    case 0x88:  # NEWTRUE
+                        stack.append(True)
+                        objects += 1
+                        index += 1
+                    case 0x5D:  # EMPTY_LIST
+                        stack.append([])
+                        objects += 1
+                        index += 1
+                    case _:
+                        break
+        finally:
+            self.stack = stack
+            self.position = self.following = base + index
+            self.objects += objects
+
+    def _match_records(self, index: int, end: int) -> int:
+        """Match the run of tensor records at an index of the window; return the index behind it, or 0."""
+        window = self.window
+        match = None
+        if self._misses < _MOST_MISSES:
+            match = match_run(window.data, index, end, self.memo, window.base, self.outcome.start)
+        if match is None:
+            self._misses += 1
+            return 0
+        run, index = match
+        self.outcome.runs.append(run)
+        self.memo.add(run)
+        self.objects += OBJECTS_PER_RECORD * len(run.names)
+        below = self.marks[-1] if self.marks else []
+        whole = index < end and window.data[index] == _SETITEMS and len(self.stack) % 2 == 0
+        if whole and below and type(below[-1]) is Mapping:
+            self.position = window.base + index
+            self.set_items(below[-1], self.pop_marked())
+            below[-1].parts.append(run)
+            return index + 1
+        self.stack.extend(run.pairs)
+        return index
+
+    def _step(self) -> None:
+        """Interpret one opcode, whichever it is."""
+        window = self.window
+        position = self.position
+        index = position - window.base
+        if index + LONGEST_FIXED > len(window.data) and window.base + len(window.data) < window.limit:
+            window.slide(position)
+            index = 0
+        if index >= len(window.data):
+            raise StreamError(
+                "pickle-truncated", "the pickle stream ends without STOP: it is cut short or no pickle"
+            )
+        opcode = OPCODES.get(window.data[index])
+        if opcode is None:
+            raise StreamError("pickle-malformed", f"byte {window.data[index]:#04x} is no pickle opcode")
+        if self.outcome.foreign is None and opcode.name not in WEIGHTS_ONLY:
+            self.outcome.foreign = (opcode.name, position)
+        try:
+            argument, self.following = opcode.read(window, position + 1)
+        except ReadError:
+            self._resolve_unfinished_global(opcode.name, position)
+            raise
+        if position < self.frame_end < self.following:
+            self.report_frame(f"the argument of {opcode.name} reaches past its frame")
+        HANDLERS[opcode.name](self, argument)
+        self.position = self.following
+
+    def _resolve_unfinished_global(self, opcode: str, position: int) -> None:
+        """Resolve the global of a GLOBAL without its last newline, which was meant to import all the same."""
+        if opcode in {"GLOBAL", "INST"}:
+            rest = self.window.read(position + 1, min(self.window.limit - position - 1, LONGEST_NAME))
+            module, newline, name = rest.partition(b"\n")
+            if newline and name and b"\n" not in name and is_name(module) and is_name(name):
+                self.resolve_global(module, name)

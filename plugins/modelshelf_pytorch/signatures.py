@@ -1,0 +1,105 @@
+"""What a file is by its first bytes and suffix: containers that are read or stay closed, other files.
+
+Sources: PKWARE APPNOTE 6.3.10, section 4.3.7 (ZIP); ``numpy/lib/format.py``; ``torch/serialization.py``;
+``fasttext.h``; the other programs' own readers.
+"""
+
+from __future__ import annotations
+
+import re
+
+ZIP_MAGIC = b"PK\x03\x04"
+"""The signature of a ZIP's local file header, with which most archives begin."""
+
+NUMPY_MAGIC = b"\x93NUMPY"
+"""The first bytes of a ``.npy`` file."""
+
+LEGACY_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+"""What the first pickle of a legacy checkpoint holds (``torch/serialization.py``)."""
+
+LZMA_MAGIC = (b"\xfd7zXZ\x00", b"]\x00\x00")
+"""First bytes of LZMA data: in its own container, and in the older one."""
+
+CHECKPOINT_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".pt2", ".jit", ".ptl"})
+PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
+ARCHIVE_SUFFIXES = frozenset({".7z", ".rar", ".tar", ".zip"})
+SUFFIX_FORMATS = {
+    **dict.fromkeys(CHECKPOINT_SUFFIXES, ("pytorch", 0.2)),
+    **dict.fromkeys(PICKLE_SUFFIXES, ("pickle", 0.2)),
+    ".npy": ("numpy", 0.2),
+    ".npz": ("numpy", 0.2),
+    ".bin": ("pytorch", 0.1),
+}
+"""The format of a suffix, and the confidence of a detection by nothing else."""
+
+_CLOSED_CONTAINERS = (
+    (0, b"7z\xbc\xaf'\x1c", "7z"),
+    (0, b"Rar!\x1a\x07", "RAR"),
+    (257, b"ustar", "tar"),
+    (0, b"\x04\x22M\x18", "LZ4"),
+    (0, b"(\xb5/\xfd", "Zstandard"),
+)
+_STREAM_MAGIC = (b"\x1f\x8b\x08", b"BZh", *LZMA_MAGIC)
+_ZLIB_MAGIC = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+
+_LFS_POINTER = b"version https://git-lfs"
+_GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg")  # ggml, ggmf, ggjt and ggla, each a number in little-endian
+_FASTTEXT = (793712314).to_bytes(4, "little")  # fasttext.h, FASTTEXT_FILEFORMAT_MAGIC_INT32
+_WORD2VEC = rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\n"  # words and dimensions
+_CTRANSLATE2 = rb"(?s)[\x01-\x20]\0\0\0.\0[A-Z][A-Za-z]+Spec\0"  # version, name of the kind
+
+
+def is_zip(head: bytes, suffix: str) -> bool:
+    """Return whether a file is a ZIP by its first bytes; one without members counts under ``.npz`` alone."""
+    return head.startswith(ZIP_MAGIC) or (suffix == ".npz" and head.startswith(b"PK\x05\x06"))
+
+
+def closed_container(head: bytes) -> str | None:
+    """Return the name of a container that is never looked into, by the file's first 512 bytes, or None."""
+    for offset, magic, name in _CLOSED_CONTAINERS:
+        if head[offset : offset + len(magic)] == magic:
+            return name
+    return None
+
+
+def is_compressed(head: bytes) -> bool:
+    """Return whether bytes begin as gzip, bzip2, LZMA or zlib data does (joblib and pandas compress so)."""
+    return head.startswith((*_STREAM_MAGIC, *_ZLIB_MAGIC))
+
+
+def continues_compressed(head: bytes) -> bool:
+    """Return whether a reader of gzip, bzip2 or LZMA data goes on with these bytes as its next stream."""
+    return head.startswith(_STREAM_MAGIC)
+
+
+def other_program(name: str, head: bytes) -> str | None:
+    """Return the program whose sound model a ``.bin`` file is, by first bytes or name; None if unknown."""
+    if head.startswith(_GGML):
+        return "ggml"
+    if head.startswith(_FASTTEXT):
+        return "fastText"
+    if re.match(_WORD2VEC, head):
+        return "word2vec"
+    if re.match(_CTRANSLATE2, head):
+        return "CTranslate2"
+    return "OpenVINO" if name.rpartition("/")[2].lower().startswith("openvino_") else None
+
+
+def failed_download(head: bytes) -> tuple[str, str] | None:
+    """Return a finding's code and message where the first bytes show that a download failed, or None."""
+    if head.startswith(_LFS_POINTER):
+        return (
+            "git-lfs-pointer",
+            "a git-LFS pointer stands in place of the model; fetch it: git lfs pull",
+        )
+    if head and not head.strip(b"\0"):
+        return (
+            "not-a-checkpoint",
+            "the file begins with zeros: a download reserved its space and never wrote it; repeat it",
+        )
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return (
+            "not-a-checkpoint",
+            "the file is a web page, perhaps an error message saved by a download; download the model again",
+        )
+    return None
