@@ -11,7 +11,9 @@ import pytest
 
 from modelshelf.plugin import spec
 from modelshelf.plugin.register import hook_arguments
+from tests.gates.conftest import called
 from tests.thirdparty.walkthrough import steps, walked
+from tests.vendor_models import VENDORED
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -72,6 +74,20 @@ def test_every_hook_has_a_test_of_its_name() -> None:
 def test_a_hook_without_a_test_would_be_named(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text("def test_hook_formats_are_asked(): ...\n")
     assert untested(["modelshelf_formats", "modelshelf_stores"], hook_tests(tmp_path)) == ["stores"]
+
+
+def test_a_file_goes_where_the_list_says(tmp_path: Path) -> None:
+    section = re.search(r"^## Where a file goes$(.*?)^## ", TEXT, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    listed = re.findall(r"^\d+\. `(.*?)`: ", section[1], re.MULTILINE)
+    entered = [
+        name.removeprefix("modelshelf.")
+        for name in called(VENDORED / "tiny-llama-1.0", tmp_path)["entered"]
+        if name.startswith("modelshelf.")
+    ]
+    assert [name for name in entered if name in listed] == listed
+    modules = {name.split(".")[1] for name in entered if name.startswith("scan.")}
+    assert modules == {name.split(".")[1] for name in listed if name.startswith("scan.")}
 
 
 def test_the_walk_ends_in_the_plugin_of_the_tests(walk: dict[str, Any]) -> None:

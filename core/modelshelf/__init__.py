@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.reader import ArtifactReader, Budget, FileReader
     from modelshelf.registry.registry import ModelRegistry
     from modelshelf.serializer import SerializerType
-    from modelshelf.source import Folder, Listing, Place, Source, SourceType, Walk
+    from modelshelf.source import Folder, Listing, Place, PlainFolders, Source, SourceType, Walk
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "ModelshelfError",
     "Origin",
     "Place",
+    "PlainFolders",
     "PluginError",
     "PluginFailure",
     "PluginLoadError",
@@ -103,6 +104,7 @@ _HOMES = {
     "Folder": "source",
     "Listing": "source",
     "Place": "source",
+    "PlainFolders": "source",
     "Source": "source",
     "SourceType": "source",
     "Walk": "source",

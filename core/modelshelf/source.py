@@ -46,7 +46,7 @@ class Folder:
 
     Attributes:
         path: Absolute path or URL.
-        files: Its files, as the listing told; names are relative to `path`. Roles are the core's to set.
+        files: Its files, as they were listed; names are relative to `path`. Roles are the core's to set.
         subfolders: Names of its folders.
         model_id: The id that the source gives to the one model in it, or None.
         facts: What the source knows of it, for metadata of origin source; see `Artifact.facts`.
@@ -101,7 +101,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """The source's name, as it stands in records: ``local``, ``huggingface``, ``ollama``."""
+        """The source's name in records: ``local``, ``huggingface``, ``ollama``."""
         ...
 
     def places(self) -> Sequence[Place]:

@@ -18,15 +18,15 @@ FOLDERS = ["/models", "/models/a", "/models/a/b", "/models/odd\udcff"]
 ENCODED = encode_value(KEY, FolderCache.of({path: CachedFolder(None) for path in FOLDERS}).pack())
 
 
-def test_a_census_comes_back_as_it_was():
-    census = FolderCache.unpack("/models", decode_value(KEY, ENCODED))
-    assert census is not None
-    assert census.paths == FOLDERS
+def test_a_folder_cache_comes_back_as_it_was():
+    cache = FolderCache.unpack("/models", decode_value(KEY, ENCODED))
+    assert cache is not None
+    assert cache.paths == FOLDERS
 
 
 @given(st.integers(0, 2**64))
 @settings(deadline=None, max_examples=500)
-def test_a_changed_census_is_found_by_its_checksum(number):
+def test_a_changed_folder_cache_is_found_by_its_checksum(number):
     damaged = changed(Random(number), ENCODED)  # noqa: S311 - reproducible, not secret
     if damaged == ENCODED:
         return

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -47,11 +48,24 @@ def _write_gguf(path: Path, data: np.ndarray) -> None:
     writer.close()
 
 
-def require_census(folder: Path) -> None:
+def require_folder_cache(folder: Path) -> None:
     """Skip the test where a scan lists every folder each time."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True)
     if kind.stdout.strip() not in WATCHED:
         pytest.skip(f"folders on {kind.stdout.strip()} are listed each time")
+
+
+def called(folder: Path, store: Path) -> dict[str, Any]:
+    """The functions that a first scan of a folder with one model calls, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gates.called", folder, store],
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(store)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 Scan = Callable[..., dict[str, int]]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gates.conftest import DATA_BYTES, Scan, make_models, require_census
+from tests.gates.conftest import DATA_BYTES, Scan, called, make_models, require_folder_cache
 from tests.gates.counted import BEGIN, END
+from tests.vendor_models import VENDORED
 
 MODELS = 12
 HEADER_BYTES = 44 * 1024
@@ -19,6 +20,11 @@ CALLS_FOR_A_MODEL = 3
 """A stat of its folder and a stat of its file; the third is room for pages of the store."""
 CALLS_FOR_A_NEW_MODEL = 1100
 """Calls of Python functions from the look into its folder to its record; GGUF and safetensors by turns."""
+MODULES = {"modelshelf.scan": 14, "modelshelf": 46, "": 110}
+"""Modules with a called function when one GGUF file is scanned first: of the scan, of the core, and
+with all plugins. A file that passes many modules is hard to follow; the goal is 60 in all."""
+CALLS = 4800
+"""Calls of those functions, loading the plugins included."""
 
 
 def test_a_first_scan_opens_each_model_once_leaves_its_data_alone_and_commits_once(
@@ -51,6 +57,20 @@ def test_one_new_model_costs_one_open_file(tmp_path: Path, scan: Scan) -> None:
     assert (counted["found"], counted["opened"], counted["commits"]) == (MODELS + 1, 1, 1)
 
 
+def test_one_file_passes_few_modules(tmp_path: Path) -> None:
+    shutil.copytree(VENDORED / "tiny-llama-1.0", tmp_path / "models")
+    calls = called(tmp_path / "models", tmp_path / "store")["calls"]
+    core = {name for name in calls if name.partition(".")[0] == "modelshelf"}
+    modules = {
+        "modelshelf.scan": {name for name in core if name.startswith("modelshelf.scan.")},
+        "modelshelf": core,
+        "": set(calls),
+    }
+    for package, most in MODULES.items():
+        assert len(modules[package]) <= most, sorted(modules[package])
+    assert sum(calls.values()) <= CALLS
+
+
 def test_an_unchanged_model_costs_few_system_calls(tmp_path: Path, scan: Scan) -> None:
     _require_strace(tmp_path)
     few, many = (_system_calls(tmp_path, scan, count) for count in (100, 200))
@@ -77,4 +97,4 @@ def _require_strace(tmp_path: Path) -> None:
         pytest.skip("strace is not installed")
     if done.returncode:
         pytest.skip(f"strace cannot trace here: {done.stderr.strip()}")
-    require_census(tmp_path)
+    require_folder_cache(tmp_path)

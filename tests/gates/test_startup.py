@@ -19,7 +19,7 @@ import pytest
 
 from modelshelf import ModelConfig, ModelRegistry, ModelVersion
 from tests.benchmarks.registry import fill
-from tests.gates.conftest import make_models, require_census
+from tests.gates.conftest import make_models, require_folder_cache
 
 # Runs the command line with the given arguments, and writes what was imported and opened as the last line.
 _PROGRAM = """
@@ -126,7 +126,7 @@ LISTING_FOLDERS = {
     "modelshelf.model.artifact",
     "modelshelf.model.version",
 }
-"""What it needs for a folder that it lists, be it unchanged: small trees leave no census."""
+"""What it needs for a folder that it lists, be it unchanged: small trees leave no cache."""
 
 
 @attrs.frozen
@@ -301,7 +301,7 @@ def test_a_scan_of_what_is_unchanged_imports_nothing_that_examines_or_commits(
 ) -> None:
     models, store = make_models(tmp_path / "models", count, width=8), tmp_path / "store"
     if unneeded & LISTING_FOLDERS:
-        require_census(tmp_path)
+        require_folder_cache(tmp_path)
     time.sleep(0.2)  # what changed just now would be looked at twice
     with ModelRegistry(models, store) as registry:
         registry.discover_models(workers=1)

@@ -1,6 +1,7 @@
 """Changed artifacts are examined in batches, here or in other processes; results come back in their order.
 
-The pool of processes and the codec of what goes to them are loaded where a scan has enough to do for them.
+The pool of processes, and what encodes the messages to them, are imported where a scan has enough for them to
+do.
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ from collections import deque
 from contextlib import nullcontext
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from attrs import field, frozen
+from typing import TYPE_CHECKING, TypeAlias
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
-from modelshelf.plugin.given import PluginSelection
 from modelshelf.plugin.limit import HookTimer
 from modelshelf.plugin.report import describe
 from modelshelf.plugin.spec import HOOK_SECONDS
 from modelshelf.scan.examine import Examination, Examiner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
     from modelshelf.plugin.call import PluginSet
+    from modelshelf.plugin.given import PluginSelection
+    from modelshelf.scan.messages import WorkerSettings
 
 BATCH = 32
 """The most artifacts in one call."""
@@ -44,19 +44,6 @@ _CALLS_IN_A_LIMIT = 4
 """Hooks that may run to their own time limit before the whole worker is taken for stuck and ended."""
 
 Examined: TypeAlias = list[tuple[Artifact, Examination]]
-
-
-@frozen(kw_only=True)
-class WorkerSettings:
-    """What a worker process must know beside the artifacts.
-
-    Attributes:
-        plugins: Which plugins it loads beside the installed ones, and which not.
-        hook_seconds: Time after which it ends a hook.
-    """
-
-    plugins: PluginSelection = field(factory=PluginSelection)
-    hook_seconds: float = HOOK_SECONDS
 
 
 def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
@@ -106,12 +93,12 @@ def examine_batches(
         workers: Worker processes; None decides by cores and by how much there is to do, 0 and 1 mean here.
     """
     plugins = examiner.plugins
+    cores = os.cpu_count() or 1
     if plugins.selection is None:
         yield from _examine_here(examiner, batches, depth)
         return
-    settings = WorkerSettings(plugins=plugins.selection, hook_seconds=HOOK_SECONDS)
-    cores = os.cpu_count() or 1
     if executor is not None:
+        settings = _settings_for(plugins.selection)
         yield from _reported(plugins, examine_on(executor, batches, depth, settings, ahead=2 * cores + 2))
         return
     count = cores if workers is None else workers
@@ -125,6 +112,7 @@ def examine_batches(
         return
     from modelshelf.scan.worker_pool import WorkerPool
 
+    settings = _settings_for(plugins.selection)
     pool = WorkerPool(count, None if depth is Depth.FULL else _CALLS_IN_A_LIMIT * HOOK_SECONDS)
     finished = False
     try:
@@ -133,6 +121,12 @@ def examine_batches(
         finished = True
     finally:
         pool.shutdown(cancel_futures=not finished)
+
+
+def _settings_for(selection: PluginSelection) -> WorkerSettings:
+    from modelshelf.scan.messages import WorkerSettings
+
+    return WorkerSettings(plugins=selection, hook_seconds=HOOK_SECONDS)
 
 
 def _reported(plugins: PluginSet, parts: Iterable[Examined]) -> Iterator[Examined]:
@@ -171,6 +165,8 @@ def examine_on(
     A batch that fails as a whole is tried again one artifact at a time; what fails alone is rejected and
     the failure named.
     """
+    from modelshelf.scan.messages import encode_call
+
     waiting: deque[tuple[list[Artifact], Future[bytes]]] = deque()
 
     def submit(batch: list[Artifact]) -> Future[bytes]:
@@ -191,6 +187,8 @@ def examine_on(
 def _finish(
     batch: list[Artifact], future: Future[bytes], submit: Callable[[list[Artifact]], Future[bytes]]
 ) -> Examined:
+    from modelshelf.scan.messages import decode_answer
+
     try:
         return list(zip(batch, decode_answer(future.result()), strict=True))
     except Exception as error:  # noqa: BLE001 - whatever an executor or a worker's death raises
@@ -210,6 +208,8 @@ def _failed(artifact: Artifact, error: Exception) -> Examination:
 
 def examine_encoded(call: bytes) -> bytes:
     """Examine the artifacts of an encoded call with this process's own plugins; runs on any executor."""
+    from modelshelf.scan.messages import decode_call, encode_answer
+
     artifacts, depth, settings = decode_call(call)
     examiner, timer = _worker(settings)
     with nullcontext() if depth is Depth.FULL else timer:
@@ -222,41 +222,3 @@ def _worker(settings: WorkerSettings) -> tuple[Examiner, HookTimer]:
 
     timer = HookTimer(settings.hook_seconds)
     return Examiner.of(PluginSet.of(settings.plugins, timer)), timer
-
-
-def encode_call(artifacts: Sequence[Artifact], depth: Depth, settings: WorkerSettings) -> bytes:
-    """Artifacts on their way to another process, with what it must know beside them."""
-    return _encode((artifacts, depth, settings))
-
-
-def decode_call(data: bytes) -> tuple[list[Artifact], Depth, WorkerSettings]:
-    """What `encode_call` encoded."""
-    call: tuple[list[Artifact], Depth, WorkerSettings] = _decode(
-        data, tuple[list[Artifact], Depth, WorkerSettings]
-    )
-    return call
-
-
-def encode_answer(examinations: Sequence[Examination]) -> bytes:
-    """Examinations on their way back from another process."""
-    return _encode(examinations)
-
-
-def decode_answer(data: bytes) -> list[Examination]:
-    """What `encode_answer` encoded."""
-    examinations: list[Examination] = _decode(data, list[Examination])
-    return examinations
-
-
-def _encode(value: object) -> bytes:
-    from modelshelf.records.codec import converter
-    from modelshelf.records.frame import pack
-
-    return pack(converter().unstructure(value))
-
-
-def _decode(data: bytes, kind: Any) -> Any:
-    from modelshelf.records.codec import converter
-    from modelshelf.records.frame import unpack
-
-    return converter().structure(unpack(data), kind)

@@ -130,7 +130,7 @@ class Changes:
         Args:
             folder: The folder.
             names: Names of the files.
-            retry: Whether something else in it has to be looked at again, whatever becomes of the models.
+            retry: Whether something else in it has to be listed again, whatever becomes of the models.
         """
         if self._tree is not None:
             self._tree.mark(folder, set(names), MODEL)
@@ -405,7 +405,7 @@ class FolderChanges:
         if self._cache is not None:
             self._store.update(lambda state: self._write(Records(state), folders, not_listed))
             return
-        # Nobody marked what other processes changed meanwhile. A view looks at so many records sooner than an
+        # Nobody marked what other processes changed meanwhile. A view reads so many records sooner than an
         # update does, and with less memory.
         revision, vanished = self._store.view(
             lambda state: (state.revision, self._vanished(RecordReader(state), folders))

@@ -127,7 +127,7 @@ class Examiner:
     def examine(self, artifact: Artifact, depth: Depth = Depth.HEADER) -> Examination:
         """Examine an artifact; never raises for what a file or a plugin does."""
         with self._open(artifact, _FULL_BUDGET if depth is Depth.FULL else DEFAULT_BUDGET) as reader:
-            return _Run(self.plugins, self.formats, reader, depth).examine()
+            return _Steps(self.plugins, self.formats, reader, depth).examine()
 
     def hash_weights(self, artifact: Artifact) -> Examination:
         """Read every byte of the weights, for nothing but their sha256."""
@@ -143,8 +143,8 @@ class Examiner:
         return ArtifactReader(artifact, self._openers.get(artifact.source, open_local), budget)
 
 
-class _Run:
-    """One examination, step by step."""
+class _Steps:
+    """The steps of one examination."""
 
     def __init__(
         self, plugins: PluginSet, formats: FormatTable, reader: ArtifactReader, depth: Depth
@@ -158,18 +158,19 @@ class _Run:
         self._votes: list[Vote] = []
 
     def examine(self) -> Examination:
+        """Take them one after another."""
         name = self._artifact.weights[0].name
         suffix = suffix_of(name)
         try:
-            faults = self._detect(name, suffix)
+            faults = self.detect(name, suffix)
         except ReadError as error:
             return self._rejected(error.code, str(error))
         winner = arbitrate(self._votes, self._formats.suffix_formats(suffix))
         if winner is None:
             return self._unclaimed(suffix, faults)
         format_name = winner.detection.format
-        metadata, faults = self._extract(winner)
-        findings = [*_shard_findings(self._artifact), *self._probe(format_name)]
+        metadata, faults = self.extract(winner)
+        findings = [*_shard_findings(self._artifact), *self.probe(format_name)]
         findings += map(_finding_of, faults)
         digest, sha256 = b"", {}
         try:
@@ -192,7 +193,7 @@ class _Run:
             sha256=sha256,
         )
 
-    def _detect(self, name: str, suffix: str) -> list[ReadError]:
+    def detect(self, name: str, suffix: str) -> list[ReadError]:
         """Ask every plugin for its vote on the first weight file; gives the faults of the file.
 
         Raises:
@@ -214,7 +215,7 @@ class _Run:
             faults += [outcome.read_error] if outcome.read_error else []
         return faults
 
-    def _extract(self, winner: Vote) -> tuple[ModelMetadata, list[ReadError]]:
+    def extract(self, winner: Vote) -> tuple[ModelMetadata, list[ReadError]]:
         """What the plugins extract, merged, and the faults of the files."""
         partials: list[ModelMetadata] = []
         faults: list[ReadError] = []
@@ -233,7 +234,8 @@ class _Run:
             faults += [outcome.read_error] if outcome.read_error else []
         return merge_metadata([*partials, *_listed_metadata(self._artifact, format_name)]), faults
 
-    def _probe(self, format_name: str) -> Iterator[Finding]:
+    def probe(self, format_name: str) -> Iterator[Finding]:
+        """What the plugins, and the reading of the files for them, find wrong."""
         for outcome in self._plugins.call(
             "modelshelf_probe_health",
             path=self._artifact.path,

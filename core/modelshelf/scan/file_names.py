@@ -1,4 +1,4 @@
-"""What file names alone tell a walk: wanted, companion, unfinished, of no interest."""
+"""Rules for file names: wanted, companion, unfinished, of no interest."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _PROJECTOR = re.compile(
     r"(^|.*[-_.])(mmproj|imatrix)([-_.].*)?\.gguf|.*\.imatrix|(mtp|eagle3|dflash|dspark)-.*\.gguf"
 )
 
-# Endings that no model ever has: a file with another unknown ending, or none, is looked into once.
+# Endings that no model ever has: a file with another unknown ending, or none, is opened once.
 _OF_NO_INTEREST = frozenset(
     [
         ".1",
@@ -181,7 +181,7 @@ def unfinished_reason(name: str) -> str | None:
 
 
 def is_companion(name: str) -> bool:
-    """Whether the file tells about the model beside it."""
+    """Whether the file describes the model beside it."""
     return name.lower() in _COMPANIONS
 
 

@@ -3,7 +3,7 @@
 A name cannot come into a folder or leave it without the system setting the folder's times, and of a file
 that matters its size, time and inode show a change. So a folder whose own stat data are as they were, and
 those of its models' files too, needs no listing. Trusted are only folders on file systems of this machine,
-which are known to keep that promise, and only those that had been left alone for longer than their clock's
+which are known to keep that promise, and only those whose last change was longer ago than their clock's
 step when they were listed; of every other folder the cache keeps no more than which models were in it.
 
 Kept as columns, because a large tree has tens of thousands of folders: names joined by NUL, numbers as
@@ -27,7 +27,7 @@ OTHER, MODEL = 0, 1
 """A file of a cached folder: the one that a model is loaded by, or another that is watched all the same."""
 
 _LAYOUT = 1
-_MASK = (1 << 63) - 1  # an inode may use all 64 bits, a column holds 63 of them
+_MASK = (1 << 63) - 1  # an inode may use all 64 bits, a column has room for 63
 _THREE = struct.Struct("=3q")
 _UNTRUSTED = _THREE.pack(-1, -1, -1)  # in place of the stat data of a folder that is to be listed again
 _FINE_STEP = 100_000_000  # ns; a kernel's clock for files steps every 10 ms at the latest

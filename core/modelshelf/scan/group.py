@@ -76,7 +76,7 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
         else:
             weights[one.name] = one
     auxiliary = [one for name, one in weights.items() if is_auxiliary(name)]
-    if len(auxiliary) < len(weights):  # a projector or optimizer state alone is what its folder holds
+    if len(auxiliary) < len(weights):  # a projector or optimizer state alone is the model of its folder
         companions += [attrs.evolve(weights.pop(one.name), role=Role.COMPANION) for one in auxiliary]
     companions.sort(key=lambda one: one.name)
 

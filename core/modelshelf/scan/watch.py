@@ -1,8 +1,8 @@
 """Keeping the registry up to date while files come and go.
 
-What the operating system tells of is only a hint that a unit (a folder of a plain place, or the whole place
-of another tool) is worth another scan: folders can appear with files in them before anyone watches them. A
-unit is scanned once nothing in it has changed for a while, so that a file is not read while it grows.
+An event of the operating system is only a hint that a unit (a folder of a plain place, or the whole place of
+another tool) is worth another scan: folders can appear with files in them before anyone watches them. A unit
+is scanned once nothing in it has changed for a while, so that a file is not read while it grows.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from modelshelf.model import DiscoveryStats
     from modelshelf.source import Place
 
-_LOOK = 200  # milliseconds between two looks at what is pending
-_DEBOUNCE = 50  # milliseconds in which the system's news are gathered
+_INTERVAL = 200  # milliseconds between two checks of what is pending
+_DEBOUNCE = 50  # milliseconds in which the system's events are gathered
 
 _Unit: TypeAlias = tuple[str, str]
 """The root of a watched place, and the folder in it to scan: the root itself where another tool owns it."""
 
-_Looks: TypeAlias = dict[str, tuple[int, int]]
-"""Size and mtime_ns of every file of a folder."""
+_Snapshot: TypeAlias = dict[str, tuple[int, int]]
+"""Size and mtime_ns of every file of a folder, by name."""
 
 
 @define
 class _Pending:
-    looks: _Looks
+    snapshot: _Snapshot
     quiet_since: float
 
 
@@ -75,22 +75,22 @@ class Watch:
         while not stop.is_set():
             self._present = self._roots_present()
             listening = False
-            for changed in self._news(stop):
+            for changed in self._events(stop):
                 if not listening:  # before that a change would have gone unnoticed
                     listening = True
                     for place in self._places.values():
                         yield self._scan(place)
                 for path in changed:
-                    self._note(path)
+                    self._add_pending(path)
                 yield from self._scan_settled()
                 if self._roots_present() != self._present:  # a volume was plugged in or pulled out
                     break
 
-    def _news(self, stop: threading.Event) -> Iterator[set[str]]:
-        """Changed paths, or nothing every now and then; ends when it is told to stop."""
+    def _events(self, stop: threading.Event) -> Iterator[set[str]]:
+        """Changed paths, or nothing every now and then; ends when `stop` is set."""
         if not self._present:
             yield set()
-            while not stop.wait(_LOOK / 1000):
+            while not stop.wait(_INTERVAL / 1000):
                 yield set()
             return
         try:
@@ -99,19 +99,19 @@ class Watch:
             raise ConfigurationError(
                 "watching needs the package watchfiles: pip install 'modelshelf[watch]'"
             ) from None
-        told = watch(
+        events = watch(
             *sorted(self._present),
             watch_filter=None,
             stop_event=stop,
-            rust_timeout=_LOOK,
-            debounce=_LOOK,
+            rust_timeout=_INTERVAL,
+            debounce=_INTERVAL,
             step=_DEBOUNCE,
             yield_on_timeout=True,
             raise_interrupt=True,
             ignore_permission_denied=True,
         )
         try:
-            for changes in told:
+            for changes in events:
                 yield {path for _, path in changes}
         except OSError as error:
             raise ConfigurationError(
@@ -119,8 +119,8 @@ class Watch:
                 "fs.inotify.max_user_watches), set WATCHFILES_FORCE_POLLING=1, or watch fewer places"
             ) from error
 
-    def _note(self, path: str) -> None:
-        """Remember that something changed at a path; a folder that came may hold others by now."""
+    def _add_pending(self, path: str) -> None:
+        """Have the unit of a path scanned; a folder that came may have others in it by now."""
         if self._ignored is not None and is_below(path, self._ignored):
             return
         unit = self._unit_of(path)
@@ -128,7 +128,7 @@ class Watch:
             return
         folders = [folder for folder, _, _ in os.walk(path)] if unit[1] == path != unit[0] else [unit[1]]
         for folder in folders:
-            self._pending[unit[0], folder] = _Pending(self._look(unit[0], folder), time.monotonic())
+            self._pending[unit[0], folder] = _Pending(self._snapshot(unit[0], folder), time.monotonic())
 
     def _unit_of(self, path: str) -> _Unit | None:
         """The place that a path belongs to, and the folder to scan; a folder that came is its own."""
@@ -140,15 +140,15 @@ class Watch:
             return root, root
         folder = path if os.path.isdir(path) else os.path.dirname(path)
         while not os.path.isdir(folder) and is_below(folder, root) and folder != root:
-            folder = os.path.dirname(folder)  # a folder that is gone is noticed by the one that held it
+            folder = os.path.dirname(folder)  # a folder that is gone is noticed by the one that it was in
         return root, folder if is_below(folder, root) else root
 
     def _scan_settled(self) -> Iterator[DiscoveryStats]:
         now = time.monotonic()
         for (root, folder), pending in self._pending.items():
-            looks = self._look(root, folder)
-            if looks != pending.looks:
-                pending.looks, pending.quiet_since = looks, now
+            snapshot = self._snapshot(root, folder)
+            if snapshot != pending.snapshot:
+                pending.snapshot, pending.quiet_since = snapshot, now
         busy = [folder for (_, folder), one in self._pending.items() if now - one.quiet_since < self._settle]
         ready = [unit for unit in self._pending if not any(is_below(one, unit[1]) for one in busy)]
         for unit in ready:
@@ -157,24 +157,24 @@ class Watch:
             if not any(is_below(folder, other) for _, other in ready if other != folder):
                 yield self._scan(self._places[root] if folder == root else folder)
 
-    def _look(self, root: str, folder: str) -> _Looks:
-        """The files of a folder as they are now. Other tools write under names that no scan admits."""
-        return _looks(folder) if self._places[root].source == LOCAL else {}
+    def _snapshot(self, root: str, folder: str) -> _Snapshot:
+        """The files of a folder as they are now. Other tools write under names that no scan wants."""
+        return _snapshot(folder) if self._places[root].source == LOCAL else {}
 
     def _roots_present(self) -> set[str]:
         return {root for root in self._places if os.path.exists(root)}
 
 
-def _looks(folder: str) -> _Looks:
+def _snapshot(folder: str) -> _Snapshot:
     """The files of a folder as they are now; one that is gone by then is left out."""
-    looks: _Looks = {}
+    snapshot: _Snapshot = {}
     try:
         with os.scandir(folder) as listing:
             for entry in listing:
                 with suppress(OSError):
-                    told = entry.stat(follow_symlinks=False)
+                    status = entry.stat(follow_symlinks=False)
                     if not entry.is_dir(follow_symlinks=False):
-                        looks[entry.name] = (told.st_size, told.st_mtime_ns)
+                        snapshot[entry.name] = (status.st_size, status.st_mtime_ns)
     except OSError:
         return {}
-    return looks
+    return snapshot

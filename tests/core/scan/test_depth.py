@@ -45,9 +45,9 @@ class Shelf:
         return self.registry.discover_models(path or self.folder, **options)
 
 
-@pytest.fixture(params=["few files", "with a census"])
+@pytest.fixture(params=["few files", "with a folder cache"])
 def shelf(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    if request.param == "with a census":
+    if request.param == "with a folder cache":
         monkeypatch.setattr(changed, "WORTH_WRITING", 1)
         monkeypatch.setattr(folder_cache, "_FINE_STEP", 0)
     made = Shelf(tmp_path)
@@ -56,7 +56,7 @@ def shelf(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 
 def age(path: Path) -> None:
-    """Let a folder and what lies in it be old enough that a census trusts their times."""
+    """Let a folder and what lies in it be old enough that the cache trusts their times."""
     for one in (*path.rglob("*"), path):
         os.utime(one, (10**9, 10**9))
 

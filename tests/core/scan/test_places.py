@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from modelshelf import ModelRegistry
 from modelshelf.model import Artifact, ArtifactFile, Origin
 from modelshelf.reader import open_local
-from modelshelf.source import Place, SourceType
+from modelshelf.scan import changed, folder_cache
+from modelshelf.source import Folder, Place, PlainFolders, SourceType
 from tests.core.toy import ToyFormat, write_toy
 
 
@@ -129,3 +132,72 @@ def test_a_source_that_cannot_be_made_costs_itself_only(tmp_path: Path) -> None:
         stats = held.discover_models()
         assert held.list_models() == ["plain"]
         assert any("no shed today" in one.message for one in stats.problems)
+
+
+class Shelves(Shed):
+    """A source whose place is plain folders, each known by a name of its own."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked_for: list[str] = []
+
+    def list(self, place: Place, walk: Any) -> PlainFolders:  # noqa: ARG002 - the protocol's
+        return PlainFolders(describe=self.describe)
+
+    def describe(self, folder: Folder) -> Folder:
+        name = Path(folder.path).name
+        self.asked_for.append(name)
+        return attrs.evolve(folder, model_id=f"shelf/{name}", facts={"shelf": 3})
+
+
+@pytest.fixture
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder cache for the smallest tree."""
+    monkeypatch.setattr(changed, "WORTH_WRITING", 1)
+    monkeypatch.setattr(folder_cache, "_FINE_STEP", 0)
+
+
+@pytest.mark.usefixtures("_eager")
+def test_plain_folders_of_any_source_are_walked_and_listed_again_where_they_changed(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "home" / "shelves"
+    for name in ("a", "b"):
+        write_toy(root / name / "m.toy", title=name)
+    write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
+    for path in (root / "a", root / "b", root):
+        os.utime(path, (10**9, 10**9))
+    source = Shelves(root)
+    with registry(tmp_path, source) as held:
+        assert held.discover_models().models_added == 3
+        assert held.list_models() == ["plain", "shelf/a", "shelf/b"]
+        shelf = held.get("shelf/a")
+        assert (shelf.locations[0].source, shelf.metadata.details["shelf"]) == ("shed", 3)
+        source.asked_for.clear()
+        stats = held.discover_models()
+        assert (stats.models_unchanged, stats.models_missing, source.asked_for) == (3, 0, [])
+        write_toy(root / "b" / "m.toy", title="b again")
+        (root / "a" / "m.toy").rename(root / "b" / "n.toy")
+        held.discover_models()
+        assert set(source.asked_for) == {"shelves", "a", "b"}
+        (root / "b" / "n.toy").unlink()
+        assert held.discover_models().models_missing == 1
+
+
+def test_a_source_that_fails_to_describe_a_folder_costs_its_own_place_only(tmp_path: Path) -> None:
+    write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
+    write_toy(tmp_path / "home" / "shed" / "two.toy", title="two")
+    source = Shelves(tmp_path / "home" / "shed")
+    with registry(tmp_path, source) as held:
+        held.discover_models()
+        assert held.list_models() == ["plain", "shelf/shed"]
+
+        def fail(_: Folder) -> Folder:
+            raise OSError("oops")
+
+        source.describe = fail
+        stats = held.discover_models(force=True)
+        assert [one.code for one in stats.problems] == ["unlisted-place"]
+        assert (held.get("shelf/shed").missing, stats.models_found) == (False, 1)
+        reasons = [one.reason for report in held.plugins.reports for one in report.failures]
+        assert reasons == ["describe: OSError: oops"]

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from modelshelf.model import Artifact, Depth, Detection, PluginFailure, Problem
 from modelshelf.plugin.given import PluginSelection
-from modelshelf.scan.batches import (
+from modelshelf.scan.examine import Examination, Vote
+from modelshelf.scan.messages import (
     WorkerSettings,
     decode_answer,
     decode_call,
     encode_answer,
     encode_call,
 )
-from modelshelf.scan.examine import Examination, Vote
 from tests.core.record_strategies import DETAILS, FILES, FINDINGS, METADATA, PATHS, TEXT
 
 ARTIFACTS = st.builds(
