@@ -32,7 +32,7 @@ COLUMNS: dict[str, Callable[[ModelConfig], Any]] = {
     "license": lambda model: model.metadata.license,
     "tags": lambda model: model.metadata.tags,
     "created_at": lambda model: model.metadata.created_at,
-    "health_status": lambda model: model.health_status.value,
+    "health_status": lambda model: model.current_health.value,
     "findings": lambda model: tuple(finding.code for finding in model.findings),
     "enabled": lambda model: model.enabled,
     "preload": lambda model: model.preload,

@@ -66,7 +66,7 @@ NEVER = FORMATS | {
 }
 """What no quick command needs: plugins, what only a scan or a change needs, and what is slow to import."""
 
-LISTING = {"lmdb", "modelshelf.registry.lookup", "modelshelf.model", "modelshelf_lmdb", "msgpack"}
+LISTING = {"lmdb", "modelshelf.registry.listing", "modelshelf.model", "modelshelf_lmdb", "msgpack"}
 """What only a command that opens the registry needs."""
 
 WHOLE = {
@@ -80,6 +80,7 @@ WHOLE = {
     "modelshelf.plugin.call",
     "modelshelf.plugin.load",
     "modelshelf.records.write",
+    "modelshelf.registry.lookup",
     "modelshelf.store",
     "pathlib",
     "platformdirs",
@@ -219,7 +220,7 @@ def test_a_listing_imports_what_opens_and_shows_the_records(start: Any) -> None:
     run = start("ls")
     assert not run.modules & (NEVER | WHOLE)
     assert run.packages <= {"click", "lmdb", "msgpack"}
-    assert len(run.own) <= 36, sorted(run.own)
+    assert len(run.own) <= 38, sorted(run.own)  # two of them for the cache and for what is healthy
     assert "modelshelf.records.codec" not in run.modules  # a listing decodes summaries alone
 
 
@@ -276,18 +277,19 @@ def test_help_reads_each_distributions_entry_points_once(start: Any) -> None:
     assert len(read) == len(set(read))
 
 
+# As `modelshelf scan` does it. A `ModelRegistry` imports what a server needs for its requests beforehand.
 _SCAN = """
 import sys
-from modelshelf import ModelRegistry
-with ModelRegistry(sys.argv[1], sys.argv[2]) as registry:
-    stats = registry.discover_models(workers=1)
+from modelshelf.registry.discovery import ModelDiscovery
+with ModelDiscovery(sys.argv[1], sys.argv[2]) as discovery:
+    stats = discovery.discover_models(workers=1)
 assert (stats.models_found, stats.models_unchanged) == (int(sys.argv[3]),) * 2, stats
 print("[" + ", ".join(f'"{one}"' for one in sys.modules) + "]")
 """
 
 
 @pytest.mark.parametrize(
-    ("count", "unneeded", "most"), [(4, SCANNING, 78), (100, SCANNING | LISTING_FOLDERS, 73)]
+    ("count", "unneeded", "most"), [(4, SCANNING, 80), (100, SCANNING | LISTING_FOLDERS, 75)]
 )
 def test_a_scan_of_what_is_unchanged_imports_nothing_that_examines_or_commits(
     environment: dict[str, str],
@@ -308,6 +310,25 @@ def test_a_scan_of_what_is_unchanged_imports_nothing_that_examines_or_commits(
     assert not run.modules & unneeded
     assert run.packages == {"attr", "attrs", "lmdb", "msgpack", "pluggy"}
     assert len(run.own) <= most, sorted(run.own)
+
+
+_OPEN = """
+import json, sys
+from modelshelf import ModelRegistry
+with ModelRegistry(sys.argv[1], sys.argv[1]):
+    print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_opening_a_registry_imports_no_plugin_but_the_stores_and_nothing_that_scans(
+    environment: dict[str, str], empty: frozenset[str], tmp_path: Path
+) -> None:
+    told = _run(_OPEN, str(tmp_path), **environment)
+    run = Start(frozenset(told) - empty, (), 0)
+    needed = {"json", "modelshelf.registry.edits", "modelshelf.registry.registry"}
+    assert not run.modules & (NEVER - needed)
+    assert run.packages == {"attr", "attrs", "lmdb", "msgpack"}
+    assert len(run.own) <= 50, sorted(run.own)
 
 
 def test_importing_the_library_imports_nothing_else_of_it(empty: frozenset[str]) -> None:

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from modelshelf.config import Settings
     from modelshelf.model import ModelConfig
+    from modelshelf.registry.discovery import ModelDiscovery
+    from modelshelf.registry.listing import ModelListing
     from modelshelf.registry.lookup import ModelLookup
     from modelshelf.registry.registry import ModelRegistry
+    from modelshelf.store import Store
 
 T = TypeVar("T")
 
@@ -98,32 +101,62 @@ class App:
             yield registry
 
     @contextmanager
+    def discovery(self) -> Iterator[ModelDiscovery]:
+        """What scans; quicker to open than the registry, which can also look up and change.
+
+        Raises:
+            ModelshelfError: It cannot be opened.
+        """
+        with _opened(self._open_to_scan, readonly=False) as discovery, _damage_reported(discovery):
+            yield discovery
+
+    @contextmanager
     def lookup(self) -> Iterator[ModelLookup]:
         """The records, open to look at; quicker to open than the registry, which can also change them.
 
         Raises:
             ModelshelfError: They cannot be opened.
         """
-        with _opened(self._open_to_look, readonly=True) as lookup, _damage_reported(lookup):
+        from modelshelf.registry.lookup import ModelLookup
+
+        with ModelLookup(_opened(self._open_store, readonly=True)) as lookup, _damage_reported(lookup):
             yield lookup
+
+    @contextmanager
+    def listing(self) -> Iterator[ModelListing]:
+        """The records' summaries, open to be listed; the quickest to open.
+
+        Raises:
+            ModelshelfError: They cannot be opened.
+        """
+        from modelshelf.registry.listing import ModelListing
+
+        with ModelListing(_opened(self._open_store, readonly=True)) as listing, _damage_reported(listing):
+            yield listing
 
     def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
         self.begin_logging()
-        from modelshelf.config import MODELS_FOLDER
         from modelshelf.registry.registry import ModelRegistry
 
-        settings = self.settings
-        return ModelRegistry(
-            settings.paths[0] if settings.paths else MODELS_FOLDER,
-            settings.store,
-            plugins=(*self.plugin_files, *plugins),
-            blocked=settings.disable_plugins,
-            sources=settings.sources,
-            readonly=readonly,
-        )
+        plugins = (*self.plugin_files, *plugins)
+        return ModelRegistry(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
 
-    def _open_to_look(self, *, readonly: bool) -> ModelLookup:
-        from modelshelf.registry.lookup import ModelLookup
+    def _open_to_scan(self, *, readonly: bool) -> ModelDiscovery:
+        self.begin_logging()
+        from modelshelf.registry.discovery import ModelDiscovery
+
+        plugins = self.plugin_files
+        return ModelDiscovery(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
+
+    def _places(self) -> tuple[str, str]:
+        from modelshelf.config import MODELS_FOLDER
+
+        return self.settings.paths[0] if self.settings.paths else MODELS_FOLDER, self.settings.store
+
+    def _choices(self) -> dict[str, Any]:
+        return {"blocked": self.settings.disable_plugins, "sources": self.settings.sources}
+
+    def _open_store(self, *, readonly: bool) -> Store:
         from modelshelf.registry.open_store import open_builtin, open_guarded
 
         settings = self.settings
@@ -132,7 +165,7 @@ class App:
             self.begin_logging()
             blocked = settings.disable_plugins
             store = open_guarded(settings.store, self.plugin_files, blocked, readonly=readonly)
-        return ModelLookup(store)
+        return store
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Write machine output to standard output."""
@@ -148,7 +181,7 @@ class App:
 
         self.write([json.dumps(value, indent=2).encode() + b"\n"])
 
-    def as_json(self, registry: ModelRegistry, models: Iterable[ModelConfig]) -> list[dict[str, Any]]:
+    def as_json(self, registry: ModelDiscovery, models: Iterable[ModelConfig]) -> list[dict[str, Any]]:
         """The records as ``ls --format json`` writes them, to be put into a larger document."""
         import json
 
@@ -157,10 +190,10 @@ class App:
 
 
 @contextmanager
-def _damage_reported(lookup: ModelLookup) -> Iterator[None]:
+def _damage_reported(listing: ModelListing) -> Iterator[None]:
     """Name each record that a listing had to leave out, and end the command with exit code 1 then."""
     damaged: dict[str, None] = {}
-    lookup.on_damage = lambda error: damaged.setdefault(str(error))
+    listing.on_damage = lambda error: damaged.setdefault(str(error))
     yield
     for message in damaged:
         complain(f"error: {message}")

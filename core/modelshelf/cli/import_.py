@@ -52,7 +52,7 @@ def command(app: App, /, *, file: str, replace: bool, dry_run: bool, as_json: bo
 
 def _read(file: str) -> bytes:
     """The file's bytes, one more than a document may have at most."""
-    from modelshelf.registry.settings_export import LARGEST_DOCUMENT
+    from modelshelf.registry.settings_import import LARGEST_DOCUMENT
 
     if file == "-":
         return sys.stdin.buffer.read(LARGEST_DOCUMENT + 1)

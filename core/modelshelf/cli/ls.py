@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from modelshelf.cli.app import App
     from modelshelf.model import Query
-    from modelshelf.registry.lookup import ModelLookup
+    from modelshelf.registry.listing import ModelListing
 
 
 _SORT = "id"
@@ -92,8 +92,8 @@ def command(app: App, /, *, output: str, as_json: bool, model_format: str | None
         # Without a condition none is checked, and the class that does so, which takes a while, is not loaded.
         asked = any(value != _UNASKED.get(name) for name, value in conditions.items())
         condition = _query(conditions) if asked else None
-        with app.lookup() as lookup:
-            _show(app, lookup, condition)
+        with app.listing() as listing:
+            _show(app, listing, condition)
 
 
 def _query(conditions: dict[str, Any]) -> Query:
@@ -102,13 +102,13 @@ def _query(conditions: dict[str, Any]) -> Query:
     return Query(**conditions)
 
 
-def _show(app: App, lookup: ModelLookup, query: Query | None) -> None:
+def _show(app: App, listing: ModelListing, query: Query | None) -> None:
     from modelshelf.cli.models import show_table
 
-    models = lookup.find_summaries(query)
+    models = listing.find_summaries(query)
     if models:
-        show_table(app.screen, models, lookup)
-    elif len(lookup):
+        show_table(app.screen, models, listing)
+    elif len(listing):
         complain("no model meets these conditions")
     else:
         complain("no model is recorded yet; `modelshelf scan PATH` finds some")

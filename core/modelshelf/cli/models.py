@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from modelshelf.cli.screen import Screen
     from modelshelf.model import Finding, ModelConfig
     from modelshelf.records.summary import Summary
-    from modelshelf.registry.lookup import ModelLookup
+    from modelshelf.registry.listing import ModelListing
 
 _HEALTH_STYLES = {
     "unknown": "dim",
@@ -39,9 +39,9 @@ _COLUMNS = (
 _DEFAULT = "*"
 
 
-def show_table(screen: Screen, models: Sequence[Summary], lookup: ModelLookup) -> None:
+def show_table(screen: Screen, models: Sequence[Summary], listing: ModelListing) -> None:
     """Write one row per model; a star marks the default."""
-    default_id = lookup.default_id()
+    default_id = listing.default_id()
     screen.table(
         _COLUMNS,
         zip(
@@ -53,7 +53,7 @@ def show_table(screen: Screen, models: Sequence[Summary], lookup: ModelLookup) -
             [one.parameter_count or UNKNOWN for one in models],
             [UNKNOWN if one.context_length is None else str(one.context_length) for one in models],
             [UNKNOWN if one.size_bytes is None else format_bytes(one.size_bytes) for one in models],
-            [_state(one.health_status, one.missing, one.offline, one.enabled) for one in models],
+            [state(one.health_status, one.missing, one.offline, one.enabled) for one in models],
             [_DEFAULT if one.id == default_id else "" for one in models],
             strict=True,
         ),
@@ -61,7 +61,7 @@ def show_table(screen: Screen, models: Sequence[Summary], lookup: ModelLookup) -
 
 
 @lru_cache(maxsize=64)  # there are few, and a row for each of many models
-def _state(status: str, missing: bool, offline: bool, enabled: bool) -> Cell:
+def state(status: str, missing: bool, offline: bool, enabled: bool) -> Cell:
     """Health; where the files are gone that alone, because the health is what it was before."""
     if missing:
         return Cell("offline" if offline else "missing", "dim")

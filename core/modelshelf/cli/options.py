@@ -30,8 +30,8 @@ def complete_id(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
 
     app: App = ctx.find_object(App) or App()
     try:
-        with app.lookup() as lookup:
-            return [one for one in lookup.ids_beginning(incomplete) if one.isprintable()]
+        with app.listing() as listing:
+            return [one for one in listing.ids_beginning(incomplete) if one.isprintable()]
     except ModelshelfError:
         return []
 

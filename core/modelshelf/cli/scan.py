@@ -9,12 +9,12 @@ import click
 from modelshelf.cli.options import depth_option, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from modelshelf.cli.app import App
     from modelshelf.cli.screen import Screen
     from modelshelf.model import DiscoveryStats, ModelConfig, Problem
-    from modelshelf.registry.registry import ModelRegistry
+    from modelshelf.registry.discovery import ModelDiscovery
     from modelshelf.source import Place
     from modelshelf.store import Snapshot
 
@@ -43,7 +43,7 @@ def command(
 
     from modelshelf.cli.progress import progress
 
-    with app.registry() as registry:
+    with app.discovery() as registry:
         places = chosen_places(app, registry, paths)
         with progress() as show:
             stats = registry.discover_models(
@@ -51,14 +51,19 @@ def command(
             )
         roots = [one.root for one in places]
         if as_json:
-            app.write_json({**asdict(stats), "models": app.as_json(registry, _every(registry, roots))})
+            app.write_json(
+                {
+                    **asdict(stats),
+                    "models": app.as_json(registry, _records(registry, _below(registry, roots))),
+                }
+            )
         else:
             _report(app.screen, stats, roots, registry)
         unhealthy = any(status == "unhealthy" for _, _, status in _not_well(registry, roots))
     return int(stats.errors > 0 or unhealthy)
 
 
-def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> list[Place]:
+def chosen_places(app: App, registry: ModelDiscovery, paths: Sequence[str]) -> list[Place]:
     """The places that a person named, else those of the settings and of every tool that is present.
 
     Raises:
@@ -75,7 +80,7 @@ def chosen_places(app: App, registry: ModelRegistry, paths: Sequence[str]) -> li
     return named
 
 
-def _below(registry: ModelRegistry, roots: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
+def _below(registry: ModelDiscovery, roots: Sequence[str], most: int | None = None) -> list[tuple[str, str]]:
     """Id and version of the models whose files lie in the places, sorted; the first `most` by path."""
     from modelshelf.records.read import RecordReader
 
@@ -92,14 +97,20 @@ def _below(registry: ModelRegistry, roots: Sequence[str], most: int | None = Non
     return registry.store.view(look)
 
 
-def _every(registry: ModelRegistry, roots: Sequence[str]) -> Iterator[ModelConfig]:
-    for model_id, version in _below(registry, roots):
-        model = registry.get_by_version(model_id, version)
+def _records(registry: ModelDiscovery, named: Sequence[tuple[str, str]]) -> Iterator[ModelConfig]:
+    """The records of these ids and versions, as far as they are still there; one in memory at a time."""
+    from modelshelf.records.read import RecordReader
+
+    def reading(model_id: str, version: str) -> Callable[[Snapshot], ModelConfig | None]:
+        return lambda state: RecordReader(state).model(model_id, version)
+
+    for model_id, version in named:
+        model = registry.store.view(reading(model_id, version))
         if model is not None:
             yield model
 
 
-def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, str, str]]:
+def _not_well(registry: ModelDiscovery, roots: Sequence[str]) -> list[tuple[str, str, str]]:
     """Id, version and status of the models there that are not healthy, sorted, each once."""
     from modelshelf.records.read import RecordReader
 
@@ -108,7 +119,7 @@ def _not_well(registry: ModelRegistry, roots: Sequence[str]) -> list[tuple[str, 
     )
 
 
-def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registry: ModelRegistry) -> None:
+def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registry: ModelDiscovery) -> None:
     from modelshelf.cli.models import show_table
     from modelshelf.records.read import RecordReader
 
@@ -131,7 +142,7 @@ def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registr
         screen.line("No models there; `modelshelf why PATH` says what was found in a file or folder.")
 
 
-def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], registry: ModelRegistry) -> None:
+def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], registry: ModelDiscovery) -> None:
     from modelshelf.cli.models import health, worst_finding
     from modelshelf.display import Cell
 
@@ -140,9 +151,9 @@ def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], regist
         if not named:
             continue
         screen.heading(wanted.capitalize())
-        records = [registry.get_by_version(*one) for one in named[:_MOST_FINDINGS]]
+        records = _records(registry, named[:_MOST_FINDINGS])
         style = health(wanted).style
-        screen.items([(Cell(model.id, style), worst_finding(model)) for model in records if model])
+        screen.items([(Cell(model.id, style), worst_finding(model)) for model in records])
         _more(screen, len(named) - _MOST_FINDINGS, f"modelshelf ls --health {wanted}")
 
 

@@ -55,11 +55,11 @@ def recorded(lookup: ModelLookup, model_id: str, version: str | None = None) -> 
 
 
 def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, is_default: bool) -> None:
-    from modelshelf.cli.models import finding, health
+    from modelshelf.cli.models import finding, state
 
     screen.line(f"{model.id} {model.version}", "bold")
-    state = health(str(model.health_status))
-    screen.line(f"  {state.text}", state.style)
+    shown = state(str(model.health_status), model.missing, model.offline, model.enabled)
+    screen.line(f"  {shown.text}", shown.style)
     for one in model.findings:
         screen.item(f"{one.severity}: {finding(one)}")
     screen.heading("Metadata")

@@ -14,7 +14,7 @@ from modelshelf.model.converters import as_frozenset, as_tuple
 from modelshelf.model.depth import Depth
 from modelshelf.model.health import Finding
 from modelshelf.model.metadata import ModelMetadata
-from modelshelf.model.status import HealthStatus
+from modelshelf.model.status import HealthStatus, current_health, is_available, is_healthy
 from modelshelf.model.version import ModelVersion
 
 _LONGEST_ID = 1024  # characters
@@ -108,7 +108,8 @@ class ModelConfig:
         max_tokens: Most tokens to generate, or None for no limit.
         temperature: Sampling temperature, 0 or more, or None.
         enabled: Whether it may be selected.
-        health_status: The last known health.
+        health_status: What the last probe or its server said, kept while its files are missing: `healthy` and
+            `current_health` tell what that is worth now.
         findings: What the last probe noticed, worst first.
         checked_at: Unix time in seconds of that probe, or None.
         last_used: Unix time in seconds of the last use, or None.
@@ -164,6 +165,21 @@ class ModelConfig:
     def offline(self) -> bool:
         """Whether it is missing, and one of its places is on a volume that is not there."""
         return self.missing and any(one.offline for one in self.locations)
+
+    @property
+    def available(self) -> bool:
+        """Whether it may be the default or be chosen: it is enabled, and its files are there."""
+        return is_available(self)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its files are there and its last known health is healthy."""
+        return is_healthy(self)
+
+    @property
+    def current_health(self) -> HealthStatus:
+        """Its health as listings give it: unknown while its files are missing, else `health_status`."""
+        return HealthStatus(current_health(self))
 
     def mark_used(self, at: int | None = None) -> ModelConfig:
         """The same model with one more use, at this moment or at Unix time `at` in seconds."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
     """Any iterable as a tuple."""
     return tuple(values)
-
-
-def as_dict(values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A copy that nobody else refers to."""
-    return dict(values)
 
 
 def as_frozenset(values: Iterable[Any]) -> frozenset[Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidValueError
-from modelshelf.model.converters import as_dict
 from modelshelf.model.quantity import format_parameters
 
 if TYPE_CHECKING:
@@ -47,17 +47,30 @@ class Provenance:
         return f"{self.origin}: {self.detail}" if self.detail else str(self.origin)
 
 
+_LONGEST_SHOWN = 60  # characters of a value in a message
 _NO_FACTS = frozenset({"details", "provenance"})  # fields that have no provenance of their own
 
 
-def _strings(values: Iterable[str] | str | None) -> tuple[str, ...] | None:
+def _as_texts(values: Iterable[str] | str | None) -> tuple[str, ...] | None:
+    """One text or several as a tuple; what is neither is left for the check of types."""
     if values is None:
         return None
-    return (values,) if isinstance(values, str) else tuple(values)
+    try:
+        return (values,) if isinstance(values, str) else tuple(values)
+    except TypeError:
+        return cast("tuple[str, ...]", values)
 
 
-def _frozen_counts(counts: Mapping[str, int] | None) -> dict[str, int] | None:
-    return None if counts is None else dict(counts)
+def _as_counts(counts: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if counts is None else _as_dict(counts)
+
+
+def _as_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that nobody else has; what is no mapping is left for the check of types."""
+    try:
+        return dict(values)
+    except (TypeError, ValueError):
+        return cast("dict[str, Any]", values)
 
 
 @frozen(kw_only=True)
@@ -94,6 +107,9 @@ class ModelMetadata:
         chat_template: Whether a chat template is present. The template itself is never rendered.
         details: Facts of one format that have no field here; values are JSON scalars or lists of them.
         provenance: Field name to where its value comes from; a detail's name as `detail_key` writes it.
+
+    Raises:
+        InvalidValueError: A value is not of its field's type; the message names both, and what was given.
     """
 
     architecture: str | None = None
@@ -102,7 +118,7 @@ class ModelMetadata:
     parameter_count: str | None = field()
     format: str | None = None
     context_length: int | None = None
-    tags: tuple[str, ...] | None = field(default=None, converter=_strings)
+    tags: tuple[str, ...] | None = field(default=None, converter=_as_texts)
     source: str | None = None
     license: str | None = None
     created_at: int | None = None
@@ -116,17 +132,23 @@ class ModelMetadata:
     tokenizer: str | None = None
     bits_per_weight: float | None = None
     tensor_count: int | None = None
-    tensor_types: dict[str, int] | None = field(default=None, converter=_frozen_counts)
-    base_model: tuple[str, ...] | None = field(default=None, converter=_strings)
-    languages: tuple[str, ...] | None = field(default=None, converter=_strings)
+    tensor_types: dict[str, int] | None = field(default=None, converter=_as_counts)
+    base_model: tuple[str, ...] | None = field(default=None, converter=_as_texts)
+    languages: tuple[str, ...] | None = field(default=None, converter=_as_texts)
     pipeline_tag: str | None = None
     chat_template: bool | None = None
-    details: dict[str, Any] = field(factory=dict, converter=as_dict)
-    provenance: dict[str, Provenance] = field(factory=dict, converter=as_dict)
+    details: dict[str, Any] = field(factory=dict, converter=_as_dict)
+    provenance: dict[str, Provenance] = field(factory=dict, converter=_as_dict)
 
     @parameter_count.default
     def _written_parameters(self) -> str | None:
-        return None if self.parameters is None else format_parameters(self.parameters)
+        return format_parameters(self.parameters) if isinstance(self.parameters, int) else None
+
+    def __attrs_post_init__(self) -> None:
+        for name in _fields_to_check(_types_of(self)):
+            reason = misfit(name, getattr(self, name))
+            if reason is not None:
+                raise InvalidValueError(f"metadata: {name} {reason}")
 
     @classmethod
     def partial(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
@@ -136,7 +158,7 @@ class ModelMetadata:
             ``ModelMetadata.partial(Origin.CONFIG, "config.json", architecture="llama", context_length=8192)``
 
         Raises:
-            InvalidValueError: A value has no field here.
+            InvalidValueError: A value has no field here, or is not of its field's type.
         """
         place = Provenance(origin, detail)
         provenance = {
@@ -147,8 +169,13 @@ class ModelMetadata:
         values["provenance"] = provenance
         try:
             return cls(**values)
-        except TypeError as error:
-            raise InvalidValueError(f"metadata has no such field: {error}") from None
+        except TypeError:
+            for name in values:
+                if name not in _ALL_NAMES:
+                    raise InvalidValueError(
+                        f"metadata has no field {name!r}{did_you_mean(name, _ALL_NAMES)}"
+                    ) from None
+            raise
 
     @classmethod
     def told(cls, origin: Origin, detail: str = "", /, **values: Any) -> Self:
@@ -177,13 +204,85 @@ class ModelMetadata:
         return attrs.evolve(self, provenance={**self.provenance, **cited})
 
 
-FIELD_NAMES: tuple[str, ...] = tuple(
-    one.name for one in attrs.fields(ModelMetadata) if one.name not in _NO_FACTS
-)
-
-
+_ALL_NAMES: tuple[str, ...] = tuple(one.name for one in attrs.fields(ModelMetadata))
+_types_of = attrgetter(*(f"{name}.__class__" for name in _ALL_NAMES))
+FIELD_NAMES: tuple[str, ...] = tuple(name for name in _ALL_NAMES if name not in _NO_FACTS)
+"""The fields that a person can set: all but `details` and `provenance`."""
 _values_of = attrgetter(*FIELD_NAMES)
 _NO_ORIGIN = Provenance(Origin.FILENAME)
+
+_WANTED: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "str | None": ("text", str),
+    "int | None": ("an integer", int),
+    "float | None": ("a number", (int, float)),
+    "bool | None": ("true or false", bool),
+    "tuple[str, ...] | None": ("text, or several texts", tuple),
+    "dict[str, int] | None": ("integers by name", dict),
+    "dict[str, Any]": ("a mapping", dict),
+    "dict[str, Provenance]": ("a mapping", dict),
+}
+"""What each annotation of a field asks for, in words and as a type.
+
+Checked by hand because every record that is read passes here: attrs' validators take several times as long.
+"""
+_ANNOTATIONS = {one.name: str(one.type) for one in attrs.fields(ModelMetadata)}
+_TYPES = {name: _WANTED[annotation] for name, annotation in _ANNOTATIONS.items()}
+COUNTS = frozenset(name for name, annotation in _ANNOTATIONS.items() if annotation == "int | None")
+"""The fields that are integers."""
+TEXTS = frozenset(name for name, annotation in _ANNOTATIONS.items() if annotation.startswith("tuple[str"))
+"""The fields that are several texts."""
+_CONTAINERS = TEXTS | {"tensor_types"}  # what is in them is checked too
+_TEXT, _INTEGER = frozenset({str}), frozenset({int})
+
+
+@lru_cache(maxsize=1024)
+def _fields_to_check(types: tuple[type, ...]) -> tuple[str, ...]:
+    """The fields whose types alone do not show that they fit; of most values these are few."""
+    return tuple(
+        name
+        for name, kind in zip(_ALL_NAMES, types, strict=True)
+        if not _is_of_type(name, kind) or (name in _CONTAINERS and kind is not type(None))
+    )
+
+
+def _is_of_type(name: str, kind: type) -> bool:
+    _, wanted = _TYPES[name]
+    if kind is type(None):
+        return name not in _NO_FACTS
+    return issubclass(kind, wanted) and (kind is not bool or wanted is bool)
+
+
+def misfit(name: str, value: Any) -> str | None:
+    """Why a value cannot be that of a field: ``must be an integer, not str 'long'``; None where it can."""
+    if type(value) is tuple and name in TEXTS and _TEXT.issuperset(map(type, value)):
+        return None  # as nearly always
+    wrong: list[Any] = []
+    if not _is_of_type(name, type(value)):
+        wrong = [value]
+    elif value is not None and name in TEXTS:
+        wrong = [one for one in value if not isinstance(one, str)]
+    elif value is not None and name == "tensor_types":
+        if _TEXT.issuperset(map(type, value)) and _INTEGER.issuperset(map(type, value.values())):
+            return None
+        wrong = [one for one in value if not isinstance(one, str)]
+        wrong += [one for one in value.values() if not isinstance(one, int) or isinstance(one, bool)]
+    return f"must be {_TYPES[name][0]}, not {_shown(wrong[0])}" if wrong else None
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer or a nesting beyond what Python writes
+        return type(value).__name__
+    return f"{type(value).__name__} {text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + '…'}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A hint for a misspelt name, to put behind a message; empty where no name is like it."""
+    from difflib import get_close_matches  # only where something is wrong already
+
+    close = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def known_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:

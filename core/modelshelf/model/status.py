@@ -1,8 +1,14 @@
-"""What is known of a model's health, in one word."""
+"""What is known of a model's health, in one word, and which models may be chosen.
+
+The rule of the library, its JSON and the command line: a model whose files are missing, be it because their
+volume is offline, is neither healthy nor ever chosen, whatever its last probe said; a disabled one is never
+chosen. A listing gives the health of a missing one as unknown, beside the mark that it is missing.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 
 class HealthStatus(Enum):
@@ -19,3 +25,37 @@ class HealthStatus(Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+class HealthRecord(Protocol):
+    """A record, be it whole (`ModelConfig`) or the summary of one that a listing reads."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether a person lets it be chosen."""
+        ...
+
+    @property
+    def missing(self) -> bool:
+        """Whether its files are gone, or their volume is offline."""
+        ...
+
+    @property
+    def health_status(self) -> HealthStatus | str:
+        """What the last probe or its server said, as a status or its text."""
+        ...
+
+
+def is_available(record: HealthRecord) -> bool:
+    """Whether a model may be the default or be chosen: it is enabled, and its files are there."""
+    return record.enabled and not record.missing
+
+
+def current_health(record: HealthRecord) -> str:
+    """A model's health as a listing gives it: unknown while its files are missing."""
+    return "unknown" if record.missing else str(record.health_status)
+
+
+def is_healthy(record: HealthRecord) -> bool:
+    """Whether a model's files are there and its last known health is healthy."""
+    return current_health(record) == "healthy"

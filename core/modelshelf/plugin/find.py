@@ -160,6 +160,21 @@ def others_offer(distribution: str, group: str) -> bool:
         return True
 
 
+def is_released(distribution: str) -> bool:
+    """Whether a distribution's version says which code it is.
+
+    So it is where an installer took a wheel from an index. An editable install, a folder or a repository
+    (which ``direct_url.json`` names, PEP 610) may change under one version, and so may whatever only
+    `importlib.metadata` can look into.
+    """
+    wanted = _normalized(distribution)
+    try:
+        folder = next(folder for stem, folder in _distributions() if _name_in(stem) == wanted)
+    except (StopIteration, _NeedsImportlibError, OSError):
+        return False
+    return folder.endswith(".dist-info") and not os.path.exists(os.path.join(folder, "direct_url.json"))
+
+
 def _from_offer(distribution: str, offer: Offer, name: str) -> FoundPlugin:
     return FoundPlugin(
         name=name,

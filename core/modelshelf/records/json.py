@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model.metadata import FIELD_NAMES
+from modelshelf.model.status import current_health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def json_record(config: ModelConfig) -> dict[str, Any]:
-    """A record in full."""
+    """A record in full; its health is unknown while its files are missing."""
     return {
         "id": config.id,
         "version": str(config.version),
         "display_name": config.display_name,
         "path": config.path,
         "locations": [json_location(one) for one in config.locations],
-        "health_status": config.health_status.value,
+        "health_status": current_health(config),
         "findings": [json_finding(one) for one in config.findings],
         "checked_at": config.checked_at,
         "enabled": config.enabled,
@@ -97,7 +98,8 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
 
     Args:
         strict: Only ``id``, ``object``, ``created`` and ``owned_by``; otherwise the registry's own fields
-            follow, those that are unset left out.
+            follow, those that are unset left out. One whose files are missing says so (``missing``, and
+            ``offline`` where their volume is not there), and its health is unknown.
     """
     metadata = config.metadata
     owner, slash, _ = config.id.partition("/")
@@ -123,7 +125,7 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         "license": metadata.license,
         "size_bytes": metadata.size_bytes,
         "enabled": config.enabled,
-        "health_status": config.health_status.value,
+        "health_status": current_health(config),
         "use_count": config.use_count,
         "last_used": config.last_used,
         "preload": config.preload,
@@ -131,11 +133,19 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         "max_tokens": config.max_tokens,
         "temperature": _json_value(config.temperature),
         "aliases": list(config.aliases) or None,
+        "missing": config.missing or None,
+        "offline": config.offline or None,
     }
     entry.update((name, value) for name, value in own.items() if value is not None)
     return entry
 
 
 def openai_listing(configs: Iterable[ModelConfig], *, strict: bool = False) -> dict[str, Any]:
-    """Models as OpenAI's ``/v1/models`` gives them."""
-    return {"object": "list", "data": [openai_entry(one, strict=strict) for one in configs]}
+    """Models as OpenAI's ``/v1/models`` gives them.
+
+    Args:
+        strict: As for `openai_entry`; models whose files are missing are left out then, because nothing in
+            OpenAI's own fields could say so.
+    """
+    listed = (one for one in configs if not (strict and one.missing))
+    return {"object": "list", "data": [openai_entry(one, strict=strict) for one in listed]}

@@ -6,8 +6,9 @@ Works on summaries; the classes of `modelshelf.model` are imported where one is 
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from modelshelf.model.status import HealthStatus, current_health
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,8 +39,7 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
             lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path))
         )
     if query.health is not None:
-        health = query.health.value
-        found.append(lambda one: one.health_status == health)
+        found.append(_has_health(query.health.value))
     if query.tag is not None:
         tag = query.tag
         found.append(lambda one: tag in {word.casefold() for word in one.tags or ()})
@@ -67,14 +67,20 @@ def needle(query: Query) -> bytes:
         getattr(query, name)
         for name in ("format", "architecture", "quantization", "source", "license", "tag")
     ]
-    if query.health is not None:
-        wanted.append(query.health.value)
+    if query.health not in {None, HealthStatus.UNKNOWN}:  # which every missing model is, whatever it was
+        wanted.append(str(query.health))
     pieces = [piece for text in wanted if text and text.isascii() for piece in re.split(_FOLDED_TO, text)]
     return max(pieces, key=len, default="").encode()
 
 
 def _equals(name: str, wanted: str) -> Callable[[Summary], bool]:
     return lambda one: (getattr(one, name) or "").casefold() == wanted
+
+
+def _has_health(wanted: str) -> Callable[[Summary], bool]:
+    if wanted == HealthStatus.UNKNOWN.value:  # as every missing one is
+        return lambda one: current_health(one) == wanted
+    return lambda one: one.health_status == wanted and current_health(one) == wanted  # the quick one first
 
 
 def _reaches(name: str, wanted: int, sign: int) -> Callable[[Summary], bool]:
@@ -91,13 +97,7 @@ def _by_version(one: Summary) -> ModelVersion:
     return ModelVersion.parse(one.version)
 
 
-@cache
-def _health_order() -> dict[str, int]:
-    from modelshelf.model.status import HealthStatus
-
-    return {status.value: place for place, status in enumerate(HealthStatus)}
-
-
+_HEALTH_ORDER = {status.value: place for place, status in enumerate(HealthStatus)}
 _SORT: dict[str, Callable[[Summary], Any]] = {
     "id": lambda one: one.id.casefold(),
     "version": _by_version,
@@ -106,7 +106,7 @@ _SORT: dict[str, Callable[[Summary], Any]] = {
     "context": lambda one: one.context_length,
     "format": lambda one: one.format,
     "quantization": lambda one: one.quantization,
-    "health": lambda one: _health_order().get(one.health_status, 0),
+    "health": lambda one: _HEALTH_ORDER.get(current_health(one), 0),
     "used": lambda one: one.last_used,
     "added": lambda one: one.added_at,
 }

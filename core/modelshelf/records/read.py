@@ -21,6 +21,7 @@ from modelshelf.records.tables import (
     DEFAULT,
     FAILURES,
     FOLDER_CACHES,
+    HOOKS,
     LOCATIONS,
     MOUNTS,
     NOT_WELL,
@@ -180,6 +181,11 @@ class RecordReader:
 
         # Release 0.1 stored the first five.
         return [PluginFailure(**dict(zip(FAILURE_FIELDS, one, strict=False))) for one in value]
+
+    def plugin_hooks(self) -> dict[tuple[str, str, str], tuple[str, ...]]:
+        """Distribution, version and name of each plugin whose hooks are known, to the names of its hooks."""
+        rows = self._value(HOOKS) or ()
+        return {(distribution, version, name): tuple(hooks) for distribution, version, name, hooks in rows}
 
     def mounts(self) -> list[str]:
         """The mount points that models lie, or lay, on."""

@@ -114,8 +114,9 @@ CHANGED_PATHS = Table(
 REGISTRY = Table(
     name="registry",
     prefix=b"s\0",
-    key="default, failures, censuses or mounts",
-    value="id; failures of plugins; roots with a folder cache; mount points that models lie, or lay, on",
+    key="default, failures, censuses, mounts or hooks",
+    value="id; failures of plugins; roots with a folder cache; mount points that models lie, or lay, on; "
+    "hooks that releases of plugins implement",
     rebuild=Rebuild.NOTHING,
 )
 
@@ -138,6 +139,7 @@ DEFAULT = REGISTRY.prefix + b"default"
 FAILURES = REGISTRY.prefix + b"failures"
 CACHED_ROOTS = REGISTRY.prefix + b"censuses"
 MOUNTS = REGISTRY.prefix + b"mounts"
+HOOKS = REGISTRY.prefix + b"hooks"
 
 NOT_WELL = frozenset({"unhealthy", "degraded"})
 """Health statuses of the models that have an entry in `UNHEALTHY`."""

@@ -14,6 +14,7 @@ from modelshelf.records.tables import (
     DEFAULT,
     FAILURES,
     FOLDER_CACHES,
+    HOOKS,
     LOCATIONS,
     MOUNTS,
     NOT_WELL,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _MOST_FAILURES = 200
 _MOST_FOLDER_CACHES = 64
+_MOST_PLUGINS = 500
 
 
 class Records(RecordReader):
@@ -145,6 +147,10 @@ class Records(RecordReader):
         """Remember what plugins failed at, in place of what was remembered before."""
         entries = [[getattr(one, name) for name in FAILURE_FIELDS] for one in failures]
         self._put(FAILURES, entries[-_MOST_FAILURES:])
+
+    def save_plugin_hooks(self, hooks: dict[tuple[str, str, str], tuple[str, ...]]) -> None:
+        """Remember which hooks plugins implement; of many the last ones."""
+        self._put(HOOKS, [[*plugin, list(names)] for plugin, names in hooks.items()][-_MOST_PLUGINS:])
 
     def save_folder_cache(self, root: str, content: Any) -> None:
         """Save the cache of a tree, in place of an earlier one; `changed_paths` gives what changed since."""

@@ -1,1 +1,1 @@
-"""`ModelRegistry`, and what it is made of: look-ups, edits, events, settings out and in."""
+"""`ModelRegistry`, and what it is made of: cache, look-ups, scans, edits, events, settings out and in."""

@@ -1,8 +1,12 @@
-"""What a program or a person changes, each within one transaction; gives the result and the events."""
+"""Changes that a program or a person makes to records, each within one transaction.
+
+Each function gives its result and the events to be emitted once the transaction is committed.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,8 +22,9 @@ from modelshelf.model import (
     Origin,
     Provenance,
 )
-from modelshelf.model.metadata import FIELD_NAMES
+from modelshelf.model.metadata import COUNTS, FIELD_NAMES, TEXTS, did_you_mean, misfit
 from modelshelf.model.quantity import format_parameters
+from modelshelf.model.status import is_available
 
 if TYPE_CHECKING:
     from modelshelf.records.write import Records
@@ -27,21 +32,6 @@ if TYPE_CHECKING:
 CONFIG_FIELDS = ("display_name", "enabled", "preload", "max_workers", "max_tokens", "temperature", "aliases")
 """Fields of a model that a person sets; those of its metadata come beside them."""
 
-_TUPLES = frozenset({"tags", "base_model", "languages"})
-_WHOLE = frozenset(
-    {
-        "parameters",
-        "context_length",
-        "created_at",
-        "size_bytes",
-        "embedding_length",
-        "block_count",
-        "head_count",
-        "head_count_kv",
-        "vocab_size",
-        "tensor_count",
-    }
-)
 Changed = tuple[ModelConfig, list[ModelEvent]]
 
 
@@ -62,20 +52,21 @@ def register(records: Records, config: ModelConfig) -> Changed:
 
 def update(records: Records, model_id: str, version: ModelVersion | None, fields: dict[str, Any]) -> Changed:
     """Set fields; see `ModelRegistry.update`."""
-    old = _standing(records, model_id, version)
-    told = {name: value for name, value in fields.items() if name in FIELD_NAMES}
-    own = {name: value for name, value in fields.items() if name in CONFIG_FIELDS}
+    old = _existing(records, model_id, version)
     for name in fields:
-        if name not in told and name not in own:
-            known = ", ".join((*CONFIG_FIELDS, *FIELD_NAMES))
-            raise InvalidModelError(old.id, name, f"is not a field that can be set; there are {known}")
+        if name not in CONFIG_FIELDS and name not in FIELD_NAMES:
+            names = (*CONFIG_FIELDS, *FIELD_NAMES)
+            hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+            raise InvalidModelError(old.id, name, f"is not a field that can be set{hint}")
+    own = {name: value for name, value in fields.items() if name in CONFIG_FIELDS}
+    facts = {name: value for name, value in fields.items() if name in FIELD_NAMES}
     if "aliases" in own:
-        own["aliases"] = _strings(old.id, "aliases", own["aliases"])
+        own["aliases"] = _texts(old.id, "aliases", own["aliases"])
         _check_aliases(records, old.id, own["aliases"])
     config = attrs.evolve(
         old,
         **own,
-        metadata=_with_user_values(old, told) if told else old.metadata,
+        metadata=_with_user_values(old, facts) if facts else old.metadata,
         set_by_user=old.set_by_user | set(fields),
         updated_at=int(time.time()),
     )
@@ -85,16 +76,16 @@ def update(records: Records, model_id: str, version: ModelVersion | None, fields
     return config, [_event(EventKind.UPDATED, config, fields=sorted(fields))]
 
 
-def _with_user_values(old: ModelConfig, told: dict[str, Any]) -> ModelMetadata:
+def _with_user_values(old: ModelConfig, facts: dict[str, Any]) -> ModelMetadata:
     values: dict[str, Any] = {}
-    for name, value in told.items():
-        if name in _TUPLES and value is not None:
-            values[name] = _strings(old.id, name, value)
-        elif name in _WHOLE and value is not None and (type(value) is not int or value < 0):
-            raise InvalidModelError(old.id, name, f"must be an integer of 0 or more, not {value!r}")
-        else:
-            values[name] = value
-    if "parameters" in values and "parameter_count" not in values and values["parameters"] is not None:
+    for name, value in facts.items():
+        values[name] = _texts(old.id, name, value) if name in TEXTS and value is not None else value
+        reason = misfit(name, values[name])
+        if reason is None and name in COUNTS and value is not None and value < 0:
+            reason = f"must be an integer of 0 or more, not {value}"
+        if reason is not None:
+            raise InvalidModelError(old.id, name, reason)
+    if values.get("parameters") is not None and "parameter_count" not in values:
         values["parameter_count"] = format_parameters(values["parameters"])
     mine = {name: Provenance(Origin.USER) for name in values}
     return attrs.evolve(old.metadata, **values, provenance={**old.metadata.provenance, **mine})
@@ -102,14 +93,14 @@ def _with_user_values(old: ModelConfig, told: dict[str, Any]) -> ModelMetadata:
 
 def mark_used(records: Records, model_id: str) -> Changed:
     """Count a use; see `ModelRegistry.mark_used`."""
-    config = _standing(records, model_id).mark_used()
+    config = _existing(records, model_id).mark_used()
     records.put(config)
     return config, [_event(EventKind.USED, config, use_count=config.use_count)]
 
 
 def update_health_status(records: Records, model_id: str, status: HealthStatus | str) -> Changed:
     """Set the health; see `ModelRegistry.update_health_status`."""
-    old = _standing(records, model_id)
+    old = _existing(records, model_id)
     try:
         wanted = HealthStatus(status)
     except ValueError:
@@ -126,7 +117,7 @@ def update_health_status(records: Records, model_id: str, status: HealthStatus |
 
 def set_default(records: Records, model_id: str) -> Changed:
     """Make a model the default; see `ModelRegistry.set_default`."""
-    config = _standing(records, model_id)
+    config = _existing(records, model_id)
     old = records.default()
     if old == config.id:
         return config, []
@@ -136,24 +127,24 @@ def set_default(records: Records, model_id: str) -> Changed:
 
 def pin(records: Records, model_id: str, version: ModelVersion | None) -> Changed:
     """Pin a model to a version; see `ModelRegistry.pin`."""
-    config = _standing(records, model_id, version)
+    config = _existing(records, model_id, version)
     records.pin(config.id, version)
     return config, [_event(EventKind.UPDATED, config, pinned=None if version is None else str(version))]
 
 
 def remove(records: Records, model_id: str, version: ModelVersion | None) -> Changed:
     """Forget a model or a version of it; see `ModelRegistry.remove`."""
-    config = _standing(records, model_id, version)
-    wanted = records.versions(config.id) if version is None else [version]
-    for one in wanted:
-        held = records.model(config.id, one)
-        if held is not None:
-            records.delete(held)
-    events = [_event(EventKind.REMOVED, config, versions=[str(one) for one in wanted])]
-    if records.pinned(config.id) in {str(one) for one in wanted}:
+    config = _existing(records, model_id, version)
+    versions = records.versions(config.id) if version is None else [version]
+    for one in versions:
+        record = records.model(config.id, one)
+        if record is not None:
+            records.delete(record)
+    events = [_event(EventKind.REMOVED, config, versions=[str(one) for one in versions])]
+    if records.pinned(config.id) in {str(one) for one in versions}:
         records.pin(config.id, None)
     if records.default() == config.id and not records.versions(config.id):
-        heir = min((one.id for one in records.summaries()), default=None)
+        heir = min((one.id for one in records.summaries() if is_available(one)), default=None)
         records.set_default(heir)
         events.append(
             ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=heir or "", details={"old": config.id})
@@ -161,7 +152,7 @@ def remove(records: Records, model_id: str, version: ModelVersion | None) -> Cha
     return config, events
 
 
-def _standing(records: Records, model_id: str, version: ModelVersion | None = None) -> ModelConfig:
+def _existing(records: Records, model_id: str, version: ModelVersion | None = None) -> ModelConfig:
     current = records.current(model_id)
     found = current if current is None or version is None else records.model(current.id, version)
     if found is None:
@@ -169,11 +160,17 @@ def _standing(records: Records, model_id: str, version: ModelVersion | None = No
     return found
 
 
-def _strings(model_id: str, name: str, value: Any) -> tuple[str, ...]:
-    words = (value,) if isinstance(value, str) else tuple(value or ())
-    if not all(isinstance(word, str) and word for word in words):
-        raise InvalidModelError(model_id, name, f"must be text that is not empty, not {value!r}")
-    return words
+def _texts(model_id: str, name: str, value: Any) -> tuple[str, ...]:
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    texts = tuple(value) if several else () if value is None else (value,)
+    for one in texts:
+        if not isinstance(one, str) or not one:
+            raise InvalidModelError(
+                model_id,
+                name,
+                f"must be text that is not empty, or several, not {type(one).__name__} {one!r}",
+            )
+    return texts
 
 
 def _check_aliases(records: Records, model_id: str, aliases: tuple[str, ...]) -> None:

@@ -3,7 +3,9 @@
 Hooks are called under the guard of `plugin.call`, which takes longer to load than a listing to read. The
 store of this program's own distribution needs none: the function ``open_store`` of its module, which its
 `StoreType` names too, is called as it is. Where that cannot be, because it is blocked or cannot be imported,
-the guard is asked, and tells why.
+its hook is called under the guard, whose report says why.
+
+Imports within functions are for that start too.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def open_store(
 def open_builtin(
     location: str, blocked: frozenset[str] = frozenset(), *, readonly: bool = False
 ) -> Store | None:
-    """Open a store that this program brings along; None where plugins have to be asked.
+    """Open a store of this program's own distribution; None where the plugins' hooks have to be called.
 
     Raises:
         StoreError: What the store itself says.
@@ -58,7 +60,7 @@ def open_builtin(
         return None
     try:
         module = import_module(offer.modules[scheme])
-    except Exception:  # noqa: BLE001 - it fails under the guard once more, which tells why
+    except Exception:  # noqa: BLE001 - it fails under the guard once more, which reports why
         return None
     opening: Callable[[str, bool], Store] | None = getattr(module, "open_store", None)
     return None if opening is None else opening(location, readonly)
@@ -71,7 +73,7 @@ def open_guarded(
     *,
     readonly: bool = False,
 ) -> Store:
-    """As `open_store`, by what hooks give: first that of the built-in plugin of that name, then all."""
+    """Open as `open_store` does, by hooks: that of the built-in plugin of that name, then those of all."""
     from modelshelf.plugin.call import PluginSet
     from modelshelf.plugin.find import find_builtin
     from modelshelf.plugin.load import load

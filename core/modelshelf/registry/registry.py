@@ -1,46 +1,53 @@
-"""`ModelRegistry`: what programs import. A façade over the store, scans and the plugins."""
+"""`ModelRegistry`: what programs import. A façade over the store, scans and the plugins.
+
+What the methods need that a server calls for each request is imported here, with the module. Imported at the
+first call it would hang a process that is forked meanwhile: the child inherits the lock of the module that is
+being imported, and nobody is left to release it.
+"""
 
 from __future__ import annotations
 
-import os
+import hashlib  # noqa: F401 - the keys of long names need it
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelshelf.errors import InvalidModelError, SerializerError, UnknownModelError
+from modelshelf.errors import UnknownModelError
+from modelshelf.records.json import openai_listing
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
+from modelshelf.registry import edits, events
+from modelshelf.registry.discovery import ModelDiscovery, as_depth
 from modelshelf.registry.lookup import ModelLookup, as_version
-from modelshelf.registry.open_store import open_store
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Executor
 
-    from modelshelf.model import (
-        Depth,
-        DiscoveryStats,
-        HealthReport,
-        HealthStatus,
-        ModelConfig,
-        ModelEvent,
-        ModelVersion,
-    )
-    from modelshelf.model.failure import PluginFailure
+    from modelshelf.model import Depth, HealthReport, HealthStatus, ModelConfig, ModelEvent, ModelVersion
     from modelshelf.plugin.call import PluginSet
     from modelshelf.registry.settings_import import Restored
-    from modelshelf.scan.counters import ScanProgress
-    from modelshelf.scan.why import Reason
-    from modelshelf.serializer import SerializerType
-    from modelshelf.source import Place
 
 T = TypeVar("T")
 
+_LONGEST_CACHED = 1 << 23  # characters of a listing that is kept for the next who asks
 
-class ModelRegistry(ModelLookup):
+
+class ModelRegistry(ModelLookup, ModelDiscovery):
     """A versioned registry of models.
 
     Reading is a look-up in memory, guarded by the store's revision: what another process commits is seen
-    by the next call. Every change is committed durably before the call returns, then logged and told to
-    the plugins that observe changes.
+    by the next call. Every change is committed durably before the call returns, then logged, and the plugins
+    that observe changes are called.
+
+    - **Threads** may share a registry: each look-up reads one committed state, and changes are made one
+      after another. Only `close` has to wait until the other threads' calls are done.
+    - **A forked child** may go on with the registry that it inherits, as its parent may, whatever look-ups
+      and changes other threads of the parent were at; where they were scanning or checking, it must not scan
+      or check itself.
+    - **Processes** may open one store at the same time, to read and to change: a change waits for those of
+      the others, and what one process commits, the next call in another one sees.
+    - **asyncio**: every call blocks. A look-up takes microseconds and may be made as it is; a change waits
+      for the disk, and a scan or check takes long: ``await asyncio.to_thread(registry.mark_used, model_id)``.
 
     Args:
         model_base_path: The folder that `discover_models` scans when it is given no other.
@@ -67,26 +74,45 @@ class ModelRegistry(ModelLookup):
         sources: Iterable[Mapping[str, Any]] = (),
         readonly: bool = False,
     ) -> None:
-        self.model_base_path = os.fspath(model_base_path)
-        self._extra = tuple(plugins)
-        self._blocked = frozenset(blocked)
-        self._sources = tuple(sources)
-        self._loaded: PluginSet | None = None
-        super().__init__(open_store(os.fspath(metadata_path), self._extra, self._blocked, readonly=readonly))
-
-    @property
-    def location(self) -> str:
-        """Where the records are kept."""
-        return self.store.location
+        super().__init__(
+            model_base_path,
+            metadata_path,
+            plugins=plugins,
+            blocked=blocked,
+            sources=sources,
+            readonly=readonly,
+        )
+        # Now and not at the first change, for the reason that the module gives.
+        self._observers = None if readonly else events.load_observers(self.store, self._given, self._blocked)
+        self._hooks_kept = self._observers is None
 
     @property
     def plugins(self) -> PluginSet:
         """The plugins, loaded when they are first needed."""
-        if self._loaded is None:
-            from modelshelf.plugin.call import PluginSet
+        first = self._plugins is None
+        plugins = super().plugins
+        if first and self._observers is not None:  # those that were called before all were loaded
+            plugins.failures += [one for one in self._observers.failures if one not in plugins.failures]
+        return plugins
 
-            self._loaded = PluginSet.discover(self._extra, blocked=self._blocked)
-        return self._loaded
+    def to_json(self, *, strict: bool = False) -> str:
+        """The models as the list that OpenAI's ``/v1/models`` gives.
+
+        A model whose files are missing has ``"missing": true``, and ``"offline": true`` where their volume is
+        not there; its ``health_status`` is ``unknown``.
+
+        Args:
+            strict: Only the four fields that OpenAI defines, and only models that are not missing; otherwise
+                the registry's own fields follow.
+        """
+        state = self._cached.current()
+        text = state.listings.get(strict)
+        if text is None:
+            text = json.dumps(openai_listing(self, strict=strict), allow_nan=False)
+            # A commit on the way may have put models of two states into it.
+            if len(text) <= _LONGEST_CACHED and self._cached.current() is state:
+                state.listings[strict] = text
+        return text
 
     def register(self, config: ModelConfig) -> ModelConfig:
         """Add a model, or a version of one. The first model of a registry becomes its default.
@@ -95,8 +121,6 @@ class ModelRegistry(ModelLookup):
             DuplicateModelError: That id and version is registered already.
             InvalidModelError: An alias is another model's, or the id is an alias.
         """
-        from modelshelf.registry import edits
-
         return self._change(lambda records: edits.register(records, config))
 
     def update(
@@ -108,10 +132,8 @@ class ModelRegistry(ModelLookup):
 
         Raises:
             UnknownModelError: The id, or the version, is not registered.
-            InvalidModelError: A field does not exist, or cannot hold the value.
+            InvalidModelError: A field does not exist, or cannot have the value.
         """
-        from modelshelf.registry import edits
-
         return self._change(lambda records: edits.update(records, model_id, _optional(version), fields))
 
     def mark_used(self, model_id: str) -> ModelConfig:
@@ -120,8 +142,6 @@ class ModelRegistry(ModelLookup):
         Raises:
             UnknownModelError: The id is not registered.
         """
-        from modelshelf.registry import edits
-
         return self._change(lambda records: edits.mark_used(records, model_id))
 
     def update_health_status(self, model_id: str, status: HealthStatus | str) -> ModelConfig:
@@ -131,87 +151,33 @@ class ModelRegistry(ModelLookup):
             UnknownModelError: The id is not registered.
             InvalidModelError: There is no such status.
         """
-        from modelshelf.registry import edits
-
         return self._change(lambda records: edits.update_health_status(records, model_id, status))
 
     def set_default(self, model_id: str) -> None:
-        """Make a model the default.
+        """Make a model the default; see `default` for when it is given.
 
         Raises:
             UnknownModelError: The id is not registered.
         """
-        from modelshelf.registry import edits
-
         self._change(lambda records: edits.set_default(records, model_id))
 
     def pin(self, model_id: str, version: ModelVersion | str | None) -> None:
-        """Make `get` give this version of a model, whatever comes after it; None lets it go.
+        """Make `get` give this version of a model, whatever comes after it; None ends that.
 
         Raises:
             UnknownModelError: The id, or the version, is not registered.
         """
-        from modelshelf.registry import edits
-
         self._change(lambda records: edits.pin(records, model_id, _optional(version)))
 
     def remove(self, model_id: str, version: ModelVersion | str | None = None) -> None:
         """Forget a model, or one version of it. Its files are not touched; a scan finds them again.
 
-        Where it was the default, the first of the others takes its place.
+        Where it was the default, the first of the others that are enabled and not missing takes its place.
 
         Raises:
             UnknownModelError: The id, or the version, is not registered.
         """
-        from modelshelf.registry import edits
-
         self._change(lambda records: edits.remove(records, model_id, _optional(version)))
-
-    def discover_models(
-        self,
-        paths: Iterable[str | os.PathLike[str] | Place] | str | os.PathLike[str] | Place | None = None,
-        *,
-        depth: Depth | str = "header",
-        executor: Executor | None = None,
-        workers: int | None = None,
-        force: bool = False,
-        progress: Callable[[ScanProgress], None] | None = None,
-    ) -> DiscoveryStats:
-        """Scan folders, files or places of other tools, and bring the registry up to date with them.
-
-        Files that are as they were are not opened, but for those that nobody looked at so deeply before. One
-        bad file, folder or plugin is a problem in the result, never the scan's end; ending it early (Ctrl-C)
-        leaves what was committed.
-
-        Args:
-            paths: What to scan: folders, files, or places as `places` gives them; None means
-                `model_base_path`.
-            depth: How deep a probe looks; full also looks into files that no format asks for by name.
-            executor: Where to examine; None decides between this process and worker processes. A registry
-                with objects as plugins examines in this process whatever is given here.
-            workers: Worker processes; 1 means this process.
-            force: Examine unchanged files too.
-            progress: Called now and then, in this thread.
-        """
-        from modelshelf.scan.run import discover
-        from modelshelf.source import Place
-
-        if paths is None:
-            paths = [self.model_base_path]
-        elif isinstance(paths, str | os.PathLike | Place):
-            paths = [paths]
-        return discover(
-            self.store,
-            self.plugins,
-            [path if isinstance(path, Place) else os.fspath(path) for path in paths],
-            tables=self._sources,
-            depth=_depth(depth),
-            executor=executor,
-            workers=workers,
-            force=force,
-            progress=progress,
-            emit=self._emit,
-        )
 
     def check(
         self, model_ids: Iterable[str] | None = None, *, depth: Depth | str = "header"
@@ -224,63 +190,8 @@ class ModelRegistry(ModelLookup):
         from modelshelf.scan.recheck import check
 
         wanted = self.list_models() if model_ids is None else list(model_ids)
-        models = [self._known(model_id) for model_id in wanted]
-        return check(self.store, self.plugins, models, depth=_depth(depth), emit=self._emit)
-
-    def why(self, path: str | os.PathLike[str]) -> list[Reason]:
-        """Why a file is, or is not, in the registry: every rule and plugin's verdict, in order."""
-        from modelshelf.scan.why import why
-
-        plugins, absolute = self.plugins, os.path.abspath(path)
-        return self.store.view(lambda state: why(absolute, plugins, RecordReader(state)))
-
-    def places(self) -> list[Place]:
-        """Every place that the sources would look into on this machine, present or not."""
-        from modelshelf.scan.places import make_sources
-
-        made = make_sources(self.plugins, self._sources)
-        return list({(one.source, one.root): one for source in made for one in source.places()}.values())
-
-    def place(self, path: str | os.PathLike[str]) -> Place:
-        """The place at a path: of the source that knows a folder of its kind, else a plain folder.
-
-        Raises:
-            SourceError: No plugin offers plain folders.
-        """
-        from modelshelf.scan.places import make_sources, place_of
-
-        return place_of(make_sources(self.plugins, self._sources), os.fspath(path))[1]
-
-    def with_nested(self, places: Iterable[Place]) -> list[Place]:
-        """These places, and before each plain folder the present places of other tools that lie below it.
-
-        A scan takes them together; whoever watches folders has to know them.
-        """
-        from modelshelf.scan.places import make_sources, place_of, with_nested
-
-        sources = make_sources(self.plugins, self._sources)
-        return [place for _, place in with_nested(sources, [place_of(sources, one) for one in places])]
-
-    def is_offline(self, path: str | os.PathLike[str]) -> bool:
-        """Whether a path lies on a volume that held models and is not mounted now."""
-        from modelshelf.scan.volumes import Volumes, is_on
-
-        mounts = self.store.view(lambda state: RecordReader(state).mounts())
-        return is_on(os.path.abspath(path), Volumes(mounts).lost())
-
-    def serializer(self, name: str) -> SerializerType:
-        """The serializer of that name.
-
-        Raises:
-            SerializerError: No plugin offers it; the message names those there are.
-        """
-        offered: dict[str, SerializerType] = {}
-        for one in self.plugins.collect("modelshelf_serializers"):
-            offered.setdefault(one.name, one)
-        if name not in offered:
-            known = ", ".join(sorted(offered)) or "none: see `modelshelf plugins`"
-            raise SerializerError(f"no serializer is named {name!r}; there are {known}")
-        return offered[name]
+        models = [self._registered(model_id) for model_id in wanted]
+        return check(self.store, self.plugins, models, depth=as_depth(depth), emit=self._emit)
 
     def export_settings(self) -> Iterator[bytes]:
         """What was set by hand, and how often models were used, as a document for `import_settings`."""
@@ -297,61 +208,40 @@ class ModelRegistry(ModelLookup):
             dry_run: Whether nothing is to be changed.
 
         Raises:
-            InvalidValueError: The document holds no settings, or a value in it cannot be.
+            InvalidValueError: The document has no settings, or a value in it cannot be.
         """
-        from modelshelf.registry.settings_export import parse
-        from modelshelf.registry.settings_import import Undone, restore
+        from modelshelf.registry.settings_import import Undone, parse, restore
 
         settings = parse(document)
 
         def work(records: Records) -> tuple[Restored, list[ModelEvent]]:
-            restored, events = restore(records, settings, replace=replace)
+            restored, changes = restore(records, settings, replace=replace)
             if dry_run:
                 raise Undone(restored)
-            return restored, events
+            return restored, changes
 
         try:
             return self._change(work)
         except Undone as undone:
             return undone.restored
 
-    def scan_failures(self) -> list[PluginFailure]:
-        """What plugins failed at in scans; a forced scan without a failure forgets it."""
-        return self.store.view(lambda state: RecordReader(state).failures())
-
-    def _known(self, model_id: str) -> ModelConfig:
+    def _registered(self, model_id: str) -> ModelConfig:
         model = self.get(model_id)
         if model is None:
             raise UnknownModelError(model_id)
         return model
 
     def _change(self, work: Callable[[Records], tuple[T, list[ModelEvent]]]) -> T:
-        result, events = self.store.update(lambda state: work(Records(state)))
-        self._emit(events)
+        result, changes = self.store.update(lambda state: work(Records(state)))
+        self._emit(changes)
         return result
 
-    def _emit(self, events: Iterable[ModelEvent]) -> None:
-        told = tuple(events)
-        if not told:  # as of most scans; the values of events, and logging, take long to load
-            return
-        from modelshelf.registry.events import QUIET, log_event
-
-        for event in told:
-            log_event(event)
-            if event.kind not in QUIET:
-                for _ in self.plugins.call("modelshelf_model_changed", event=event):
-                    pass
+    def _emit(self, changes: Iterable[ModelEvent]) -> None:
+        events.emit(changes, self._plugins or self._observers)
+        if not self._hooks_kept and self._observers is not None:
+            self._hooks_kept = True
+            events.keep_hooks(self.store, self._observers)
 
 
 def _optional(version: ModelVersion | str | None) -> ModelVersion | None:
     return None if version is None else as_version(version)
-
-
-def _depth(depth: Depth | str) -> Depth:
-    from modelshelf.model import Depth
-
-    try:
-        return Depth(depth)
-    except ValueError:
-        names = ", ".join(one.value for one in Depth)
-        raise InvalidModelError("*", "depth", f"must be one of {names}, not {depth!r}") from None

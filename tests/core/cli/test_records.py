@@ -165,6 +165,34 @@ def test_no_default_is_exit_code_1(project):
     assert project.run("default", "--json").json == {"default": None}
 
 
+@pytest.mark.parametrize("why", ["missing", "disabled"])
+def test_a_default_that_is_not_available_is_none_and_says_why(stocked, why):
+    stocked.run("default", "tiny").done()
+    if why == "missing":
+        (stocked.models / "tiny/tiny.gguf").unlink()
+        stocked.run("scan", stocked.models)
+    else:
+        stocked.run("set", "tiny", "enabled=no").done()
+    outcome = stocked.run("default")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert f"the default, tiny, is {why}" in outcome.err
+    assert stocked.run("default", "--json").json == {"default": None}
+    (line,) = [line for line in stocked.run("ls").lines if line.startswith("tiny ")]
+    assert line.endswith("*")  # as it was set
+    assert why in line
+
+
+def test_a_missing_model_is_never_shown_as_healthy(stocked):
+    assert "  healthy" in stocked.run("show", "tiny").lines
+    (stocked.models / "tiny/tiny.gguf").unlink()
+    stocked.run("scan", stocked.models)
+    lines = stocked.run("show", "tiny").lines
+    assert "  missing" in lines
+    assert "  healthy" not in lines
+    assert stocked.run("show", "--json", "tiny").json["health_status"] == "unknown"
+    assert "tiny" not in stocked.run("ls", "--health", "healthy").out
+
+
 def test_rm_forgets_the_record_and_leaves_the_file(stocked):
     stocked.run("rm", "tiny").done()
     assert [one["id"] for one in stocked.run("ls", "--json").json] == ["small"]

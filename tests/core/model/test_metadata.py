@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from enum import IntEnum
 
 import attrs
 import pytest
@@ -67,9 +69,61 @@ def test_what_a_person_set_outranks_the_header() -> None:
     assert merge_metadata([header, mine]).license == "mine"
 
 
-def test_a_field_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InvalidValueError, match="colour"):
+def test_a_field_that_does_not_exist_is_refused_and_the_one_that_was_meant_is_named() -> None:
+    with pytest.raises(InvalidValueError, match=r"^metadata has no field 'colour'$"):
         ModelMetadata.partial(Origin.HEADER, "", colour="red")
+    with pytest.raises(InvalidValueError, match=r"no field 'contextlength'; did you mean 'context_length'\?"):
+        ModelMetadata.partial(Origin.HEADER, "", contextlength=8)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"context_length": "long"}, "context_length must be an integer, not str 'long'"),
+        ({"context_length": True}, "context_length must be an integer, not bool True"),
+        ({"parameters": "7B"}, "parameters must be an integer, not str '7B'"),
+        ({"parameters": 1.5e9}, "parameters must be an integer, not float 1500000000.0"),
+        ({"architecture": b"llama"}, "architecture must be text, not bytes b'llama'"),
+        ({"bits_per_weight": "4"}, "bits_per_weight must be a number, not str '4'"),
+        ({"bits_per_weight": False}, "bits_per_weight must be a number, not bool False"),
+        ({"chat_template": 1}, "chat_template must be true or false, not int 1"),
+        ({"tags": 5}, "tags must be text, or several texts, not int 5"),
+        ({"tags": ("one", 2)}, "tags must be text, or several texts, not int 2"),
+        ({"languages": b"en"}, "languages must be text, or several texts, not int 101"),
+        ({"tensor_types": "F32"}, "tensor_types must be integers by name, not str 'F32'"),
+        ({"tensor_types": {"F32": "two"}}, "tensor_types must be integers by name, not str 'two'"),
+        ({"tensor_types": {"F32": True}}, "tensor_types must be integers by name, not bool True"),
+        ({"tensor_types": {1: 2}}, "tensor_types must be integers by name, not int 1"),
+        ({"details": None}, "details must be a mapping, not NoneType None"),
+        ({"details": "rope"}, "details must be a mapping, not str 'rope'"),
+        ({"title": 10**5000}, "title must be text, not int"),
+        ({"title": ["x" * 100]}, "title must be text, not list ['" + "x" * 58 + "…"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_field_type_and_value(
+    values: dict[str, object], message: str
+) -> None:
+    for make in (ModelMetadata, lambda **given: ModelMetadata.partial(Origin.CARD, "README.md", **given)):
+        with pytest.raises(InvalidValueError, match=f"^metadata: {re.escape(message)}$"):
+            make(**values)
+
+
+def test_a_subclass_of_the_fields_type_is_of_that_type() -> None:
+    class Word(str):
+        __slots__ = ()
+
+    class Count(IntEnum):
+        TWO = 2
+
+    metadata = ModelMetadata(
+        architecture=Word("llama"),
+        tags=[Word("a")],
+        context_length=Count.TWO,
+        bits_per_weight=4,
+        tensor_types={Word("F32"): Count.TWO},
+    )
+    assert (metadata.tags, metadata.context_length, metadata.tensor_types) == (("a",), 2, {"F32": 2})
+    assert ModelMetadata(tags="chat").tags == ("chat",)
 
 
 def test_a_finer_citation_keeps_the_origin() -> None:

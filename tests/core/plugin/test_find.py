@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelshelf.plugin.find import Offer, all_offered, entry_points_of, find, offered_by, others_offer
+from modelshelf.plugin.find import (
+    Offer,
+    all_offered,
+    entry_points_of,
+    find,
+    is_released,
+    offered_by,
+    others_offer,
+)
 from modelshelf.plugin.load import load
 from modelshelf.plugin.report import PluginState
 from tests.distributions import write_distribution
@@ -81,6 +89,14 @@ def test_a_plain_look_tells_what_importlib_metadata_tells(site: Path, texts: dic
         )
         for who in everyone
     }
+
+
+def test_a_wheel_is_a_release_and_an_editable_install_is_none(site: Path) -> None:
+    write_distribution(site, "weather-shelf", "")
+    assert is_released("Weather.Shelf")
+    (site / "weather_shelf-0.3.0.dist-info" / "direct_url.json").write_text("{}")
+    assert not is_released("weather-shelf")
+    assert not is_released("nobody")
 
 
 @pytest.mark.parametrize("name", ["Weather.Shelf", "weather-shelf", "weather_shelf"])

@@ -9,7 +9,16 @@ from typing import TypeVar
 
 import pytest
 
-from modelshelf import ModelConfig, ModelRegistry, ModelVersion, Query, RegistryClosedError
+from modelshelf import (
+    HealthStatus,
+    ModelConfig,
+    ModelMetadata,
+    ModelRegistry,
+    ModelVersion,
+    Query,
+    RegistryClosedError,
+)
+from modelshelf.records import codec
 from modelshelf.registry.lookup import ModelLookup
 from modelshelf.store import Snapshot, Store
 
@@ -92,6 +101,52 @@ def test_what_is_committed_to_a_watched_store_is_seen_by_the_next_look_up(regist
     registry.update("one", display_name="One")
     watched.word[0] += 1
     assert lookup.get("one").display_name == "One"
+
+
+def test_what_was_decoded_is_given_again_by_its_version_and_as_the_choice_for_a_task(
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sized = ModelMetadata(parameters=7)
+    registry.register(ModelConfig(id="one", metadata=sized, health_status=HealthStatus.HEALTHY))
+    lookup = ModelLookup(WatchedStore(registry.store))
+    decoded = []
+    decode = codec.decode_record
+    monkeypatch.setattr(codec, "decode_record", lambda key, value: decoded.append(key) or decode(key, value))
+    by_version = lookup.get_by_version("one", "1.0.0")
+    assert lookup.get_by_version("one", ModelVersion(major=1)) is by_version
+    assert lookup.select_best() is by_version
+    assert len(decoded) == 1
+    assert lookup.get("one") is by_version
+    other = ModelLookup(WatchedStore(registry.store))
+    assert other.get("one") is other.select_best()
+    assert len(decoded) == 3  # one for `get`, which does not know the version before
+
+
+def test_ids_and_versions_that_nobody_registered_are_not_cached(registry: ModelRegistry) -> None:
+    registry.register(ModelConfig(id="one"))
+    for number in range(100):
+        assert registry.get(f"nobody-{number}") is None
+        assert registry.get_by_version("one", f"2.0.{number}") is None
+    state = registry._cached.current()
+    assert (state.models, state.versions) == ({}, {})
+
+
+def test_a_commit_of_another_handle_is_seen_by_the_next_look_up_of_a_version_and_choice(
+    tmp_path: Path,
+) -> None:
+    healthy = ModelConfig(id="one", metadata=ModelMetadata(parameters=7), health_status=HealthStatus.HEALTHY)
+    with (
+        ModelRegistry(tmp_path / "models", tmp_path / "store") as writer,
+        ModelRegistry(tmp_path / "models", tmp_path / "store") as reader,
+    ):
+        assert (reader.get_by_version("one", "1.0.0"), reader.select_best()) == (None, None)
+        writer.register(healthy)
+        for number in range(3):
+            writer.update("one", display_name=f"name {number}")
+            assert reader.get_by_version("one", "1.0.0").display_name == f"name {number}"
+            assert reader.select_best().display_name == f"name {number}"
+        writer.remove("one")
+        assert (reader.get_by_version("one", "1.0.0"), reader.select_best()) == (None, None)
 
 
 def test_a_store_that_let_go_of_the_watched_memory_is_asked_again(registry: ModelRegistry) -> None:

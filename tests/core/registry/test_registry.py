@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -119,6 +120,32 @@ def test_an_impossible_value_is_refused_and_named_with_the_id(
     with pytest.raises(InvalidModelError, match="'a'"):
         shelf.registry.update("a", **fields)
     assert shelf.registry.get("a") == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"context_length": "long"}, "context_length must be an integer, not str 'long'"),
+        ({"context_length": -1}, "context_length must be an integer of 0 or more, not -1"),
+        ({"architecture": 5}, "architecture must be text, not int 5"),
+        ({"chat_template": "yes"}, "chat_template must be true or false, not str 'yes'"),
+        ({"tags": 5}, "tags must be text that is not empty, or several, not int 5"),
+        ({"tags": ["a", ""]}, "tags must be text that is not empty, or several, not str ''"),
+        ({"tensor_types": {"F32": "x"}}, "tensor_types must be integers by name, not str 'x'"),
+        (
+            {"contextlength": 5},
+            "contextlength is not a field that can be set; did you mean 'context_length'?",
+        ),
+        ({"enable": True}, "enable is not a field that can be set; did you mean 'enabled'?"),
+        ({"zzz": True}, "zzz is not a field that can be set; there are display_name, enabled,"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_with_field_type_and_value(
+    shelf: Shelf, fields: dict[str, object], message: str
+) -> None:
+    shelf.registry.register(model())
+    with pytest.raises(InvalidModelError, match=f"^model 'a': {re.escape(message)}"):
+        shelf.registry.update("a", **fields)
 
 
 @pytest.mark.parametrize("bad", ["", "   ", "a\0b", "x" * 5_000])

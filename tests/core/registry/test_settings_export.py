@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from modelshelf.errors import InvalidValueError
 from modelshelf.model import ModelVersion
 from modelshelf.model.metadata import FIELD_NAMES
-from modelshelf.registry.settings_export import LARGEST_DOCUMENT, ModelSettings, dump, parse
+from modelshelf.registry.settings_export import ModelSettings, dump
+from modelshelf.registry.settings_import import LARGEST_DOCUMENT, parse
 from tests.core.record_strategies import CONFIGS
 
 OWN = ("display_name", "enabled", "preload", "max_workers", "max_tokens", "temperature", "aliases")
@@ -25,7 +26,7 @@ def settings_of(config) -> ModelSettings:
         version=config.version,
         content_digest=config.content_digest,
         path=None if config.content_digest else config.path,
-        fields=fields | {name: getattr(config.metadata, name) for name in FIELD_NAMES},
+        set=fields | {name: getattr(config.metadata, name) for name in FIELD_NAMES},
         use_count=config.use_count,
         last_used=config.last_used,
         pinned=config.preload,
@@ -76,7 +77,7 @@ def document(**model: object) -> bytes:
         (b"", "no JSON"),
         (b"\xff\xfe", "no JSON"),
         (b"[" * 100_000, "no JSON"),
-        (b'{"modelshelf": "settings", "edition": 1, "models": [], "models": []}', "stands twice"),
+        (b'{"modelshelf": "settings", "edition": 1, "models": [], "models": []}', "one key twice"),
         (b'{"modelshelf": "settings", "edition": 1, "models": NaN}', "NaN"),
         (b'{"modelshelf": "settings", "edition": 1, "models": ' + b"9" * 5000 + b"}", "no JSON"),
         (b"{}", "no document of settings"),
@@ -96,7 +97,7 @@ def document(**model: object) -> bytes:
         (document(set={"aliases": [5]}), r"set\.aliases\[0\]"),
         (document(set={"temperature": True}), r"set\.temperature"),
         (document(set={"license": "x" * 200_000}), r"set\.license"),
-        (document(set={"tensor_types": {"F32": "x"}}), r"set\.tensor_types\.F32"),
+        (document(set={"tensor_types": {"F32": "x"}}), r"set\.tensor_types\['F32'\]"),
         (b" " * (LARGEST_DOCUMENT + 1), "larger than"),
     ],
 )
