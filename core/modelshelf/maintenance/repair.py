@@ -22,6 +22,7 @@ from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
     CACHED_ROOTS,
     DEFAULT,
+    FAILURE_PLACES,
     FAILURES,
     LOCATIONS,
     MOUNTS,
@@ -242,7 +243,8 @@ class _Rescue:
     def _key_of(self, value: bytes) -> bytes | None:
         """The key that a value under a damaged one was written under, if it exists nowhere else."""
         pins = (PINS.prefix + part for part in self._ids) if len(value) <= _LONGEST_PIN else ()
-        return next((key for key in (DEFAULT, FAILURES, MOUNTS, *pins) if is_intact(key, value)), None)
+        keys = (DEFAULT, FAILURES, FAILURE_PLACES, MOUNTS, *pins)
+        return next((key for key in keys if is_intact(key, value)), None)
 
     def _write_values(self, state: Transaction) -> None:
         """Write what exists nowhere else; pins and the default where they lead to a record."""
