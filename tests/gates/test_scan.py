@@ -23,7 +23,7 @@ CALLS_FOR_A_NEW_MODEL = 1100
 MODULES = {"modelshelf.scan": 14, "modelshelf": 48, "": 110}
 """Modules with a called function when one GGUF file is scanned first: of the scan, of the core, and
 with all plugins. A file that passes many modules is hard to follow; the goal is 60 in all."""
-CALLS = 4800
+CALLS = 4900
 """Calls of those functions, loading the plugins included."""
 
 
