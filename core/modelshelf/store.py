@@ -116,7 +116,7 @@ class Store(Protocol):
         ...
 
 
-class Recency(Enum):
+class RemnantState(Enum):
     """How sure it is that a record of a damaged store is current."""
 
     CURRENT = "current"
@@ -134,12 +134,12 @@ class Remnant:
     Attributes:
         key: Its key; for a stretch of records that cannot be read, where that begins.
         value: Its value, or None where it cannot be read.
-        recency: Whether it is current, as far as that is known.
+        state: Whether it is current, as far as that is known.
     """
 
     key: bytes
     value: bytes | None
-    recency: Recency
+    state: RemnantState
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
 from modelshelf.model import Severity
-from modelshelf.store import Recency
+from modelshelf.store import RemnantState
 from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.repair import replace, salvage
 from modelshelf_lmdb.store import LmdbStore
@@ -62,8 +62,8 @@ def expected() -> dict[bytes, bytes]:
     return {b"m/%05d" % number: value_of(number, 2) for number in range(MODELS) if number % 7}
 
 
-def found(folder: Path, recency: Recency) -> dict[bytes, bytes | None]:
-    return {one.key: one.value for one in salvage(str(folder)) if one.recency is recency}
+def found(folder: Path, state: RemnantState) -> dict[bytes, bytes | None]:
+    return {one.key: one.value for one in salvage(str(folder)) if one.state is state}
 
 
 def zero(path: Path, page: int) -> None:
@@ -85,25 +85,27 @@ def tree_of(path: Path) -> tuple[list[int], list[int]]:
 
 
 def test_all_of_a_sound_store_is_current_and_what_was_deleted_is_former(copy):
-    assert found(copy.parent, Recency.CURRENT) == expected()
-    assert found(copy.parent, Recency.POSSIBLE) == {}
-    assert found(copy.parent, Recency.FORMER)
+    assert found(copy.parent, RemnantState.CURRENT) == expected()
+    assert found(copy.parent, RemnantState.POSSIBLE) == {}
+    assert found(copy.parent, RemnantState.FORMER)
 
 
 def test_what_a_damaged_leaf_held_is_found_in_its_older_copies_and_the_rest_is_current(copy):
     leaf = tree_of(copy)[1][5]
     zero(copy, leaf)
-    current = found(copy.parent, Recency.CURRENT)
+    current = found(copy.parent, RemnantState.CURRENT)
     lost = expected().keys() - current.keys()
     assert lost
     assert {key: value for key, value in current.items() if value is not None}.items() <= expected().items()
     assert [key for key, value in current.items() if value is None], "the lost keys are not reported"
-    assert lost <= found(copy.parent, Recency.FORMER).keys()
+    assert lost <= found(copy.parent, RemnantState.FORMER).keys()
 
 
 def test_the_leaves_below_a_damaged_branch_are_found_in_full(copy):
     zero(copy, tree_of(copy)[0][0])
-    current = {key: value for key, value in found(copy.parent, Recency.CURRENT).items() if value is not None}
+    current = {
+        key: value for key, value in found(copy.parent, RemnantState.CURRENT).items() if value is not None
+    }
     assert current == expected()
 
 
@@ -112,7 +114,7 @@ def test_without_a_meta_page_every_record_is_a_possible_one(copy, slots):
     for slot in slots:
         zero(copy, slot)
     remnants = [one for one in salvage(str(copy.parent)) if one.value is not None]
-    assert {one.recency for one in remnants} == {Recency.POSSIBLE}
+    assert {one.state for one in remnants} == {RemnantState.POSSIBLE}
     pairs = {(one.key, one.value) for one in remnants}
     assert expected().items() <= pairs
 
@@ -170,7 +172,7 @@ def refill(folder: Path) -> str:
             lambda txn: [
                 txn.put(one.key, one.value)
                 for one in salvage(str(folder))
-                if one.value is not None and one.recency is Recency.CURRENT
+                if one.value is not None and one.state is RemnantState.CURRENT
             ]
         ),
     )
