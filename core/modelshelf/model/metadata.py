@@ -211,62 +211,52 @@ FIELD_NAMES: tuple[str, ...] = tuple(name for name in _ALL_NAMES if name not in 
 _values_of = attrgetter(*FIELD_NAMES)
 _NO_ORIGIN = Provenance(Origin.FILENAME)
 
-_WANTED: dict[str, tuple[str, type | tuple[type, ...]]] = {
-    "str | None": ("text", str),
-    "int | None": ("an integer", int),
-    "float | None": ("a number", (int, float)),
-    "bool | None": ("true or false", bool),
-    "tuple[str, ...] | None": ("text, or several texts", tuple),
-    "dict[str, int] | None": ("integers by name", dict),
-    "dict[str, Any]": ("a mapping", dict),
-    "dict[str, Provenance]": ("a mapping", dict),
+_NONE = type(None)
+_WANTED: dict[str, tuple[str, tuple[type, ...], frozenset[type]]] = {
+    "str | None": ("text", (str, _NONE), frozenset({str, _NONE})),
+    "int | None": ("an integer", (int, _NONE), frozenset({int, _NONE})),
+    "float | None": ("a number", (int, float, _NONE), frozenset({int, float, _NONE})),
+    "bool | None": ("true or false", (bool, _NONE), frozenset({bool, _NONE})),
+    "tuple[str, ...] | None": ("text, or several texts", (tuple, _NONE), frozenset({_NONE})),
+    "dict[str, int] | None": ("integers by name", (dict, _NONE), frozenset({_NONE})),
+    "dict[str, Any]": ("a mapping", (dict,), frozenset({dict})),
+    "dict[str, Provenance]": ("a mapping", (dict,), frozenset({dict})),
 }
-"""What each annotation of a field asks for, in words and as a type.
+"""What each annotation of a field asks for: in words, as types, and those whose every value fits.
 
 Checked by hand because every record that is read passes here: attrs' validators take several times as long.
 """
 _ANNOTATIONS = {one.name: str(one.type) for one in attrs.fields(ModelMetadata)}
-_TYPES = {name: _WANTED[annotation] for name, annotation in _ANNOTATIONS.items()}
 COUNTS = frozenset(name for name, annotation in _ANNOTATIONS.items() if annotation == "int | None")
 """The fields that are integers."""
 TEXTS = frozenset(name for name, annotation in _ANNOTATIONS.items() if annotation.startswith("tuple[str"))
 """The fields that are several texts."""
-_CONTAINERS = TEXTS | {"tensor_types"}  # what is in them is checked too
+_FITTING = tuple((name, _WANTED[annotation][2]) for name, annotation in _ANNOTATIONS.items())
 _TEXT, _INTEGER = frozenset({str}), frozenset({int})
 
 
 @lru_cache(maxsize=1024)
 def _fields_to_check(types: tuple[type, ...]) -> tuple[str, ...]:
     """The fields whose types alone do not show that they fit; of most values these are few."""
-    return tuple(
-        name
-        for name, kind in zip(_ALL_NAMES, types, strict=True)
-        if not _is_of_type(name, kind) or (name in _CONTAINERS and kind is not type(None))
-    )
-
-
-def _is_of_type(name: str, kind: type) -> bool:
-    _, wanted = _TYPES[name]
-    if kind is type(None):
-        return name not in _NO_FACTS
-    return issubclass(kind, wanted) and (kind is not bool or wanted is bool)
+    return tuple([name for kind, (name, fitting) in zip(types, _FITTING, strict=True) if kind not in fitting])
 
 
 def misfit(name: str, value: Any) -> str | None:
     """Why a value cannot be that of a field: ``must be an integer, not str 'long'``; None where it can."""
-    if type(value) is tuple and name in TEXTS and _TEXT.issuperset(map(type, value)):
-        return None  # as nearly always
+    words, types, _ = _WANTED[_ANNOTATIONS[name]]
     wrong: list[Any] = []
-    if not _is_of_type(name, type(value)):
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         wrong = [value]
-    elif value is not None and name in TEXTS:
+    elif isinstance(value, tuple) and not _TEXT.issuperset(map(type, value)):
         wrong = [one for one in value if not isinstance(one, str)]
-    elif value is not None and name == "tensor_types":
-        if _TEXT.issuperset(map(type, value)) and _INTEGER.issuperset(map(type, value.values())):
-            return None
+    elif name == "tensor_types" and value and not _fit_as_counts(value):
         wrong = [one for one in value if not isinstance(one, str)]
         wrong += [one for one in value.values() if not isinstance(one, int) or isinstance(one, bool)]
-    return f"must be {_TYPES[name][0]}, not {_shown(wrong[0])}" if wrong else None
+    return f"must be {words}, not {_shown(wrong[0])}" if wrong else None
+
+
+def _fit_as_counts(value: dict[Any, Any]) -> bool:
+    return _TEXT.issuperset(map(type, value)) and _INTEGER.issuperset(map(type, value.values()))
 
 
 def _shown(value: Any) -> str:

@@ -105,8 +105,6 @@ def test_the_leaves_below_a_damaged_branch_are_found_in_full(copy):
     zero(copy, tree_of(copy)[0][0])
     alive = found(copy.parent, RemnantState.CURRENT)
     current = {key: value for key, value in alive.items() if value is not None}
-        key: value for key, value in found(copy.parent, RemnantState.CURRENT).items() if value is not None
-    }
     assert current == expected()
 
 
