@@ -46,7 +46,7 @@ from modelshelf.records.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from modelshelf.model import Depth, ModelConfig, ModelVersion, PluginFailure
     from modelshelf.records.summary import OnDamage, Record
@@ -320,9 +320,8 @@ class RecordReader:
             return None
 
     def _near(self, start: bytes, stop: bytes) -> list[Record]:
-        """The entries at the edges of a range, where a store gives them; see `store.Surrounded`."""
-        around: Callable[[bytes, bytes], list[Record]] | None = getattr(self._state, "around", None)
-        return [] if around is None else around(start, stop)
+        """The entries at the edges of a range; see `Snapshot.around`."""
+        return self._state.around(start, stop)
 
     def _ensure_absent(self, key: bytes) -> None:
         """Make sure that an entry which was not found does not lie beside its place, under a damaged key.
