@@ -24,6 +24,7 @@ class Gate:
         self._local = threading.local()
         self._running = 0
         self._closed = False
+        self._awaited = False  # whether somebody waits for the running ones to end
 
     @property
     def depth(self) -> int:
@@ -36,10 +37,10 @@ class Gate:
         return not self._running
 
     def enter(self) -> None:
-        """Count a transaction, after waiting for whoever has closed the gate."""
+        """Count a transaction, after waiting for whoever has closed the gate or waits for it to be idle."""
         depth = self.depth
         with self._changed:
-            while self._closed and not depth:
+            while (self._closed or self._awaited) and not depth:
                 self._changed.wait()
             self._running += 1
         self._local.depth = depth + 1
@@ -77,8 +78,8 @@ class Gate:
     def acquire(self, seconds: float) -> bool:
         """Take the gate's own lock, for a fork or a quick change; whether no transaction runs.
 
-        Waits up to `seconds` for others to end, and not at all for the calling thread itself. `release` must
-        follow, whatever the result.
+        Waits up to `seconds` for others to end, and not at all for the calling thread itself; none begins
+        meanwhile. `release` must follow, whatever the result.
         """
         self._changed.acquire()
         deadline = time.monotonic() + (0 if self.depth else seconds)
@@ -86,9 +87,12 @@ class Gate:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
+            self._awaited = True
             self._changed.wait(left)
         return True
 
     def release(self) -> None:
         """Give the gate's own lock back."""
+        self._awaited = False
+        self._changed.notify_all()
         self._changed.release()

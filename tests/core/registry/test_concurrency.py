@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +121,8 @@ def in_a_child(work: Callable[[], None]) -> int:
         try:
             work()
             code = 0
+        except BaseException:  # noqa: BLE001 - shown by the child, which ends here
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

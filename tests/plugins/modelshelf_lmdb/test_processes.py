@@ -175,6 +175,26 @@ def test_a_fork_waits_for_the_update_of_another_thread(opened):
     thread.join()
 
 
+def test_a_fork_gets_its_turn_between_the_views_of_threads_that_never_pause(opened):
+    store = opened()
+    store.update(lambda txn: txn.put(b"a", b"1"))
+    stop = threading.Event()
+
+    def read_on():
+        while not stop.is_set():
+            store.view(lambda s: (s.get(b"a"), time.sleep(0.001)))
+
+    threads = [threading.Thread(target=read_on) for _ in range(3)]
+    for one in threads:
+        one.start()
+    try:
+        assert [in_child(lambda: store.view(lambda s: s.get(b"a")) == b"1") for _ in range(5)] == [0] * 5
+    finally:
+        stop.set()
+        for one in threads:
+            one.join()
+
+
 def test_a_reader_that_was_killed_does_not_keep_the_file_growing(opened, folder):
     store = opened()
     store.update(lambda txn: txn.put(b"a", b"x" * 100_000))
