@@ -12,6 +12,7 @@ import pytest
 from modelshelf.plugin import spec
 from modelshelf.plugin.register import hook_arguments
 from tests.gates.conftest import called
+from tests.test_house import graph_of
 from tests.thirdparty.walkthrough import steps, walked
 from tests.vendor_models import VENDORED
 
@@ -74,6 +75,33 @@ def test_every_hook_has_a_test_of_its_name() -> None:
 def test_a_hook_without_a_test_would_be_named(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text("def test_hook_formats_are_asked(): ...\n")
     assert untested(["modelshelf_formats", "modelshelf_stores"], hook_tests(tmp_path)) == ["stores"]
+
+
+def test_the_picture_of_the_house_names_every_room_and_no_other() -> None:
+    section = re.search(r"^## The house$(.*?)^## ", TEXT, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    core, plugins = section[1].split("plugins/  ")
+    named = set(re.findall(r"^[├└]── (\w+)", core, re.MULTILINE)) | {"config_edit"}
+    rooms = {path.stem for path in (ROOT / "core" / "modelshelf").iterdir()}
+    assert named == {name for name in rooms if not name.startswith(("__", "py."))} - {"py"}
+    assert set(re.findall(r"\bmodelshelf_\w+", plugins)) == {
+        path.name for path in (ROOT / "plugins").iterdir()
+    }
+    for plugin in (ROOT / "plugins").iterdir():
+        assert (plugin / "__init__.py").exists(), plugin
+
+
+def test_the_picture_has_the_rooms_in_the_order_of_their_imports() -> None:
+    section = re.search(r"^## The house$(.*?)plugins/ ", TEXT, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    rooms = re.findall(r"^[├└]── (\w+)", section[1], re.MULTILINE)
+    graph = graph_of(ROOT / "core")
+    del graph["modelshelf.model"]  # it names Candidate for plugins, which lies beside the reader
+    for name, imported in graph.items():
+        for other in imported:
+            above, below = (one.split(".")[1:2] for one in (name, other))
+            if above and below and above != below and {*above, *below} <= set(rooms):
+                assert rooms.index(above[0]) < rooms.index(below[0]), f"{name} imports {other}"
 
 
 def test_a_file_goes_where_the_list_says(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ LONGEST_KEY = 511
 
 
 class Snapshot(Protocol):
-    """One committed state, for reading."""
+    """One committed state, for reading. A store's own class inherits this one, and with it the defaults."""
 
     @property
     def revision(self) -> int:
@@ -46,29 +46,14 @@ class Snapshot(Protocol):
         """Every key that begins with `prefix`, with its value, in bytewise order of the keys."""
         ...
 
+    def around(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - a default
+        """The last entry before `start` and the first from `stop` on, as far as they share a page with these.
 
-class Surrounded(Protocol):
-    """What a snapshot offers too where its engine does not check the keys that it reads.
-
-    A key with a flipped bit is missed where it belongs, and lies next to that place: whoever misses a
-    record can look at the neighbours' checksums.
-    """
-
-    def around(self, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
-        """The last record before `start` and the first from `stop` on, those of other pages left out."""
-        ...
-
-
-class Watched(Protocol):
-    """What a store offers too where a commit of any process shows in memory that can be looked at."""
-
-    def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
-        """Memory, and the number that its first item is as long as no commit follows `revision`.
-
-        Looking at it costs less than asking `revision`. Where the store lets go of the memory, looking
-        raises a `ValueError`. None where it cannot be watched.
+        For engines that do not check the keys that they read: a key with a flipped bit is missed where it
+        belongs, and lies next to that place, so whoever misses a record looks at its neighbours' checksums.
+        The default, for engines that do check them: none.
         """
-        ...
+        return []
 
 
 class Transaction(Snapshot, Protocol):
@@ -84,7 +69,7 @@ class Transaction(Snapshot, Protocol):
 
 
 class Store(Protocol):
-    """An open store."""
+    """An open store. A store's own class inherits this one, and with it the defaults."""
 
     @property
     def location(self) -> str:
@@ -107,6 +92,15 @@ class Store(Protocol):
         """
         ...
 
+    def watch(self, revision: int) -> tuple[Sequence[int], int] | None:  # noqa: ARG002 - a default
+        """Memory, and the number that its first item is as long as no commit follows `revision`.
+
+        For engines where a commit of any process shows in memory: looking at it costs less than asking
+        `revision`. Where the store lets go of the memory, looking raises a `ValueError`. The default, for all
+        others: None.
+        """
+        return None
+
     def check(self) -> Iterator[Finding]:
         """Look over the store's own structure without changing it; each damage is a finding."""
         ...
@@ -116,7 +110,7 @@ class Store(Protocol):
         ...
 
 
-class Standing(Enum):
+class RemnantState(Enum):
     """How sure it is that a record of a damaged store is current."""
 
     CURRENT = "current"
@@ -134,12 +128,12 @@ class Remnant:
     Attributes:
         key: Its key; for a stretch of records that cannot be read, where that begins.
         value: Its value, or None where it cannot be read.
-        standing: What is known of it.
+        state: Whether it is current, as far as that is known.
     """
 
     key: bytes
     value: bytes | None
-    standing: Standing
+    state: RemnantState
 
 
 @frozen(kw_only=True)

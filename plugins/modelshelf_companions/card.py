@@ -1,6 +1,7 @@
 """The model card: the YAML between the two ``---`` lines that ``README.md`` begins with.
 
-Source of the keys: the Hugging Face Hub's model card metadata specification.
+Source of the keys: the Hugging Face Hub's model card metadata specification. Its library's reader is not
+used: it follows aliases, and reads ``no``, the language, as a boolean.
 """
 
 from __future__ import annotations

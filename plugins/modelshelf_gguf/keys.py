@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from modelshelf_gguf.layout import ValueType
 
+ALIGNMENT = "general.alignment"
 ARCHITECTURE = "general.architecture"
 FILE_TYPE = "general.file_type"
 TITLE = "general.name"

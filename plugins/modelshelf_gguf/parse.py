@@ -12,6 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError, ReadError
+from modelshelf_gguf import keys
 from modelshelf_gguf.header import Field, Header
 from modelshelf_gguf.key_values import FieldTable
 from modelshelf_gguf.layout import DEFAULT_ALIGNMENT, MAGIC, NEWEST_VERSION, Layout, ValueType, layout_of
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from modelshelf.model import Artifact
     from modelshelf.reader import ArtifactReader, FileReader
     from modelshelf_gguf.vocabulary_cache import VocabularyCache
-
-ALIGNMENT = "general.alignment"
 
 _U32 = Struct("<I")
 _U32_SWAPPED = Struct(">I")
@@ -86,7 +85,7 @@ def _parse(file: FileReader, skip: Callable[[Cursor, int, Struct], None]) -> Hea
         tensor_count, field_count = _read_counts(cursor, state.layout)
         pairs = FieldTable(state, field_count)
         pairs.read()
-        alignment = _alignment(pairs.entries.get(ALIGNMENT))
+        alignment = _alignment(pairs.entries.get(keys.ALIGNMENT))
         table = TensorTable(state, tensor_count)
         table.read()
     except ReadError as error:
@@ -184,7 +183,7 @@ def _alignment(field: Field | None) -> int:
         problem = f"is {value}, and must be a power of two"
     else:
         return int(value)
-    raise FormatError(f"{ALIGNMENT} {problem}", code="bad-alignment", offset=field.offset)
+    raise FormatError(f"{keys.ALIGNMENT} {problem}", code="bad-alignment", offset=field.offset)
 
 
 def _explained(error: ReadError, file: FileReader) -> ReadError:

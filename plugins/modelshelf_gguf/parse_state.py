@@ -40,7 +40,8 @@ T = TypeVar("T")
 class Cursor:
     """A position in a file that moves forwards, with a small window of bytes read around it.
 
-    Memory stays constant however long the file is, and skipping costs no reading.
+    Memory stays constant however long the file is, and skipping costs no reading; a buffered reader of `io`
+    would fill its buffer anew after each skip, past the reader's budget.
 
     Attributes:
         file: The file that is read.

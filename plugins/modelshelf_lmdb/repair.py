@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
-from modelshelf.store import Remnant, Standing
+from modelshelf.store import Remnant, RemnantState
 from modelshelf_lmdb.environment import exclusive_access
 from modelshelf_lmdb.errors import translated
 from modelshelf_lmdb.folder import open_data_file, persist_entries, reset_lock_file
@@ -80,13 +80,13 @@ class _Salvage:
         free: set[int] | None = None
         if is_certain:
             free = self._free_pages(metas[0])
-            yield from self._tree(metas[0], Standing.CURRENT)
+            yield from self._tree(metas[0], RemnantState.CURRENT)
         else:
             self._lost.append(KeyRange(b"", None))
             for meta in metas:
-                yield from self._tree(meta, Standing.POSSIBLE)
+                yield from self._tree(meta, RemnantState.POSSIBLE)
         for keys in self._lost:
-            yield Remnant(key=keys.low, value=None, standing=Standing.CURRENT)
+            yield Remnant(key=keys.low, value=None, state=RemnantState.CURRENT)
         page_size = metas[0].page_size if metas else self._guessed_page_size()
         yield from self._other_pages(page_size, free)
 
@@ -119,7 +119,7 @@ class _Salvage:
 
         return max(PAGE_SIZES, key=numbered)
 
-    def _tree(self, meta: Meta, standing: Standing) -> Iterator[Remnant]:
+    def _tree(self, meta: Meta, state: RemnantState) -> Iterator[Remnant]:
         """Read the records of a tree; the keys of a page that cannot be read are added to the lost ones."""
         reader = TreeReader(self._fetch, meta, meta.main, self._size)
         waiting: list[tuple[int, PageRange]] = []
@@ -128,7 +128,7 @@ class _Salvage:
         while waiting:
             level, (number, low, high) = waiting.pop()
             if number in self._visited:
-                if standing is Standing.CURRENT:  # two pages lead to one: at least one of them lies
+                if state is RemnantState.CURRENT:  # two pages lead to one: at least one of them lies
                     self._lost.append(KeyRange(low, high))
                 continue
             self._visited.add(number)
@@ -140,12 +140,12 @@ class _Salvage:
                 reader.read_leaf(number, low, high)
             except DamagedStoreError:
                 self._lost.append(KeyRange(low, high))
-            yield from self._records(number, meta.page_size, standing)
+            yield from self._records(number, meta.page_size, state)
 
-    def _records(self, number: int, page_size: int, standing: Standing) -> Iterator[Remnant]:
+    def _records(self, number: int, page_size: int, state: RemnantState) -> Iterator[Remnant]:
         """Read the records of a leaf that lie within it, whatever else is wrong with the page."""
         raw = self._fetch(number * page_size, page_size)
-        if len(raw) < page_size or (standing is Standing.FORMER and not is_leaf(raw, number)):
+        if len(raw) < page_size or (state is RemnantState.FORMER and not is_leaf(raw, number)):
             return
         page = Page(raw)
         for offset in page.offsets:
@@ -154,23 +154,23 @@ class _Salvage:
             except struct.error:  # the node lies outside of the page
                 continue
             if key:
-                yield Remnant(key=key, value=value, standing=standing)
+                yield Remnant(key=key, value=value, state=state)
 
     def _other_pages(self, page_size: int, free: set[int] | None) -> Iterator[Remnant]:
         """Read the records of every leaf that no tree led to.
 
         A page that the newest state has not given up is in use there; without its list any may be.
         """
-        in_use = Standing.POSSIBLE if free is None else Standing.CURRENT
+        in_use = RemnantState.POSSIBLE if free is None else RemnantState.CURRENT
         for number in range(METAS, self._size // page_size):
             if number in self._visited:
                 continue
-            for record in self._records(number, page_size, Standing.FORMER):
+            for record in self._records(number, page_size, RemnantState.FORMER):
                 if record.value is None:
                     continue
                 is_lost = any(keys.contains(record.key) for keys in self._lost)
                 if number not in (free or ()) and is_lost:
-                    yield Remnant(key=record.key, value=record.value, standing=in_use)
+                    yield Remnant(key=record.key, value=record.value, state=in_use)
                 else:
                     yield record
 
@@ -190,7 +190,7 @@ class _Salvage:
                     waiting.extend((child, level + 1) for child, _, _ in children)
                     continue
                 reader.read_leaf(number, b"", None)
-                for record in self._records(number, meta.page_size, Standing.CURRENT):
+                for record in self._records(number, meta.page_size, RemnantState.CURRENT):
                     words = memoryview(record.value or b"")
                     numbers = words[: len(words) // _WORD * _WORD].cast("Q")
                     free.update(numbers[1:])  # the first is their count

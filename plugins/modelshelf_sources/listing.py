@@ -57,7 +57,10 @@ def stem_of(name: str) -> str:
 
 
 def relative(path: str, root: str) -> str:
-    """Return a path below a root relative to it, with ``/`` between parts; empty for the root itself."""
+    """Return a path below a root relative to it, with ``/`` between parts; empty for the root itself.
+
+    `os.path.relpath` would lead upwards out of the root, and asks for the working directory each time.
+    """
     if path == root:
         return ""
     return path[len(root.rstrip("/")) + 1 :] if path.startswith(root.rstrip("/") + "/") else path

@@ -1,4 +1,8 @@
-"""Read what Ollama itself knows of a model, out of the small layers of its manifest."""
+"""Read what Ollama itself knows of a model, out of the small layers of its manifest.
+
+Licenses are recognised by their titles: libraries compare with the texts of SPDX's list, which has none of
+the models' own licenses.
+"""
 
 from __future__ import annotations
 

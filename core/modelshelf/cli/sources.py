@@ -90,7 +90,7 @@ def add(app: App, /, *, root: str, name: str, settings: tuple[str, ...]) -> None
 
     The source is asked first whether it can use the settings. Nothing is scanned yet.
     """
-    from modelshelf.configfile import add_source
+    from modelshelf.config_edit import add_source
 
     path = root if "://" in root else os.path.abspath(os.path.expanduser(root))
     table: dict[str, Any] = {"name": name, **_where(name, path), **_pairs(settings)}
@@ -108,7 +108,7 @@ def add(app: App, /, *, root: str, name: str, settings: tuple[str, ...]) -> None
 @click.pass_obj
 def remove(app: App, /, *, root: str, name: str | None) -> None:
     """Take FOLDER out of the settings again. Records and files stay; `modelshelf rm` removes a record."""
-    from modelshelf.configfile import remove_sources
+    from modelshelf.config_edit import remove_sources
 
     file = _file(app)
     path = root if "://" in root else os.path.abspath(os.path.expanduser(root))

@@ -22,6 +22,7 @@ from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
     CACHED_ROOTS,
     DEFAULT,
+    FAILURE_PLACES,
     FAILURES,
     LOCATIONS,
     MOUNTS,
@@ -35,7 +36,7 @@ from modelshelf.records.tables import (
 )
 from modelshelf.records.write import Records
 from modelshelf.registry.open_store import DEFAULT_SCHEME
-from modelshelf.store import Standing
+from modelshelf.store import RemnantState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -176,9 +177,9 @@ class _Rescue:
                 self._unreadable += 1
                 self._damaged.add(one.key)
             elif table_of(one.key) is RECORDS or unchecked_summary(one.value):
-                self._take_record(one.key, one.value, one.standing)
+                self._take_record(one.key, one.value, one.state)
             else:
-                self._take_other(one.key, one.value, one.standing)
+                self._take_other(one.key, one.value, one.state)
         for key, (_, config) in self._uncertain.items():
             if key not in self._written:
                 self._older.append(config.id)
@@ -191,27 +192,27 @@ class _Rescue:
         if self._store is not None:
             self._store.update(self._write_values)
 
-    def _take_record(self, key: bytes, value: bytes, standing: Standing) -> None:
-        if standing is not Standing.CURRENT and key in self._written:
+    def _take_record(self, key: bytes, value: bytes, state: RemnantState) -> None:
+        if state is not RemnantState.CURRENT and key in self._written:
             return
         config = _decode(key, value)
         if config is None:
-            if standing is Standing.CURRENT:
+            if state is RemnantState.CURRENT:
                 self._damaged.add(key)
             return
         key = record_key(config.id, config.version)  # another one where the stored key was damaged
-        if standing is Standing.CURRENT:
+        if state is RemnantState.CURRENT:
             self._write(key, config)
-        elif standing is Standing.POSSIBLE or key in self._damaged:
+        elif state is RemnantState.POSSIBLE or key in self._damaged:
             recency = (config.updated_at, config.last_used or 0, config.use_count)
             if key not in self._uncertain or recency > self._uncertain[key][0]:
                 self._uncertain[key] = (recency, config)
 
-    def _take_other(self, key: bytes, value: bytes, standing: Standing) -> None:
+    def _take_other(self, key: bytes, value: bytes, state: RemnantState) -> None:
         table = table_of(key)
-        former = standing is Standing.FORMER
+        former = state is RemnantState.FORMER
         if not is_intact(key, value):
-            if standing is Standing.CURRENT:
+            if state is RemnantState.CURRENT:
                 self._damaged.add(key)
             if not former:
                 self._under_damaged_keys.append(value)
@@ -242,7 +243,8 @@ class _Rescue:
     def _key_of(self, value: bytes) -> bytes | None:
         """The key that a value under a damaged one was written under, if it exists nowhere else."""
         pins = (PINS.prefix + part for part in self._ids) if len(value) <= _LONGEST_PIN else ()
-        return next((key for key in (DEFAULT, FAILURES, MOUNTS, *pins) if is_intact(key, value)), None)
+        keys = (DEFAULT, FAILURES, FAILURE_PLACES, MOUNTS, *pins)
+        return next((key for key in keys if is_intact(key, value)), None)
 
     def _write_values(self, state: Transaction) -> None:
         """Write what exists nowhere else; pins and the default where they lead to a record."""

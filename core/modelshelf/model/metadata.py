@@ -249,7 +249,7 @@ def misfit(name: str, value: Any) -> str | None:
         wrong = [value]
     elif isinstance(value, tuple) and not _TEXT.issuperset(map(type, value)):
         wrong = [one for one in value if not isinstance(one, str)]
-    elif name == "tensor_types" and value and not _fit_as_counts(value):
+    elif isinstance(value, dict) and name == "tensor_types" and not _fit_as_counts(value):
         wrong = [one for one in value if not isinstance(one, str)]
         wrong += [one for one in value.values() if not isinstance(one, int) or isinstance(one, bool)]
     return f"must be {words}, not {_shown(wrong[0])}" if wrong else None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
+from threading import RLock
 from types import ModuleType
 
 from attrs import frozen
@@ -19,6 +20,7 @@ from attrs import frozen
 from modelshelf.plugin.find import FoundPlugin, files_of_environment
 
 _MAIN = "__main__"
+_importing = RLock()  # no thread sees a module that another is still importing
 _LARGEST = 1 << 20  # bytes of a file that its version depends on
 
 
@@ -83,7 +85,7 @@ def selected(selection: PluginSelection) -> list[FoundPlugin]:
 
 
 def import_file(path: str) -> ModuleType:
-    """Import a one-file plugin under a module name of its own, once in a process.
+    """Import a one-file plugin under a module name of its own, once in a process; threads wait in turn.
 
     The name is a digest of the path, so that two files of one name are two modules, and a file is the same
     module in every process.
@@ -95,19 +97,20 @@ def import_file(path: str) -> ModuleType:
     from importlib.util import module_from_spec, spec_from_file_location
 
     name = f"modelshelf_file_{_digest(os.fsencode(path))}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path}: is no Python file")
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, as its classes look for their module there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    with _importing:
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path}: is no Python file")
+        module = module_from_spec(spec)
+        sys.modules[name] = module  # before it runs, as its classes look for their module there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
 
 
 def _found(plugin: object, number: int) -> FoundPlugin:

@@ -123,7 +123,9 @@ def describe(error: BaseException) -> str:
     """An exception in one line: its type and message."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin's exception may fail at its own message
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a plugin's exception may fail at its own message, or exit
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

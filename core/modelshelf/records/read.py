@@ -19,6 +19,7 @@ from modelshelf.records.tables import (
     CACHED_ROOTS,
     CHANGED_PATHS,
     DEFAULT,
+    FAILURE_PLACES,
     FAILURES,
     FOLDER_CACHES,
     HOOKS,
@@ -45,16 +46,12 @@ from modelshelf.records.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from modelshelf.model import Depth, ModelConfig, ModelVersion, PluginFailure
     from modelshelf.records.summary import OnDamage, Record
     from modelshelf.records.tables import Table
     from modelshelf.store import Snapshot
-
-
-FAILURE_FIELDS = ("plugin", "version", "hook", "reason", "path", "file", "line", "always")
-"""What is stored of a `PluginFailure`, in this order."""
 
 
 class PathEntry(NamedTuple):
@@ -179,8 +176,25 @@ class RecordReader:
             return []
         from modelshelf.model.failure import PluginFailure
 
-        # Release 0.1 stored the first five.
-        return [PluginFailure(**dict(zip(FAILURE_FIELDS, one, strict=False))) for one in value]
+        # Under a key of their own, as release 0.1 reads no longer entries, and by what it keeps of a failure.
+        stored = self._value(FAILURE_PLACES) or ()
+        places = {(plugin, hook, reason): place for plugin, hook, reason, *place in stored}
+        failures = []
+        for plugin, version, hook, reason, path in value:
+            file, line, always = places.get((plugin, hook, reason), (None, None, False))
+            failures.append(
+                PluginFailure(
+                    plugin=plugin,
+                    version=version,
+                    hook=hook,
+                    reason=reason,
+                    path=path,
+                    file=file,
+                    line=line,
+                    always=always,
+                )
+            )
+        return failures
 
     def plugin_hooks(self) -> dict[tuple[str, str, str], tuple[str, ...]]:
         """Distribution, version and name of each plugin whose hooks are known, to the names of its hooks."""
@@ -306,9 +320,8 @@ class RecordReader:
             return None
 
     def _near(self, start: bytes, stop: bytes) -> list[Record]:
-        """The entries at the edges of a range, where a store gives them; see `store.Surrounded`."""
-        around: Callable[[bytes, bytes], list[Record]] | None = getattr(self._state, "around", None)
-        return [] if around is None else around(start, stop)
+        """The entries at the edges of a range; see `Snapshot.around`."""
+        return self._state.around(start, stop)
 
     def _ensure_absent(self, key: bytes) -> None:
         """Make sure that an entry which was not found does not lie beside its place, under a damaged key.

@@ -114,9 +114,9 @@ CHANGED_PATHS = Table(
 REGISTRY = Table(
     name="registry",
     prefix=b"s\0",
-    key="default, failures, censuses, mounts or hooks",
-    value="id; failures of plugins; roots with a folder cache; mount points that models lie, or lay, on; "
-    "hooks that releases of plugins implement",
+    key="default, failures, failure-places, censuses, mounts or hooks",
+    value="id; failures of plugins; where they failed; roots with a folder cache; mount points that models "
+    "lie, or lay, on; hooks that releases of plugins implement",
     rebuild=Rebuild.NOTHING,
 )
 
@@ -137,6 +137,7 @@ TABLES = (
 
 DEFAULT = REGISTRY.prefix + b"default"
 FAILURES = REGISTRY.prefix + b"failures"
+FAILURE_PLACES = REGISTRY.prefix + b"failure-places"
 CACHED_ROOTS = REGISTRY.prefix + b"censuses"
 MOUNTS = REGISTRY.prefix + b"mounts"
 HOOKS = REGISTRY.prefix + b"hooks"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import DamagedStoreError
 from modelshelf.records.frame import decode_value, encode_value, is_intact
-from modelshelf.records.read import FAILURE_FIELDS, RecordReader
+from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
     ALIASES,
     CACHED_ROOTS,
     DEFAULT,
+    FAILURE_PLACES,
     FAILURES,
     FOLDER_CACHES,
     HOOKS,
@@ -145,8 +146,12 @@ class Records(RecordReader):
 
     def save_failures(self, failures: list[PluginFailure]) -> None:
         """Remember what plugins failed at, in place of what was remembered before."""
-        entries = [[getattr(one, name) for name in FAILURE_FIELDS] for one in failures]
-        self._put(FAILURES, entries[-_MOST_FAILURES:])
+        kept = failures[-_MOST_FAILURES:]
+        self._put(FAILURES, [[one.plugin, one.version, one.hook, one.reason, one.path] for one in kept])
+        placed = [one for one in kept if one.file or one.always]
+        if placed or self._state.get(FAILURE_PLACES) is not None:
+            places = [[one.plugin, one.hook, one.reason, one.file, one.line, one.always] for one in placed]
+            self._put(FAILURE_PLACES, places)
 
     def save_plugin_hooks(self, hooks: dict[tuple[str, str, str], tuple[str, ...]]) -> None:
         """Remember which hooks plugins implement; of many the last ones."""

@@ -62,7 +62,7 @@ class CachedStore:
 
     def __init__(self, store: Store) -> None:
         self._store: Store | None = store
-        self._watch: Callable[[int], tuple[Sequence[int], int] | None] | None = getattr(store, "watch", None)
+        self._watch: Callable[[int], tuple[Sequence[int], int] | None] | None = store.watch
         self.newest = CachedState(None)
 
     def close(self) -> None:

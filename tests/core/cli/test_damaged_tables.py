@@ -20,6 +20,7 @@ from modelshelf.records.frame import printable
 from modelshelf.records.tables import (
     CACHED_ROOTS,
     DEFAULT,
+    FAILURE_PLACES,
     FAILURES,
     MOUNTS,
     PINS,
@@ -38,7 +39,7 @@ NAMED = range(0, FOLDERS, 9)
 PAGE = 4096
 LEAF = 2  # LMDB's flag of a page with keys and values
 NODE = struct.Struct("=HHHH")  # size of the value in two parts, flags, size of the key
-REGISTRY_KEYS = (DEFAULT, FAILURES, CACHED_ROOTS, MOUNTS)
+REGISTRY_KEYS = (DEFAULT, FAILURES, FAILURE_PLACES, CACHED_ROOTS, MOUNTS)
 PREFIXES = [*(one.prefix for one in TABLES if one is not REGISTRY), *REGISTRY_KEYS]
 PLACES = ("value", "first byte of the key", "second byte of the key", "last byte of the key")
 
@@ -94,7 +95,8 @@ def make_models(models: Path) -> None:
 def write_the_rest(records: Records, models: Path) -> None:
     """What this scan had no reason to write."""
     records.save_mounts(["/mnt/unplugged"])
-    records.save_failures([PluginFailure(plugin="p", version="1", hook="load", reason="broken")])
+    failure = PluginFailure(plugin="p", version="1", hook="load", reason="broken", file="/p.py", line=3)
+    records.save_failures([failure])
     for name in ("m01", "m02"):
         records.mark_changed(str(models / name / "weights.gguf"))
 

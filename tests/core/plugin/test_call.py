@@ -76,6 +76,11 @@ class Mute(Exception):  # noqa: N818 - what a plugin calls it
         raise RuntimeError("no words")
 
 
+class Quitter(Exception):  # noqa: N818 - as above
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 class Panic(BaseException):
     """As native extensions raise it: no Exception."""
 
@@ -98,6 +103,7 @@ def test_nothing_is_a_good_result() -> None:
         (Panic("native code"), "Panic: native code"),
         (GeneratorExit(), "GeneratorExit"),
         (Mute(), "Mute"),
+        (Quitter(), "Quitter"),
         (RecursionError(), "RecursionError"),
     ],
 )

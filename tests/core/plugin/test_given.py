@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -67,6 +68,13 @@ def test_a_file_is_one_module_however_often_it_is_imported(lab: Path) -> None:
     module = import_file(str(lab))
     assert import_file(str(lab)) is module
     assert sys.modules[module.__name__] is module
+
+
+def test_a_thread_waits_for_a_file_that_another_is_importing(lab: Path) -> None:
+    lab.write_text("import time\ntime.sleep(0.3)\n" + FORMATS)
+    with ThreadPoolExecutor(4) as threads:
+        reports = list(threads.map(passed_in, [lab] * 4))
+    assert [one.hooks for one in reports] == [("modelshelf_formats",)] * 4
 
 
 def test_two_files_of_one_name_are_two_plugins(lab: Path, tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from modelshelf import ModelConfig, ModelRegistry, ModelVersion, PluginFailure, 
 from modelshelf.maintenance.doctor import diagnose_store
 from modelshelf.model import Depth
 from modelshelf.records.codec import decode_record, encode_record, summary_of
+from modelshelf.records.frame import decode_value
 from modelshelf.records.json import json_record
 from modelshelf.records.read import RecordReader
 from modelshelf.records.summary import decode_summary, summaries
-from modelshelf.records.tables import RECORDS, TABLES, table_of
+from modelshelf.records.tables import FAILURES, RECORDS, TABLES, table_of
 from modelshelf.records.write import Records
 from tests.core.records.test_read import State
 
@@ -120,3 +121,17 @@ def test_what_is_written_today_is_what_was_written_then(records: RecordReader):
     today.save_failures(records.failures())
     assert state.entries.items() <= ENTRIES.items()
     assert len(state.entries) == 14
+
+
+def test_what_a_plugin_failed_at_is_read_by_both_releases():
+    failed = [
+        PluginFailure(plugin="p", version="1", hook="formats", reason="a", file="/p.py", line=3),
+        PluginFailure(plugin="p", version="1", hook="formats", reason="b", path="/m", always=True),
+        PluginFailure(plugin="p", version=None, hook="load", reason="a"),
+    ]
+    state = State({})
+    Records(state).save_failures(failed)
+    assert RecordReader(state).failures() == failed
+    assert {len(one) for one in decode_value(FAILURES, state.entries[FAILURES])} == {5}
+    Records(state).save_failures([])
+    assert RecordReader(state).failures() == []

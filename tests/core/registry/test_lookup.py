@@ -25,7 +25,7 @@ from modelshelf.store import Snapshot, Store
 T = TypeVar("T")
 
 
-class EarlyStore:
+class EarlyStore(Store):
     """A store that tells of a commit before views see it, as a writer's last step can be slow."""
 
     def __init__(self, store: Store) -> None:

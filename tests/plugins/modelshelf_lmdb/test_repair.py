@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
 from modelshelf.model import Severity
-from modelshelf.store import Standing
+from modelshelf.store import RemnantState
 from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.repair import replace, salvage
 from modelshelf_lmdb.store import LmdbStore
@@ -62,8 +62,8 @@ def expected() -> dict[bytes, bytes]:
     return {b"m/%05d" % number: value_of(number, 2) for number in range(MODELS) if number % 7}
 
 
-def found(folder: Path, standing: Standing) -> dict[bytes, bytes | None]:
-    return {one.key: one.value for one in salvage(str(folder)) if one.standing is standing}
+def found(folder: Path, state: RemnantState) -> dict[bytes, bytes | None]:
+    return {one.key: one.value for one in salvage(str(folder)) if one.state is state}
 
 
 def zero(path: Path, page: int) -> None:
@@ -85,25 +85,26 @@ def tree_of(path: Path) -> tuple[list[int], list[int]]:
 
 
 def test_all_of_a_sound_store_is_current_and_what_was_deleted_is_former(copy):
-    assert found(copy.parent, Standing.CURRENT) == expected()
-    assert found(copy.parent, Standing.POSSIBLE) == {}
-    assert found(copy.parent, Standing.FORMER)
+    assert found(copy.parent, RemnantState.CURRENT) == expected()
+    assert found(copy.parent, RemnantState.POSSIBLE) == {}
+    assert found(copy.parent, RemnantState.FORMER)
 
 
 def test_what_a_damaged_leaf_held_is_found_in_its_older_copies_and_the_rest_is_current(copy):
     leaf = tree_of(copy)[1][5]
     zero(copy, leaf)
-    current = found(copy.parent, Standing.CURRENT)
+    current = found(copy.parent, RemnantState.CURRENT)
     lost = expected().keys() - current.keys()
     assert lost
     assert {key: value for key, value in current.items() if value is not None}.items() <= expected().items()
     assert [key for key, value in current.items() if value is None], "the lost keys are not reported"
-    assert lost <= found(copy.parent, Standing.FORMER).keys()
+    assert lost <= found(copy.parent, RemnantState.FORMER).keys()
 
 
 def test_the_leaves_below_a_damaged_branch_are_found_in_full(copy):
     zero(copy, tree_of(copy)[0][0])
-    current = {key: value for key, value in found(copy.parent, Standing.CURRENT).items() if value is not None}
+    alive = found(copy.parent, RemnantState.CURRENT)
+    current = {key: value for key, value in alive.items() if value is not None}
     assert current == expected()
 
 
@@ -112,7 +113,7 @@ def test_without_a_meta_page_every_record_is_a_possible_one(copy, slots):
     for slot in slots:
         zero(copy, slot)
     remnants = [one for one in salvage(str(copy.parent)) if one.value is not None]
-    assert {one.standing for one in remnants} == {Standing.POSSIBLE}
+    assert {one.state for one in remnants} == {RemnantState.POSSIBLE}
     pairs = {(one.key, one.value) for one in remnants}
     assert expected().items() <= pairs
 
@@ -170,7 +171,7 @@ def refill(folder: Path) -> str:
             lambda txn: [
                 txn.put(one.key, one.value)
                 for one in salvage(str(folder))
-                if one.value is not None and one.standing is Standing.CURRENT
+                if one.value is not None and one.state is RemnantState.CURRENT
             ]
         ),
     )

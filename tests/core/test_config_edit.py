@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.config import load
-from modelshelf.configfile import add_source, remove_sources
+from modelshelf.config_edit import add_source, remove_sources
 from modelshelf.errors import ConfigurationError
 
 OWN = """\
