@@ -58,4 +58,4 @@ def current_health(record: HealthRecord) -> str:
 
 def is_healthy(record: HealthRecord) -> bool:
     """Whether a model's files are there and its last known health is healthy."""
-    return current_health(record) == "healthy"
+    return not record.missing and str(record.health_status) == "healthy"

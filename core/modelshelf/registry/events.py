@@ -11,7 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import DamagedStoreError, StoreError
+from modelshelf.errors import StoreError
 from modelshelf.model.event import EventKind
 from modelshelf.plugin.find import (
     BUILTIN,
@@ -117,7 +117,7 @@ def _release_of(plugin: FoundPlugin | PluginReport) -> tuple[str, str, str] | No
 def _known_hooks(store: Store) -> Hooks:
     try:
         return store.view(lambda state: RecordReader(state).plugin_hooks())
-    except DamagedStoreError:  # `modelshelf doctor` names it; the plugins are loaded once more
+    except StoreError:  # damaged, as `modelshelf doctor` says, or of a later release: the plugins are loaded
         return {}
 
 
