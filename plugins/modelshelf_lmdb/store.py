@@ -67,7 +67,7 @@ class LmdbStore:
         return self._revision()
 
     def watch(self, revision: int) -> tuple[Sequence[int], int] | None:
-        """Return memory that shows the next commit, see `modelshelf.store.Store.watch`; None where there is none.
+        """Return memory that shows the next commit, see `modelshelf.store.Store.watch`; None without any.
 
         Raises:
             StoreUnavailableError: The store was closed.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
-    from modelshelf.plugin.call import PluginSet
     from modelshelf.plugin.given import PluginSelection
     from modelshelf.scan.messages import WorkerSettings
 
