@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.failure import PluginFailure
+from modelshelf.plugin.call import PluginSet
 from modelshelf.plugin.limit import HookTimer
 from modelshelf.plugin.report import describe
 from modelshelf.plugin.spec import HOOK_SECONDS
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
-    from modelshelf.plugin.call import PluginSet
     from modelshelf.plugin.given import PluginSelection
     from modelshelf.scan.messages import WorkerSettings
 
@@ -62,16 +62,16 @@ def batched(artifacts: Iterable[Artifact]) -> Iterator[list[Artifact]]:
 
 def gathered(parts: Iterable[Examined]) -> Iterator[Examined]:
     """What is examined, for one commit each: as much as comes together in a short while."""
-    gathered: Examined = []
+    examined: Examined = []
     due = time.monotonic() + _COMMIT_SECONDS
     for part in parts:
-        gathered += part
-        if len(gathered) >= _COMMIT or time.monotonic() >= due:
-            yield gathered
-            gathered = []
+        examined += part
+        if len(examined) >= _COMMIT or time.monotonic() >= due:
+            yield examined
+            examined = []
             due = time.monotonic() + _COMMIT_SECONDS
-    if gathered:
-        yield gathered
+    if examined:
+        yield examined
 
 
 def examine_batches(
@@ -218,7 +218,5 @@ def examine_encoded(call: bytes) -> bytes:
 
 @lru_cache(maxsize=1)
 def _worker(settings: WorkerSettings) -> tuple[Examiner, HookTimer]:
-    from modelshelf.plugin.call import PluginSet
-
     timer = HookTimer(settings.hook_seconds)
     return Examiner.of(PluginSet.of(settings.plugins, timer)), timer
