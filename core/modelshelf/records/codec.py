@@ -68,10 +68,10 @@ def converter() -> Converter:
     made = make_converter(omit_if_default=True, detailed_validation=False)
     for kind, unstructure, structure in (
         (ModelVersion, _unstructure_version, _structure_version),
-        (ArtifactFile, _unstructure_file, _structure_file),
+        (ArtifactFile, unstructure_file, structure_file),
         (Location, _unstructure_location, _structure_location),
-        (Finding, _unstructure_finding, _structure_finding),
-        (ModelMetadata, _unstructure_metadata, _structure_metadata),
+        (Finding, unstructure_finding, structure_finding),
+        (ModelMetadata, unstructure_metadata, structure_metadata),
         (ModelConfig, _unstructure_config, _structure_config),
     ):
         made.register_unstructure_hook(kind, unstructure)
@@ -92,11 +92,13 @@ def _structure_version(content: Any) -> ModelVersion:
     return ModelVersion(major=major, minor=minor, patch=patch, prerelease=prerelease, build=build)
 
 
-def _unstructure_file(one: ArtifactFile) -> list[Any]:
+def unstructure_file(one: ArtifactFile) -> list[Any]:
+    """A file as plain data."""
     return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
 
 
-def _structure_file(content: Any) -> ArtifactFile:
+def structure_file(content: Any) -> ArtifactFile:
+    """A file out of plain data."""
     name, size, mtime_ns, inode, role, etag, *added = content
     return ArtifactFile(
         name=name,
@@ -110,7 +112,7 @@ def _structure_file(content: Any) -> ArtifactFile:
 
 
 def _unstructure_location(place: Location) -> list[Any]:
-    files = [_unstructure_file(one) for one in place.files]
+    files = [unstructure_file(one) for one in place.files]
     state = [place.fingerprint, place.missing, place.offline, place.depth.value]
     return [place.path, place.folder, place.source, files, *state]
 
@@ -121,7 +123,7 @@ def _structure_location(content: Any) -> Location:
         path=path,
         folder=folder,
         source=source,
-        files=tuple([_structure_file(one) for one in files]),
+        files=tuple([structure_file(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
         offline=bool(added and added[0]),
@@ -129,16 +131,19 @@ def _structure_location(content: Any) -> Location:
     )
 
 
-def _unstructure_finding(finding: Finding) -> list[Any]:
+def unstructure_finding(finding: Finding) -> list[Any]:
+    """A finding as plain data."""
     return [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
 
 
-def _structure_finding(content: Any) -> Finding:
+def structure_finding(content: Any) -> Finding:
+    """A finding out of plain data."""
     code, severity, message, file, offset, *_ = content
     return Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
 
 
-def _unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
+def unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
+    """Metadata as plain data: what is unset is left out."""
     content = dict(known_values(metadata))
     if metadata.parameter_count is None and metadata.parameters is not None:
         content["parameter_count"] = None  # left out, it would be computed
@@ -149,7 +154,8 @@ def _unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     return content
 
 
-def _structure_metadata(content: Any) -> ModelMetadata:
+def structure_metadata(content: Any) -> ModelMetadata:
+    """Metadata out of plain data."""
     content = _only(_METADATA_FIELDS, content)
     if "provenance" in content:
         content["provenance"] = structure_provenance(content["provenance"])
@@ -180,11 +186,11 @@ def _unstructure_config(config: ModelConfig) -> dict[str, Any]:
         name: value for name, value in zip(_AS_IT_IS, _values_of(config), strict=True) if value is not None
     }
     content["version"] = _unstructure_version(config.version)
-    content["metadata"] = _unstructure_metadata(config.metadata)
+    content["metadata"] = unstructure_metadata(config.metadata)
     content["health_status"] = config.health_status.value
     content["locations"] = [_unstructure_location(one) for one in config.locations]
     if config.findings:
-        content["findings"] = [_unstructure_finding(one) for one in config.findings]
+        content["findings"] = [unstructure_finding(one) for one in config.findings]
     if config.set_by_user:
         content["set_by_user"] = sorted(config.set_by_user)
     return content
@@ -193,11 +199,11 @@ def _unstructure_config(config: ModelConfig) -> dict[str, Any]:
 def _structure_config(content: Any) -> ModelConfig:
     content = _only(_CONFIG_FIELDS, content)
     content["version"] = _structure_version(content["version"])
-    content["metadata"] = _structure_metadata(content["metadata"])
+    content["metadata"] = structure_metadata(content["metadata"])
     content["health_status"] = _STATUSES[content["health_status"]]
     content["locations"] = tuple([_structure_location(one) for one in content["locations"]])
     if "findings" in content:
-        content["findings"] = tuple([_structure_finding(one) for one in content["findings"]])
+        content["findings"] = tuple([structure_finding(one) for one in content["findings"]])
     return ModelConfig(**content)
 
 
