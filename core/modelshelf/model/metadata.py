@@ -254,7 +254,7 @@ def misfit(name: str, value: Any) -> str | None:
         wrong = [value]
     elif isinstance(value, tuple):
         wrong = [one for one in value if not isinstance(one, str)]
-    elif name == "tensor_types" and value:
+    elif isinstance(value, dict) and name == "tensor_types":
         wrong = [one for one in value if not isinstance(one, str)]
         wrong += [one for one in value.values() if not isinstance(one, int) or isinstance(one, bool)]
     return f"must be {words}, not {_shown(wrong[0])}" if wrong else None
