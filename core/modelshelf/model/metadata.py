@@ -243,19 +243,24 @@ def _fields_to_check(types: tuple[type, ...]) -> tuple[str, ...]:
 
 def misfit(name: str, value: Any) -> str | None:
     """Why a value cannot be that of a field: ``must be an integer, not str 'long'``; None where it can."""
+    # What is nearly always so, quickly: texts alone, and integers by text.
+    if type(value) is tuple and name in TEXTS and _TEXT.issuperset(map(type, value)):
+        return None
+    if type(value) is dict and name == "tensor_types" and _are_counts(value):
+        return None
     words, types, _ = _WANTED[_ANNOTATIONS[name]]
     wrong: list[Any] = []
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         wrong = [value]
-    elif isinstance(value, tuple) and not _TEXT.issuperset(map(type, value)):
+    elif isinstance(value, tuple):
         wrong = [one for one in value if not isinstance(one, str)]
-    elif isinstance(value, dict) and name == "tensor_types" and not _fit_as_counts(value):
+    elif isinstance(value, dict) and name == "tensor_types":
         wrong = [one for one in value if not isinstance(one, str)]
         wrong += [one for one in value.values() if not isinstance(one, int) or isinstance(one, bool)]
     return f"must be {words}, not {_shown(wrong[0])}" if wrong else None
 
 
-def _fit_as_counts(value: dict[Any, Any]) -> bool:
+def _are_counts(value: dict[Any, Any]) -> bool:
     return _TEXT.issuperset(map(type, value)) and _INTEGER.issuperset(map(type, value.values()))
 
 
