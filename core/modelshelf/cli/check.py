@@ -24,17 +24,24 @@ if TYPE_CHECKING:
 def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) -> int:
     """Look at each model ID again, or at all of them, and record their health.
 
-    Exit code 1: a model is unhealthy, or there is no such model.
+    Exit code 1: a model is unhealthy, a check did not finish, or there is no such model.
     """
-    from modelshelf.model import HealthStatus
-
     with app.registry() as registry:
         reports = registry.check(model_ids or None, depth=depth)
     if as_json:
         app.write_json({model_id: _plain(report) for model_id, report in reports.items()})
     else:
         _show(app.screen, reports)
-    return int(any(report.status is HealthStatus.UNHEALTHY for report in reports.values()))
+    return int(any(_failed(report) for report in reports.values()))
+
+
+def _failed(report: HealthReport) -> bool:
+    """Whether a model is unhealthy, or a check of it did not finish."""
+    from modelshelf.model import HealthStatus
+    from modelshelf.model.health import NOT_JUDGED
+
+    unfinished = any(one.code == NOT_JUDGED for one in report.findings)
+    return unfinished or report.status is HealthStatus.UNHEALTHY
 
 
 def _plain(report: HealthReport) -> dict[str, object]:

@@ -37,7 +37,8 @@ def command(
 
     Without a PATH the configured places are scanned. Models whose files did not change are not opened
     again, unless nobody looked at them so deeply before. Depth full also looks into files that no model's
-    name ends like. Exit code 1: something could not be scanned, or a model is unhealthy.
+    name ends like. Exit code 1: something could not be scanned, a model is unhealthy, or a
+    check of one did not finish.
     """
     from attrs import asdict
 
@@ -59,8 +60,8 @@ def command(
             )
         else:
             _report(app.screen, stats, roots, registry)
-        unhealthy = any(status == "unhealthy" for _, _, status in _not_well(registry, roots))
-    return int(stats.errors > 0 or unhealthy)
+        failed = any(status != "degraded" for _, _, status in _not_well(registry, roots))
+    return int(stats.errors > 0 or failed)
 
 
 def chosen_places(app: App, registry: ModelDiscovery, paths: Sequence[str]) -> list[Place]:
@@ -146,11 +147,11 @@ def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], regist
     from modelshelf.cli.models import health, worst_finding
     from modelshelf.display import Cell
 
-    for wanted in ("unhealthy", "degraded"):
+    for wanted in ("unhealthy", "degraded", "unknown"):
         named = [(model_id, version) for model_id, version, status in ill if status == wanted]
         if not named:
             continue
-        screen.heading(wanted.capitalize())
+        screen.heading("Not judged" if wanted == "unknown" else wanted.capitalize())
         records = _records(registry, named[:_MOST_FINDINGS])
         style = health(wanted).style
         screen.items([(Cell(model.id, style), worst_finding(model)) for model in records])

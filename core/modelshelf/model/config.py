@@ -44,12 +44,20 @@ class Location:
     offline: bool = False
     depth: Depth = Depth.HEADER
 
+    def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
+        """Whether these are the files that it had, by names, sizes, times and inodes."""
+        return list(map(_status_of, self.files)) == list(map(_status_of, files))
+
     @property
     def content_names(self) -> tuple[str, ...] | None:
         """The sha256 of every weight file, in shard order, or None where one is not known."""
         digests = [one.sha256 for one in self.files if one.role is Role.WEIGHTS]
         known = tuple(one for one in digests if one is not None)
         return known if digests and len(known) == len(digests) else None
+
+
+def _status_of(one: ArtifactFile) -> tuple[str, int, int, int, str | None]:
+    return one.name, one.size, one.mtime_ns, one.inode, one.etag
 
 
 def _at_least(lowest: float, *, optional: bool = True) -> Any:

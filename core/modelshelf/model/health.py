@@ -44,6 +44,13 @@ class Finding:
     offset: int | None = None
 
 
+NOT_JUDGED = "not-judged"
+"""Code of a finding that says which check did not finish: nothing becomes healthy by it."""
+
+NOT_OPENED = "not-opened"
+"""Code of the finding that a look at names and sizes leaves, which is no verdict on what is in the files."""
+
+_NO_VERDICT = frozenset({NOT_JUDGED, NOT_OPENED})
 _STATUS = {
     Severity.INFO: HealthStatus.HEALTHY,
     Severity.WARNING: HealthStatus.DEGRADED,
@@ -53,9 +60,30 @@ _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 
 
 def status_of(findings: Iterable[Finding]) -> HealthStatus:
-    """The status that the worst finding gives; healthy when there is none."""
-    worst = max((finding.severity for finding in findings), key=_RANK.__getitem__, default=Severity.INFO)
+    """The status that the worst finding gives; healthy when there is none.
+
+    Unknown at best where a check did not finish, or where no file was opened.
+    """
+    kept = tuple(findings)
+    worst = max((finding.severity for finding in kept), key=_RANK.__getitem__, default=Severity.INFO)
+    if worst is Severity.INFO and any(finding.code in _NO_VERDICT for finding in kept):
+        return HealthStatus.UNKNOWN
     return _STATUS[worst]
+
+
+def not_judged(message: str, file: str | None = None, offset: int | None = None) -> Finding:
+    """The finding that a check leaves which did not finish."""
+    return Finding(code=NOT_JUDGED, severity=Severity.INFO, message=message, file=file, offset=offset)
+
+
+def combine(earlier: Iterable[Finding], later: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings of two looks at the same bytes, where the later one saw less than the earlier one.
+
+    What the earlier look found is kept: a shallower or an unfinished look improves nothing.
+    """
+    kept = tuple(earlier)
+    opened = not any(finding.code == NOT_OPENED for finding in kept)
+    return worst_first([*kept, *(one for one in later if not (opened and one.code == NOT_OPENED))])
 
 
 @frozen(kw_only=True)

@@ -91,7 +91,7 @@ SHARD_INDEXES = Table(
 UNHEALTHY = Table(
     name="unhealthy models",
     prefix=b"u\0",
-    key="path of a model that is unhealthy or degraded",
+    key="path of a model that is unhealthy or degraded, or that a check did not finish over",
     value="id, version, health status, path",
     rebuild=Rebuild.RECORDS,
 )

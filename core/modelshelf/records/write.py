@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import DamagedStoreError
+from modelshelf.model.health import NOT_JUDGED
 from modelshelf.records.frame import decode_value, encode_value, is_intact
 from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
@@ -79,7 +80,8 @@ class Records(RecordReader):
         """Keep the few that are not well where a scan that changed nothing finds them quickly."""
         key = path_key(UNHEALTHY, place.path)
         status = config.health_status.value
-        if status in NOT_WELL and not place.missing:
+        reported = status in NOT_WELL or any(one.code == NOT_JUDGED for one in config.findings)
+        if reported and not place.missing:
             self._put(key, [config.id, str(config.version), status, path_bytes(place.path)])
         else:
             self._changing.delete(key)

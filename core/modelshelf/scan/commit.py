@@ -14,6 +14,7 @@ from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
     Artifact,
     EventKind,
+    Finding,
     HealthStatus,
     Location,
     ModelConfig,
@@ -24,7 +25,7 @@ from modelshelf.model import (
     Problem,
     merge_metadata,
 )
-from modelshelf.model.health import status_of
+from modelshelf.model.health import combine, status_of
 from modelshelf.records.write import Records
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
@@ -131,6 +132,16 @@ class _New:
     examination: Examination
     now: int
     names: tuple[str, ...] = ()
+
+    def findings(self, old: ModelConfig) -> tuple[Finding, ...]:
+        """Its findings; where a deeper look was at the same bytes, or this one did not finish, with those."""
+        found = self.examination.findings
+        before = next((one for one in old.locations if one.path == self.location.path), None)
+        if before is None or not before.has_unchanged(self.location.files):
+            return found
+        if self.examination.is_finished and self.location.depth.reaches(before.depth):
+            return found
+        return combine(old.findings, found)
 
 
 def commit_artifact(records: Records, artifact: Artifact, examination: Examination, now: int) -> Committed:
@@ -273,14 +284,14 @@ def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...
 
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
-    location, examination = new.location, new.examination
+    location, examination, findings = new.location, new.examination, new.findings(old)
     others = [one for one in old.locations if one.path != location.path]
     config = attrs.evolve(
         old,
         path=location.path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        health_status=status_of(examination.findings),
-        findings=examination.findings,
+        health_status=status_of(findings),
+        findings=findings,
         content_digest=examination.content_digest,
         locations=(location, *others),
         missing_since=None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
-from modelshelf.errors import FileChangedError, ReadError
+from modelshelf.errors import BudgetExceededError, FileChangedError, ReadError, UnreadableFileError
 from modelshelf.model import (
     Artifact,
     Candidate,
@@ -22,7 +22,7 @@ from modelshelf.model import (
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
-from modelshelf.model.health import worst_first
+from modelshelf.model.health import NOT_JUDGED, NOT_OPENED, not_judged, worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
 from modelshelf.scan.file_names import FormatTable, suffix_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.source import Source
 
+_CHECKS = frozenset({"modelshelf_detect_format", "modelshelf_probe_health"})  # hooks that a verdict rests on
 _HEAD = 512  # bytes that every plugin is shown
 _FULL_BUDGET = 1 << 62  # at depth full every byte is meant to be read
 _SHARDS_NAMED = 3  # missing shards that a finding names
@@ -69,6 +70,7 @@ class Examination:
         sha256: By name of each weight file the digest of all its bytes; only depth full reads them.
         bytes_read: Bytes read.
         failures: Plugins that failed over it.
+        unreadable: Whether the system refused to open or read a file that a check needed.
         rejected: Why it gets no record, or None.
     """
 
@@ -81,6 +83,7 @@ class Examination:
     sha256: dict[str, str] = field(factory=dict)
     bytes_read: int = 0
     failures: tuple[PluginFailure, ...] = field(default=(), converter=as_tuple)
+    unreadable: bool = False
     rejected: Problem | None = None
 
     @property
@@ -94,10 +97,17 @@ class Examination:
         return hooks
 
     @property
+    def is_finished(self) -> bool:
+        """Whether every check of it came to an end."""
+        return not any(one.code == NOT_JUDGED for one in self.findings)
+
+    @property
     def complete(self) -> bool:
-        """Whether no plugin that votes for it failed over it; otherwise the next scan examines it again."""
+        """Whether another look would give the same; otherwise the next scan examines it again."""
+        if self.unreadable:
+            return False
         voters = {vote.plugin for vote in self.votes}
-        return not any(failure.plugin in voters for failure in self.failures)
+        return not any(failure.plugin in voters or failure.hook in _CHECKS for failure in self.failures)
 
 
 class Examiner:
@@ -156,6 +166,7 @@ class _Steps:
         self._depth = depth
         self._failures_before = len(plugins.failures)
         self._votes: list[Vote] = []
+        self._unreadable = False
 
     def examine(self) -> Examination:
         """Take them one after another."""
@@ -171,7 +182,8 @@ class _Steps:
         format_name = winner.detection.format
         metadata, faults = self.extract(winner)
         findings = [*_shard_findings(self._artifact), *self.probe(format_name)]
-        findings += map(_finding_of, faults)
+        findings += map(self._finding_of, faults)
+        findings += self._unfinished_checks()
         digest, sha256 = b"", {}
         try:
             digest = content_digest(self._reader)
@@ -179,7 +191,7 @@ class _Steps:
                 sha256 = sha256_of_weights(self._reader)
                 findings += sha256_findings(self._artifact, sha256)
         except ReadError as error:
-            findings.append(_finding_of(error))
+            findings.append(self._finding_of(error))
         changed = self._changed_files(name)
         if changed or any(one.code == FileChangedError.code for one in findings):
             names = ", ".join(changed) or "a file"
@@ -246,7 +258,22 @@ class _Steps:
         ):
             yield from outcome.results
             if outcome.read_error:
-                yield _finding_of(outcome.read_error)
+                yield self._finding_of(outcome.read_error)
+
+    def _unfinished_checks(self) -> Iterator[Finding]:
+        """What was not judged: by plugins that failed, and by a look that opens nothing."""
+        for failure in self._plugins.failures[self._failures_before :]:
+            if failure.hook in _CHECKS:
+                yield not_judged(
+                    f"{failure.plugin} failed, so what it checks was not judged: {failure.reason}"
+                )
+        if self._depth is Depth.QUICK:
+            message = "looked at by names and sizes alone: what is in the files was not judged"
+            yield Finding(code=NOT_OPENED, severity=Severity.INFO, message=message)
+
+    def _finding_of(self, error: ReadError) -> Finding:
+        self._unreadable |= error.code == UnreadableFileError.code
+        return _finding_of(error)
 
     def _changed_files(self, name: str) -> tuple[str, ...]:
         try:
@@ -274,6 +301,7 @@ class _Steps:
             depth=self._depth,
             bytes_read=self._reader.bytes_read,
             failures=self._plugins.failures[self._failures_before :],
+            unreadable=self._unreadable,
             **fields,
         )
 
@@ -346,7 +374,9 @@ def _shard_findings(artifact: Artifact) -> Iterator[Finding]:
 
 
 def _finding_of(error: ReadError) -> Finding:
-    """The finding that a file's fault becomes."""
+    """The finding that a file's fault becomes; what kept it from being read to its end judges nothing."""
+    if error.code in {BudgetExceededError.code, UnreadableFileError.code}:
+        return not_judged(str(error), error.file, error.offset)
     return Finding(
         code=error.code, severity=Severity.ERROR, message=str(error), file=error.file, offset=error.offset
     )

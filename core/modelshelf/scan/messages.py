@@ -115,6 +115,7 @@ def _unstructure_examination(one: Examination) -> list[Any]:
         one.sha256,
         one.bytes_read,
         converter().unstructure(one.failures) if one.failures else (),
+        one.unreadable,
         None if rejected is None else (rejected.code, rejected.message, rejected.path, rejected.plugin),
     ]
 
@@ -130,6 +131,7 @@ def _structure_examination(content: list[Any]) -> Examination:
         sha256,
         bytes_read,
         failures,
+        unreadable,
         rejected,
     ) = content
     return Examination(
@@ -145,6 +147,7 @@ def _structure_examination(content: list[Any]) -> Examination:
         sha256=sha256,
         bytes_read=bytes_read,
         failures=converter().structure(failures, tuple[PluginFailure, ...]) if failures else (),
+        unreadable=unreadable,
         rejected=None if rejected is None else _structure_problem(*rejected),
     )
 

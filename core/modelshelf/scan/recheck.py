@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from modelshelf.errors import UnknownModelError
+from modelshelf.errors import UnknownModelError, UnreadableFileError
 from modelshelf.model import (
     Artifact,
     Depth,
@@ -20,7 +20,7 @@ from modelshelf.model import (
     Role,
     Severity,
 )
-from modelshelf.model.health import status_of, worst_first
+from modelshelf.model.health import combine, not_judged, status_of, worst_first
 from modelshelf.records.write import Records
 from modelshelf.scan.commit import health_event
 from modelshelf.scan.examine import Examiner
@@ -71,15 +71,25 @@ def _probe_again(
         message = f"{first.path}: the file is gone"
         return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
     examination = examiner.examine(artifact, depth)
+    is_unchanged = first.has_unchanged(artifact.files)
     rejected = examination.rejected
+    if rejected is not None and rejected.code == UnreadableFileError.code:
+        unread = [not_judged(rejected.message)]
+        return combine(model.findings, unread) if is_unchanged else tuple(unread), {}
     if rejected is not None:
         return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
-    # After a plugin's failure the next scan of this depth examines it again.
-    reached = depth if examination.complete else first.depth
+    found = examination.findings
+    reached = depth
+    if is_unchanged and not (examination.is_finished and depth.reaches(first.depth)):
+        found = combine(model.findings, found)
+        reached = first.depth
+    # Without a fingerprint the next scan examines it again.
+    fingerprint = first.fingerprint if examination.complete else b""
+    examined = attrs.evolve(first, depth=reached, fingerprint=fingerprint)
     if depth is not Depth.FULL:
-        return examination.findings, {first.path: attrs.evolve(first, depth=reached)}
-    findings = list(examination.findings)
-    locations = [attrs.evolve(first, files=with_sha256(first.files, examination.sha256), depth=reached)]
+        return found, {first.path: examined}
+    findings = list(found)
+    locations = [attrs.evolve(examined, files=with_sha256(first.files, examination.sha256))]
     for other in model.locations:
         if other is not first and not other.missing and other.files:
             read = examiner.hash_weights(_artifact_at(other))
@@ -116,6 +126,8 @@ def _artifact_at(location: Location) -> Artifact:
 def _commit(
     model: ModelConfig, report: HealthReport, locations: Mapping[str, Location]
 ) -> Callable[[Transaction], list[ModelEvent]]:
+    fingerprints = {one.path: one.fingerprint for one in model.locations}
+
     def work(state: Transaction) -> list[ModelEvent]:
         records = Records(state)
         old = records.model(model.id, model.version)
@@ -128,7 +140,7 @@ def _commit(
             checked_at=report.checked_at,
             locations=tuple(
                 locations[one.path]
-                if one.path in locations and one.fingerprint == locations[one.path].fingerprint
+                if one.path in locations and one.fingerprint == fingerprints[one.path]
                 else one
                 for one in old.locations
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf import Depth, DiscoveryStats, Finding, ModelRegistry, Severity
+from modelshelf import Depth, DiscoveryStats, Finding, HealthStatus, ModelRegistry, Severity
 from modelshelf.scan import changed, folder_cache
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
@@ -84,7 +84,9 @@ def test_a_scan_looks_again_at_what_was_looked_at_less_deeply(
     assert (stats.models_found, stats.models_unchanged) == (1, not asked)
     (model,) = shelf.registry
     assert model.locations[0].depth is max(map(Depth, (first, then)), key=list(Depth).index)
-    assert [one.code for one in model.findings] == ([] if {first, then} == {"quick"} else ["flaw"])
+    opened = {first, then} != {"quick"}
+    assert [one.code for one in model.findings] == (["flaw"] if opened else ["not-opened"])
+    assert model.health_status is (HealthStatus.UNHEALTHY if opened else HealthStatus.UNKNOWN)
 
 
 def test_a_deeper_scan_looks_at_each_model_once(shelf: Shelf) -> None:

@@ -63,6 +63,7 @@ EXAMINATIONS = st.builds(
     sha256=st.dictionaries(PATHS, TEXT, max_size=2),
     bytes_read=st.integers(0, 2**64),
     failures=st.lists(FAILURES, max_size=2),
+    unreadable=st.booleans(),
     rejected=st.none() | PROBLEMS,
 )
 
