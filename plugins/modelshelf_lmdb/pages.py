@@ -161,8 +161,11 @@ def read_metas(fetch: Fetch) -> Meta:
         second = parse_meta(fetch(first.page_size, META_BYTES), 1)
     except StoreUnavailableError:
         raise DamagedStoreError("the two meta pages are of different formats") from None
-    # Commits take turns between the two pages, so their transaction ids are neighbours.
+    # Commits take turns between the two pages, so their transaction ids are neighbours, unless other
+    # processes committed between the two reads.
     if first.page_size != second.page_size or abs(first.revision - second.revision) > 1:
+        if parse_meta(fetch(0, META_BYTES), 0) != first:
+            return read_metas(fetch)
         raise DamagedStoreError("the two meta pages do not belong together")
     return max(first, second, key=lambda meta: meta.revision)
 

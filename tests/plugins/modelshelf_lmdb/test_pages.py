@@ -43,6 +43,29 @@ def test_whatever_lmdb_writes_passes(tmp_path_factory, batches):
     environment.close()
 
 
+def test_commits_that_come_between_the_reads_of_the_two_meta_pages_are_no_damage(tmp_path):
+    environment = lmdb.open(os.fsencode(tmp_path), map_size=1 << 20)
+
+    def commit(count):
+        for number in range(count):
+            with environment.begin(write=True) as txn:
+                txn.put(b"key", b"%d" % number)
+
+    commit(5)
+    reads = []
+
+    def fetch(offset, length):
+        data = (tmp_path / "data.mdb").read_bytes()[offset : offset + length]
+        reads.append(offset)
+        if len(reads) == 1:
+            commit(4)
+        return data
+
+    assert read_metas(fetch).revision == environment.info()["last_txnid"]
+    assert len(reads) == 5
+    environment.close()
+
+
 @settings(max_examples=200)
 @given(raw=st.binary(max_size=2 * META_BYTES), slot=st.integers(0, 1))
 def test_a_meta_page_of_any_bytes_gives_a_store_error_at_most(raw, slot):
