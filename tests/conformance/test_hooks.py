@@ -107,7 +107,7 @@ def test_hook_probe_health_decides_the_status(registry_with, note: Path) -> None
     registry.discover_models(depth="quick")
     model = registry.get("mine")
     assert model.health_status is HealthStatus.DEGRADED
-    assert [one.message for one in model.findings] == ["terse at depth quick"]
+    assert model.findings[0].message == "terse at depth quick"
 
 
 def test_hook_serializers_writes_records_by_name(registry_with, note: Path) -> None:

@@ -38,7 +38,7 @@ def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) 
 def _failed(report: HealthReport) -> bool:
     """Whether a model is unhealthy, or a check of it did not finish."""
     from modelshelf.model import HealthStatus
-    from modelshelf.model.health import NOT_JUDGED
+    from modelshelf.model.status import NOT_JUDGED
 
     unfinished = any(one.code == NOT_JUDGED for one in report.findings)
     return unfinished or report.status is HealthStatus.UNHEALTHY

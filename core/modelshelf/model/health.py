@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from modelshelf.model.depth import Depth
-from modelshelf.model.status import HealthStatus
+from modelshelf.model.status import NOT_JUDGED, HealthStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,9 +43,6 @@ class Finding:
     file: str | None = None
     offset: int | None = None
 
-
-NOT_JUDGED = "not-judged"
-"""Code of a finding that says which check did not finish: nothing becomes healthy by it."""
 
 NOT_OPENED = "not-opened"
 """Code of the finding that a look at names and sizes leaves, which is no verdict on what is in the files."""

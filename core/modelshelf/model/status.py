@@ -10,6 +10,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+NOT_JUDGED = "not-judged"
+"""Code of a finding that says which check did not finish: nothing becomes healthy by it."""
+
 
 class HealthStatus(Enum):
     """What is known of a model's health.

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import DamagedStoreError
-from modelshelf.model.health import NOT_JUDGED
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf.records.frame import decode_value, encode_value, is_intact
 from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
