@@ -21,7 +21,7 @@ from tests.benchmarks.measure import (
     run_process,
     side_by_side,
 )
-from tests.plugins.modelshelf_safetensors.giants import BROKEN, DEGRADED, SOUND
+from tests.plugins.modelshelf_safetensors.long_headers import BROKEN, DEGRADED, SOUND
 
 _BLOCKS = 32
 _PARTS = {

@@ -17,7 +17,7 @@ from modelshelf_safetensors.described import hostile_text
 from modelshelf_safetensors.from_json import parse_json
 from modelshelf_safetensors.health import probe
 from modelshelf_safetensors.metadata import extract
-from tests.plugins.modelshelf_safetensors.giants import ALL, BROKEN, DEGRADED, SOUND
+from tests.plugins.modelshelf_safetensors.long_headers import ALL, BROKEN, DEGRADED, SOUND
 from tests.plugins.modelshelf_safetensors.raw import TENSOR, fault_of_reference, whole
 from tests.support import reader_of
 
