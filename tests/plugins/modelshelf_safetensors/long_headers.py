@@ -18,7 +18,6 @@ _ORDERS = (
     ("shape", "dtype", "data_offsets"),
 )
 _ONE = '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
-_KEYS_IN_TURN = 50_000
 
 
 def _filled(length: int, members: Iterable[str], before: str = "{", after: str = "}") -> bytes:
@@ -103,8 +102,8 @@ def _arrays_backwards(length: int) -> bytes:
 
 
 def _in_turn(member: str) -> Shape:
-    """Names that come again after some thousands of others."""
-    return lambda length: _filled(length, (member.format(at % _KEYS_IN_TURN) for at in count()))
+    """Names that come again after many others."""
+    return lambda length: _filled(length, (member.format(at % (length // 300 + 1)) for at in count()))
 
 
 def _mapped(member: Callable[[int], str], after: str = "") -> Shape:
@@ -194,9 +193,6 @@ WRITTEN: dict[str, Shape] = {
     "names beyond ASCII": _each(_entry("größe.{at}.模型")),
     "escaped names": _each(_entry("gr\\u00f6\\u00dfe.{at}.\\u6a21")),
     "long names": _each(_entry("{at}." + "x" * 900)),
-    "distinct shapes": _spelled(
-        lambda at: f'"l.{at}":{{"dtype":"U8","shape":[{at},{at % 7},0],"data_offsets":[0,0]}}'
-    ),
     "empty tensors": _each(_entry("{at:x}", dtype='"U8"', shape="[0]", begin="0", end="0")),
     "packed weights": _spelled(
         lambda at: f'"m.{at}.scales":{{"dtype":"U32","shape":[1],"data_offsets":[{4 * at},{4 * at + 4}]}}'
@@ -218,8 +214,15 @@ SOUND: dict[str, Shape] = WRITTEN | {
     "tensors as arrays": _spelled(lambda at: f'"{at:x}":["U8",[1],[{at},{at + 1}]]'),
     "tensors as arrays, backwards": _arrays_backwards,
     "empty tensors as arrays": _spelled(lambda at: f'"{at:x}":["U8",[0],[0,0]]'),
+    "arrays and objects in turn": _each(
+        '"{at:x}":["U8",[0],[0,0]]', '"{at:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'
+    ),
+    "enumerations in arrays": _each('"{at:x}":[{{"U8":null}},[0],[0,0]]'),
     "types as enumerations": _spelled(
         lambda at: f'"t{at}":{{"dtype":{{"U8":null}},"shape":[1],"data_offsets":[{at},{at + 1}]}}'
+    ),
+    "distinct shapes": _spelled(
+        lambda at: f'"l.{at}":{{"dtype":"U8","shape":[{at},{at % 7},0],"data_offsets":[0,0]}}'
     ),
     "distinct shapes as arrays": _spelled(lambda at: f'"{at:x}":["U8",[{at},0],[0,0]]'),
     "names of minus zero": _each(_entry("-0.{at}")),
@@ -232,7 +235,15 @@ SOUND: dict[str, Shape] = WRITTEN | {
 
 DEGRADED: dict[str, Shape] = {
     "unknown field each": _each(_entry(extra='"x":{at}')),
-    "unknown field of minus zero each": _each(_entry("{at}", extra='"":-0')),
+    "tiny unknown field each": _each(
+        _entry("{at:x}", dtype='"U8"', shape="[0]", begin="0", end="0", extra='"":0')
+    ),
+    "unknown field of minus zero each": _each(
+        _entry("{at:x}", shape="[0]", begin="0", end="0", extra='"":-0')
+    ),
+    "unknown field of escapes each": _each(
+        _entry("{at:x}", shape="[0]", begin="0", end="0", extra='"":"\\\\"')
+    ),
     "unknown field of arrays each": _each(_entry(extra='"x":[[1,2],[{at}]]')),
     "unknown nested field each": _each(_entry(extra='"x":{{"a":[1,{{"b":[true,null,"c"]}}],"d":-1.5e3}}')),
     "unknown fields of many kinds": _each(
@@ -264,7 +275,7 @@ DEGRADED: dict[str, Shape] = {
     "equal names": _each(_entry("a", begin="0", end="24")),
     "equal names in turn": _in_turn('"{0}":["U8",[0],[0,0]]'),
     "equal keys of metadata": _mapped(lambda _: '"k":"v"'),
-    "keys of metadata in turn": _mapped(lambda at: f'"{at % _KEYS_IN_TURN}":""'),
+    "keys of metadata in turn": _mapped(lambda at: f'"{at % 100}":""'),
     "white space first": lambda length: b" " * (length - len(_ONE) - 2) + b"{" + _ONE.encode() + b"}",
 }
 """Headers that the reference loader takes against its specification, unknown types aside."""
