@@ -1,4 +1,4 @@
-"""safetensors: what the files say, and whether they are sound, by their headers."""
+"""The hooks of the safetensors format: what the files say, and whether they are sound, by their headers."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def modelshelf_extract_metadata(
     format: str,
     reader: ArtifactReader,
 ) -> ModelMetadata | None:
-    """Tell what the headers of all the model's files say."""
+    """Give what the headers of all the model's files say."""
     if format != _FORMAT or not artifact.weights:
         return None
-    from modelshelf_safetensors.checkpoint import read_checkpoint
     from modelshelf_safetensors.metadata import extract
+    from modelshelf_safetensors.sharded import read_checkpoint
 
     return extract(read_checkpoint(reader), reader)
 
@@ -66,7 +66,7 @@ def modelshelf_probe_health(
     reader: ArtifactReader,
     depth: Depth,
 ) -> Iterable[Finding]:
-    """Tell what is wrong with the model's files."""
+    """Find what is wrong with the model's files."""
     if format != _FORMAT:
         return ()
     from modelshelf_safetensors.health import probe

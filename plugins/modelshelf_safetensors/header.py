@@ -4,10 +4,8 @@ Source: the format section of the safetensors README and its reference loader, r
 (``SafeTensors::read_metadata`` and ``Metadata::validate``). Where the two differ the loader decides what is
 an error; what it lets through against its own specification is a warning.
 
-A header is a table of columns, one entry a tensor, filled by one of three readers: `canonical`, which takes
-the very text that the reference writer makes and is faster than any JSON parser; `from_json`, which takes the
-rest; and `large` for long headers of any kind, which holds neither the text nor an object for each thing in
-it.
+A header is read by one of two readers that agree: `canonical` takes the very text that the reference writer
+makes and is faster than any JSON parser; `strict` takes the rest, and long headers of any kind.
 """
 
 from __future__ import annotations
@@ -17,19 +15,17 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import FormatError, TruncatedFileError
 from modelshelf_safetensors.canonical import parse_canonical
-from modelshelf_safetensors.from_json import parse_json
 from modelshelf_safetensors.layout import LENGTH_BYTES, Header
-from modelshelf_safetensors.text import not_utf8
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
-    from modelshelf_safetensors.text import Fetch
+    from modelshelf_safetensors.window import Fetch
 
 MOST_HEADER_BYTES = 100_000_000
 """The reference loader's ``MAX_HEADER_SIZE``."""
 
 LONG_HEADER = 1 << 20
-"""Bytes from which on a header is read in bounded memory."""
+"""Bytes from which on a header is not read whole, but through a window."""
 
 LFS_POINTER = b"version https://git-lfs"
 
@@ -71,7 +67,7 @@ def read_header(file: FileReader) -> Header:
             offset=file.size,
         )
     if length >= LONG_HEADER:
-        return parse_large(lambda at, count: file.read(LENGTH_BYTES + at, count), length, file.name)
+        return _parse_strict(lambda at, count: file.read(LENGTH_BYTES + at, count), length, file.name)
     return parse_header(file.read(LENGTH_BYTES, length), file.name)
 
 
@@ -81,17 +77,12 @@ def parse_header(raw: bytes, file: str = "header") -> Header:
     Raises:
         FormatError: It breaks the format's rules.
     """
-    if len(raw) >= LONG_HEADER:
-        return parse_large(lambda at, count: raw[at : at + count], len(raw), file)
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise not_utf8(file, LENGTH_BYTES + error.start) from None
-    return parse_canonical(text, len(raw)) or parse_json(text, len(raw), file)
+    header = parse_canonical(raw) if len(raw) < LONG_HEADER else None
+    return header or _parse_strict(lambda at, count: raw[at : at + count], len(raw), file)
 
 
-def parse_large(fetch: Fetch, length: int, file: str) -> Header:
-    """As `large.parse_large`, which few headers need."""
-    from modelshelf_safetensors import large
+def _parse_strict(fetch: Fetch, length: int, file: str) -> Header:
+    # What the reference writer makes needs nothing of that reader: it is imported when it is needed.
+    from modelshelf_safetensors.strict import parse_strict
 
-    return large.parse_large(fetch, length, file)
+    return parse_strict(fetch, length, file)

@@ -7,15 +7,47 @@ from collections.abc import Mapping, Sequence
 from attrs import field, frozen
 
 from modelshelf.model import Finding
-from modelshelf_safetensors.dtypes import BITS
 
 LENGTH_BYTES = 8
 """Bytes of the number that the file begins with: the length of the JSON text."""
+
+LONGEST_MEMBER = 1 << 16
+"""Characters of a tensor's entry, name included, that are judged; a real one has some hundreds."""
 
 MOST_U64 = 2**64 - 1
 
 METADATA = "__metadata__"
 """The member of the header that is no tensor."""
+
+BITS: dict[str, int] = {
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "BOOL": 8,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
+"""Bits of one element by dtype, as the header spells it.
+
+Source: the ``Dtype`` enum of the safetensors library, release 0.8 (``tensor.rs``, ``impl Dtype``). The list
+is open: a name that is not here may be a later one, so that only its width is unknown.
+"""
 
 
 @frozen(kw_only=True)
@@ -40,8 +72,8 @@ class HostileText:
     """What may harm a program that shows texts as they are.
 
     Attributes:
-        markup: The first key of ``__metadata__`` whose value holds markup, or None.
-        controls: Whether a key or value holds control or direction characters.
+        markup: The first key of ``__metadata__`` whose value has markup, or None.
+        controls: Whether a name, or a key or value of ``__metadata__``, has control or direction characters.
     """
 
     markup: str | None = None
@@ -55,25 +87,25 @@ class Header:
     Attributes:
         length: Bytes of the JSON text.
         names: The tensors' names, each once.
-        layouts: Their dtypes and shapes; equal ones share one object.
+        layouts: Their dtypes and shapes, equal ones as one object; None where there are too many to keep.
         begins: Where each one's data begins, in bytes from the header's end.
         ends: Where it ends.
-        metadata: ``__metadata__``.
+        metadata: The entries of ``__metadata__`` that are used, as `text_map.TextMap` keeps them.
+        hostile: What is hostile in names and in all of ``__metadata__``.
         findings: What departs from the specification and yet can be read.
-        tally: Tensors and elements by dtype, where they were counted already.
+        counts: Tensors and elements by dtype, where they were counted while reading.
         data_size: Bytes of tensor data that it promises.
-        hostile: What is hostile in ``__metadata__``, where `metadata` is only the part of it that is used.
     """
 
     length: int
     names: Sequence[str]
-    layouts: Sequence[Layout]
+    layouts: Sequence[Layout] | None
     begins: Sequence[int]
     ends: Sequence[int]
     metadata: dict[str, str] = field(factory=dict)
+    hostile: HostileText = HostileText()
     findings: tuple[Finding, ...] = ()
-    tally: Mapping[str, tuple[int, int]] | None = None
-    hostile: HostileText | None = None
+    counts: Mapping[str, tuple[int, int]] | None = None
     data_size: int = field()
 
     @data_size.default
@@ -85,20 +117,15 @@ class Header:
         """The byte of the file at which tensor data begins."""
         return LENGTH_BYTES + self.length
 
-    def tallied(self) -> Mapping[str, tuple[int, int]]:
-        """Tensors and elements by dtype."""
-        if self.tally is not None:
-            return self.tally
-        told: dict[str, tuple[int, int]] = {}
+    def count_by_dtype(self) -> Mapping[str, tuple[int, int]] | None:
+        """Count tensors and elements by dtype; None where that cannot be told."""
+        if self.counts is not None or self.layouts is None:
+            return self.counts
+        counts: dict[str, tuple[int, int]] = {}
         for layout in self.layouts:
-            tensors, elements = told.get(layout.dtype, (0, 0))
-            told[layout.dtype] = tensors + 1, elements + layout.elements
-        return told
-
-    @property
-    def tensors(self) -> dict[str, Layout]:
-        """Dtype and shape of every tensor by name."""
-        return dict(zip(self.names, self.layouts, strict=True))
+            tensors, elements = counts.get(layout.dtype, (0, 0))
+            counts[layout.dtype] = tensors + 1, elements + layout.elements
+        return counts
 
 
 def lay_out(dtype: str, shape: tuple[int, ...]) -> Layout:
@@ -108,6 +135,17 @@ def lay_out(dtype: str, shape: tuple[int, ...]) -> Layout:
         OverflowError: The product of the dimensions, from the first on, or the bits pass 64 bits.
         ValueError: Elements below a byte do not fill their last byte.
     """
+    elements, size = measure(dtype, shape)
+    return Layout(dtype=dtype, shape=shape, elements=elements, size=size)
+
+
+def measure(dtype: str, shape: tuple[int, ...]) -> tuple[int, int | None]:
+    """Compute the elements and bytes of `lay_out` alone.
+
+    Raises:
+        OverflowError: As `lay_out`.
+        ValueError: As `lay_out`.
+    """
     elements = 1
     for dimension in shape:
         elements *= dimension
@@ -115,9 +153,9 @@ def lay_out(dtype: str, shape: tuple[int, ...]) -> Layout:
             raise OverflowError("its elements cannot be counted in 64 bits")
     bits = BITS.get(dtype)
     if bits is None:
-        return Layout(dtype=dtype, shape=shape, elements=elements, size=None)
+        return elements, None
     if elements * bits > MOST_U64:
         raise OverflowError("its bits cannot be counted in 64 bits")
     if elements * bits % 8:
         raise ValueError(f"its {elements} elements of {bits} bits do not end at a whole byte")
-    return Layout(dtype=dtype, shape=shape, elements=elements, size=elements * bits // 8)
+    return elements, elements * bits // 8

@@ -1,4 +1,4 @@
-"""What the headers tell of a model."""
+"""What the headers say of a model."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import ReadError
 from modelshelf.model import ModelMetadata, Origin
-from modelshelf_safetensors.compact import texts_of
-from modelshelf_safetensors.described import (
-    ARCHITECTURES,
-    BASE_MODELS,
-    LICENSES,
-    LONGEST_READ,
-    MOST_DETAILS,
-    TAGS,
-    TITLES,
-    VERSIONS,
-)
+from modelshelf_safetensors.columns import texts_of
 from modelshelf_safetensors.quantization import (
     Counted,
     Hints,
     count_parameters,
     may_be_packed,
-    may_hold_packed,
+    may_name_packed,
 )
-from modelshelf_safetensors.strict_json import Members, parse
+from modelshelf_safetensors.strict_json import parse
+from modelshelf_safetensors.text_map import (
+    ARCHITECTURES,
+    BASE_MODELS,
+    LICENSES,
+    MOST_DETAILS,
+    TAGS,
+    TITLES,
+    VERSIONS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelshelf.reader import ArtifactReader
-    from modelshelf_safetensors.checkpoint import Checkpoint
     from modelshelf_safetensors.layout import Layout
+    from modelshelf_safetensors.sharded import Checkpoint
 
 FORMAT = "safetensors"
 
-MOST_RECOGNISED = 48 << 20
-"""Bytes of headers whose tensors are held by name, so that packed weights and adapters are recognised; the
-largest models of 2025, of 210,000 tensors, have 28 MB."""
+MOST_RECOGNISED = 32 << 20
+"""Bytes of headers whose packed weights and adapters are recognised, by names and shapes; those of the
+largest models of 2025, of 210,000 tensors, have 28 MB together."""
+
+MOST_TENSORS = 1 << 18
+"""Tensors of such headers."""
 
 _PACKED_WORDS = frozenset({"I32", "U32"})
 _MOST_CONFIG_BYTES = 4 << 20
@@ -56,24 +58,27 @@ _RANKED = re.compile(r"\.lora[._](?:a|down)[.\n]")
 
 
 def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
-    """Tell all that the headers say.
+    """Give all that the headers say.
 
     Parameters and tensors are counted only where every shard could be read.
     """
-    whole = checkpoint.complete
-    stored = sum(header.data_size for header in checkpoint.headers.values())
-    if sum(header.length for header in checkpoint.headers.values()) <= MOST_RECOGNISED:
+    headers = checkpoint.headers.values()
+    stored = sum(header.data_size for header in headers)
+    adapter: dict[str, Any] = {}
+    types: Counter[str] | None
+    if _are_recognised(checkpoint):
         tensors = dict(checkpoint.tensors())
-        counted = count_parameters(tensors, _hints(reader, tensors))
-        types, adapter = Counter(layout.dtype for layout in tensors.values()), _adapter(tensors)
+        count, types = len(tensors), Counter(layout.dtype for layout in tensors.values())
+        counted, adapter = count_parameters(tensors, _hints(reader, tensors)), _adapter(tensors)
     else:
-        counted, types, adapter = *_of_many(checkpoint), {}
-    count = types.total()
+        count = sum(len(header.names) for header in headers)
+        counted, types = _count_by_dtype(checkpoint)
+    whole = checkpoint.complete
     parameters = counted.parameters if whole and count else None
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
     named, keys = _named(facts)
-    told = ModelMetadata.partial(
+    metadata = ModelMetadata.partial(
         Origin.HEADER,
         "tensors",
         format=FORMAT,
@@ -81,23 +86,38 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
         parameters=parameters,
         bits_per_weight=round(stored * 8 / parameters, 4) if parameters else None,
         tensor_count=count if whole else None,
-        tensor_types=dict(types) if whole else None,
+        tensor_types=dict(types) if whole and types is not None else None,
         details={**adapter, **_version(facts), **_details(facts)},
         **named,
     )
-    return told.cite(format="header", **keys)
+    return metadata.cite(format="header", **keys)
 
 
-def _of_many(checkpoint: Checkpoint) -> tuple[Counted, Counter[str]]:
-    """Parameters and types of more tensors than are held by name; equal names in several files count each."""
+def _are_recognised(checkpoint: Checkpoint) -> bool:
+    headers = checkpoint.headers.values()
+    return (
+        sum(header.length for header in headers) <= MOST_RECOGNISED
+        and sum(len(header.names) for header in headers) <= MOST_TENSORS
+        and all(header.layouts is not None for header in headers)
+    )
+
+
+def _count_by_dtype(checkpoint: Checkpoint) -> tuple[Counted, Counter[str] | None]:
+    """Count parameters and types of tensors that are not looked up by name; each of equal names counts.
+
+    Neither is known where a header has more shapes than are kept, and repeats names.
+    """
     types: Counter[str] = Counter()
     elements: Counter[str] = Counter()
     for header in checkpoint.headers.values():
-        for dtype, (tensors, held) in header.tallied().items():
+        counts = header.count_by_dtype()
+        if counts is None:
+            return Counted(parameters=None), None
+        for dtype, (tensors, more) in counts.items():
             types[dtype] += tensors
-            elements[dtype] += held
+            elements[dtype] += more
     packed = may_be_packed(types) and any(
-        may_hold_packed(text) for header in checkpoint.headers.values() for text in texts_of(header.names)
+        may_name_packed(names) for header in checkpoint.headers.values() for names in texts_of(header.names)
     )
     return Counted(parameters=None if packed else elements.total(), by_dtype=elements), types
 
@@ -114,10 +134,10 @@ def _named(facts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
         ("tags", TAGS),
     )
     for field, candidates in wanted:
-        key = next((one for one in candidates if facts.get(one, "")[:LONGEST_READ].strip()), None)
+        key = next((one for one in candidates if facts.get(one, "").strip()), None)
         if key is None:
             continue
-        text = facts[key][:LONGEST_READ].strip()[:_LONGEST_DETAIL]
+        text = facts[key].strip()[:_LONGEST_DETAIL]
         values[field] = _words(text) if field == "tags" else text
         keys[field] = f"__metadata__ {key}"
     return values, keys
@@ -128,8 +148,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _version(facts: Mapping[str, str]) -> dict[str, str]:
-    key = next((one for one in VERSIONS if facts.get(one, "")[:LONGEST_READ].strip()), None)
-    return {} if key is None else {"model_version": facts[key][:LONGEST_READ].strip()[:_LONGEST_DETAIL]}
+    key = next((one for one in VERSIONS if facts.get(one, "").strip()), None)
+    return {} if key is None else {"model_version": facts[key].strip()[:_LONGEST_DETAIL]}
 
 
 def _details(facts: Mapping[str, str]) -> dict[str, str]:
@@ -158,7 +178,7 @@ def _adapter(tensors: Mapping[str, Layout]) -> dict[str, Any]:
 
 
 def _hints(reader: ArtifactReader, tensors: Mapping[str, Layout]) -> Hints:
-    """What ``config.json`` tells of packed words; read only where there are any."""
+    """What ``config.json`` says of packed words; read only where there are any."""
     if not any(layout.dtype in _PACKED_WORDS for layout in tensors.values()):
         return Hints()
     one = next((one for one in reader.artifact.companions if one.name == "config.json"), None)
@@ -167,7 +187,7 @@ def _hints(reader: ArtifactReader, tensors: Mapping[str, Layout]) -> Hints:
     try:
         return hints_of(reader.file(one.name).read(0, one.size))
     except ReadError:
-        return Hints()  # the companion's own fault, which is not told as this file's
+        return Hints()  # the companion's own fault, which is not said to be this file's
 
 
 def hints_of(raw: bytes) -> Hints:
@@ -176,20 +196,20 @@ def hints_of(raw: bytes) -> Hints:
         config = parse(raw.decode("utf-8-sig"))
     except ValueError:
         return Hints()
-    told = _member(config, "quantization") or _member(config, "quantization_config")
-    weights = _member(_first(_member(told, "config_groups")), "weights")
+    quantization = _member(config, "quantization") or _member(config, "quantization_config")
+    weights = _member(_first(_member(quantization, "config_groups")), "weights")
     return Hints(
-        group_size=_positive(_member(told, "group_size")),
-        bits=_positive(_member(told, "bits")) or _positive(_member(weights, "num_bits")),
+        group_size=_positive(_member(quantization, "group_size")),
+        bits=_positive(_member(quantization, "bits")) or _positive(_member(weights, "num_bits")),
     )
 
 
 def _member(value: Any, key: str) -> Any:
-    return dict(value).get(key) if isinstance(value, Members) else None
+    return dict(value).get(key) if isinstance(value, tuple) else None
 
 
 def _first(value: Any) -> Any:
-    return value[0][1] if isinstance(value, Members) and value else None
+    return value[0][1] if isinstance(value, tuple) and value else None
 
 
 def _positive(value: Any) -> int | None:

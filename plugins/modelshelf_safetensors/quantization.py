@@ -1,7 +1,7 @@
-"""Weights that are packed into other types, recognised by the tensors that stand beside them.
+"""Weights that are packed into other types, recognised by the tensors beside them.
 
-Each scheme is told by an anchor tensor and gives how many parameters its packed weight holds, and which of
-the tensors beside it are no parameters. Sources: AutoGPTQ and AutoAWQ ``qlinear`` modules, bitsandbytes'
+Each scheme is recognised by an anchor tensor; it gives how many parameters its packed weight holds, and which
+of the tensors beside it are no parameters. Sources: AutoGPTQ and AutoAWQ ``qlinear`` modules, bitsandbytes'
 ``QuantState.as_dict``, MLX ``nn.QuantizedLinear``, compressed-tensors' ``compressors``, ModelOpt's and
 transformers' FP8 and MXFP4 integrations.
 """
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
-from modelshelf_safetensors.dtypes import is_float8
 from modelshelf_safetensors.layout import Layout
 
 Tensors = Mapping[str, Layout]
@@ -27,7 +26,7 @@ _MATRIX = 2  # dimensions
 
 @frozen(kw_only=True)
 class Hints:
-    """What ``config.json`` says of the quantization and tensors alone do not tell.
+    """What ``config.json`` says of the quantization and tensors alone do not.
 
     Attributes:
         group_size: Elements that share one scale, or None.
@@ -45,7 +44,7 @@ class Packed:
     Attributes:
         label: The scheme, with its bits where they are known: ``GPTQ-4bit``.
         weight: Name of the tensor that holds it.
-        elements: Parameters that it stands for, or None where the header does not tell.
+        elements: Parameters that are packed in it, or None where the header does not say.
         beside: Tensors that belong to it and are no parameters; those that are absent do no harm.
     """
 
@@ -60,9 +59,9 @@ class Counted:
     """The parameters behind a set of tensors.
 
     Attributes:
-        parameters: Exactly, or None where a packed weight does not tell.
+        parameters: Exactly, or None where a packed weight does not say.
         label: The packing scheme of most packed weights, or None where nothing is packed.
-        by_dtype: Plain parameters by dtype.
+        by_dtype: Parameters that are not packed, by dtype.
     """
 
     parameters: int | None
@@ -71,7 +70,7 @@ class Counted:
 
 
 def count_parameters(tensors: Tensors, hints: Hints) -> Counted:
-    """Count parameters, packed ones as what they stand for."""
+    """Count parameters, packed ones unpacked."""
     packed = []
     if may_be_packed({layout.dtype for layout in tensors.values()}):
         packed = list(_recognised(tensors, hints))
@@ -92,7 +91,7 @@ def may_be_packed(dtypes: Iterable[str]) -> bool:
     return not _UNPACKED.issuperset(dtypes)
 
 
-def may_hold_packed(names: str) -> bool:
+def may_name_packed(names: str) -> bool:
     """Whether one of the names, put together with line breaks, may be that of a packed weight."""
     return _ANCHOR.search(f"\n{names}\n") is not None
 
@@ -100,12 +99,25 @@ def may_hold_packed(names: str) -> bool:
 def _recognised(tensors: Tensors, hints: Hints) -> Iterator[Packed]:
     taken: set[str] = set()
     for name in tensors:
-        stem, _, last = name.rpartition(".")
-        scheme = _SCHEMES.get(last) or (_mxfp4 if last.endswith("_blocks") else None)
-        packed = None if scheme is None else scheme(tensors, name if scheme is _mxfp4 else stem, hints)
+        if (anchor := _anchor(name)) is None:
+            continue
+        scheme, stem = anchor
+        packed = scheme(tensors, stem, hints)
         if packed is not None and packed.weight not in taken:
             taken.add(packed.weight)
             yield packed
+
+
+def _anchor(name: str) -> tuple[Scheme, str] | None:
+    """What recognises the packed weight that a tensor of this name belongs to, and what it goes by."""
+    stem, _, last = name.rpartition(".")
+    if (scheme := _SCHEMES.get(last)) is not None:
+        return scheme, stem
+    return (_mxfp4, name) if last.endswith("_blocks") else None
+
+
+def _is_float8(dtype: str) -> bool:
+    return dtype.startswith("F8_")
 
 
 def _whole_bits(numerator: int, denominator: int) -> int | None:
@@ -199,7 +211,7 @@ def _compressed_tensors(tensors: Tensors, stem: str, hints: Hints) -> Packed | N
     parts = ("weight_scale", "weight_shape", "weight_zero_point", "weight_g_idx", "weight_global_scale")
     beside = tuple(f"{stem}.{one}" for one in (*parts, "input_scale", "input_global_scale"))
     weight = f"{stem}.weight_packed"
-    if words.dtype == "U8" and is_float8(scale.dtype):
+    if words.dtype == "U8" and _is_float8(scale.dtype):
         return Packed(label="NVFP4", weight=weight, elements=words.elements * 2, beside=beside)
     if words.dtype != "I32":
         return None
@@ -221,7 +233,7 @@ def _scaled(tensors: Tensors, stem: str, _: Hints) -> Packed | None:
     parts = ("weight_scale", "weight_scale_inv", "weight_scale_2", "weight_zero_point", "weight_shape")
     others = ("input_scale", "output_scale", "scale_weight", "scale_input", "k_scale", "v_scale")
     beside = tuple(f"{stem}.{one}" for one in (*parts, *others))
-    if is_float8(data.dtype):
+    if _is_float8(data.dtype):
         return Packed(label=data.dtype, weight=weight, elements=data.elements, beside=beside)
     if data.dtype == "I8":
         return Packed(label="INT8", weight=weight, elements=data.elements, beside=beside)

@@ -1,36 +1,36 @@
-"""The index of shards, ``*.safetensors.index.json``, and whether the shards are what it says.
+"""All files of one model, read together: a single file, or shards with or without an index.
 
-Source: transformers' ``save_pretrained``: ``{"metadata": {"total_size": N}, "weight_map": {tensor: file}}``.
-The map is data and never a path: nothing is opened because an index names it.
+The index is ``*.safetensors.index.json``. Source: transformers' ``save_pretrained``:
+``{"metadata": {"total_size": N}, "weight_map": {tensor: file}}``. The map is data and never a path: no file
+is opened because an index names it.
 """
 
 from __future__ import annotations
 
-from array import array
+import heapq
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from modelshelf.errors import FormatError
+from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Finding, Severity
-from modelshelf_safetensors.compact import Names, all_distinct
+from modelshelf_safetensors.columns import repeated_hashes
 from modelshelf_safetensors.findings import BoundedFindings, shown
-from modelshelf_safetensors.strict_json import Members, parse
+from modelshelf_safetensors.header import read_header
+from modelshelf_safetensors.layout import Header, Layout
+from modelshelf_safetensors.strict_json import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from modelshelf.reader import FileReader
-    from modelshelf_safetensors.layout import Header
+    from modelshelf.reader import ArtifactReader, FileReader
 
 MOST_INDEX_BYTES = 100_000_000
 """As for a header: no index of a real model comes near."""
 
-MOST_COUNTED = 300_000
-"""Tensors of all shards whose names are counted one by one."""
-
 _MOST_NAME_BYTES = 255  # of a file name on every file system in use
+_KEY = "safetensors"
 
 
 @frozen(kw_only=True)
@@ -55,6 +55,73 @@ class Index:
         return tuple(dict.fromkeys(self.weight_map.values()))
 
 
+@frozen(kw_only=True)
+class Checkpoint:
+    """What the headers of a model's files say.
+
+    Attributes:
+        headers: The header of each file that could be read, by the file's name, in shard order.
+        faults: Why the others could not.
+        index: The index of the shards, where there is one that can be read.
+        missing: Names of shards that are not there.
+    """
+
+    headers: dict[str, Header]
+    faults: tuple[ReadError, ...] = ()
+    index: Index | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tensor of the model is in `headers`."""
+        return not self.faults and not self.missing
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """``__metadata__`` of all files; of equal keys the first file's value."""
+        return {
+            key: text for header in reversed(self.headers.values()) for key, text in header.metadata.items()
+        }
+
+    def tensors(self) -> Iterator[tuple[str, Layout]]:
+        """Names and layouts of all tensors, file by file, of headers that keep them."""
+        for header in self.headers.values():
+            if header.layouts is not None:
+                yield from zip(header.names, header.layouts, strict=True)
+
+
+def read_checkpoint(reader: ArtifactReader) -> Checkpoint:
+    """Read the headers of an artifact's files, once for all hooks.
+
+    Raises:
+        ReadError: No header can be read; the first file's fault.
+    """
+    return reader.once(_KEY, lambda: _read(reader))
+
+
+def _read(reader: ArtifactReader) -> Checkpoint:
+    artifact = reader.artifact
+    headers: dict[str, Header] = {}
+    faults: list[ReadError] = []
+    for one in artifact.weights:
+        try:
+            headers[one.name] = read_header(reader.file(one.name))
+        except ReadError as error:
+            faults.append(error)
+    index = None
+    if artifact.index is not None:
+        try:
+            index = read_index(reader.file(artifact.index.name))
+        except ReadError as error:
+            faults.append(error)
+    if not headers and faults:
+        raise faults[0]
+    there = {one.name for one in artifact.weights}
+    promised = index.shards if index is not None else ()
+    missing = dict.fromkeys(name for name in (*artifact.missing, *promised) if name not in there)
+    return Checkpoint(headers=headers, faults=tuple(faults), index=index, missing=tuple(missing))
+
+
 def read_index(file: FileReader) -> Index:
     """Read an index.
 
@@ -74,17 +141,17 @@ def parse_index(raw: bytes, file: str) -> Index:
         FormatError: It is no JSON object with a ``weight_map``.
     """
     try:
-        told = parse(raw.decode("utf-8-sig"))
+        value = parse(raw.decode("utf-8-sig"))
     except ValueError as error:
         raise _malformed(file, f"is not JSON: {error}") from None
-    if not isinstance(told, Members):
+    if not isinstance(value, tuple):
         raise _malformed(file, "is no JSON object")
-    members = dict(told)
+    members = dict(value)
     weight_map = members.get("weight_map")
-    if not isinstance(weight_map, Members):
+    if not isinstance(weight_map, tuple):
         raise _malformed(file, "has no object weight_map")
     findings = BoundedFindings(file)
-    if len(members) != len(told):
+    if len(members) != len(value):
         findings.warn("duplicate-index-key", "a key of the index stands twice; the last stands")
     return Index(
         file=file,
@@ -98,7 +165,7 @@ def _malformed(file: str, what: str) -> FormatError:
     return FormatError(f"{file}: {what}; fetch the index again", code="malformed-index", file=file, offset=0)
 
 
-def _safe_entries(weight_map: Members, findings: BoundedFindings) -> dict[str, str]:
+def _safe_entries(weight_map: tuple[tuple[str, Any], ...], findings: BoundedFindings) -> dict[str, str]:
     entries: dict[str, str] = {}
     for tensor, shard in weight_map:
         if not isinstance(shard, str):
@@ -131,7 +198,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def _total_size(metadata: Any, findings: BoundedFindings) -> int | None:
-    total = dict(metadata).get("total_size") if isinstance(metadata, Members) else None
+    total = dict(metadata).get("total_size") if isinstance(metadata, tuple) else None
     # Some writers divide bits by 8 and leave a float with a whole value.
     if isinstance(total, float) and total.is_integer() and total >= 0:
         total = int(total)
@@ -144,13 +211,37 @@ def _total_size(metadata: Any, findings: BoundedFindings) -> int | None:
 def index_findings(index: Index, headers: Mapping[str, Header], *, complete: bool) -> tuple[Finding, ...]:
     """Compare an index with the headers of its shards, by file name.
 
-    `complete` says that `headers` holds every shard; else the total size is not compared.
+    `complete` says that `headers` has every shard; else the total size is not compared.
     """
     findings = BoundedFindings(index.file)
-    held = {shard: set(header.names) for shard, header in headers.items()}
-    place = {tensor: shard for shard, tensors in held.items() for tensor in tensors}
+    _find_missing(index, headers, findings)
+    named = set(index.weight_map.values())
+    for shard, header in headers.items():
+        if shard in named:
+            _find_extra(index, shard, header, findings)
+        else:
+            findings.add(
+                "extra-shard", Severity.WARNING, f"the index {index.file} does not name this file", file=shard
+            )
+    if complete and index.total_size is not None:
+        _compare_total(index.total_size, headers, findings)
+    return findings.all()
+
+
+def _find_missing(index: Index, headers: Mapping[str, Header], findings: BoundedFindings) -> None:
+    """Find tensors that are not in the file where the index has them."""
+    missing: dict[str, set[str]] = {shard: set() for shard in headers}
     for tensor, shard in index.weight_map.items():
-        if shard in held and tensor not in held[shard]:
+        if shard in missing:
+            missing[shard].add(tensor)
+    for shard, header in headers.items():
+        missing[shard].difference_update(header.names)
+    wanted = set[str]().union(*missing.values())
+    if not wanted:
+        return
+    place = {name: shard for shard, header in headers.items() for name in header.names if name in wanted}
+    for tensor, shard in index.weight_map.items():
+        if tensor in missing.get(shard, ()):
             elsewhere = place.get(tensor)
             findings.add(
                 "missing-tensor" if elsewhere is None else "misplaced-tensor",
@@ -159,23 +250,17 @@ def index_findings(index: Index, headers: Mapping[str, Header], *, complete: boo
                 + ("" if elsewhere is None else f", but in {shown(elsewhere)}"),
                 file=shard,
             )
-    named = set(index.weight_map.values())
-    for shard, tensors in held.items():
-        if shard not in named:
-            findings.add(
-                "extra-shard", Severity.WARNING, f"the index {index.file} does not name this file", file=shard
-            )
-            continue
-        for tensor in sorted(tensors - index.weight_map.keys()):
-            findings.add(
-                "extra-tensor",
-                Severity.WARNING,
-                f"the index does not name tensor {shown(tensor)}",
-                file=shard,
-            )
-    if complete and index.total_size is not None:
-        _compare_total(index.total_size, headers, findings)
-    return findings.all()
+
+
+def _find_extra(index: Index, shard: str, header: Header, findings: BoundedFindings) -> None:
+    """Find tensors that the index does not name."""
+    code, most = "extra-tensor", findings.room("extra-tensor")
+    extra = heapq.nsmallest(most, (name for name in header.names if name not in index.weight_map))
+    for tensor in extra:
+        findings.add(code, Severity.WARNING, f"the index does not name tensor {shown(tensor)}", file=shard)
+    if len(extra) == most:
+        count = sum(name not in index.weight_map for name in header.names)
+        findings.count(code, Severity.WARNING, count - most, file=shard)
 
 
 def _compare_total(total: int, headers: Mapping[str, Header], findings: BoundedFindings) -> None:
@@ -189,28 +274,14 @@ def _compare_total(total: int, headers: Mapping[str, Header], findings: BoundedF
         )
 
 
-def _are_distinct(headers: Mapping[str, Header]) -> bool:
-    """Whether no name stands in two headers, told by hashes, which take a tenth of the room."""
-    hashes = array("q")
-    for header in headers.values():
-        hashes.extend(
-            header.names.hashes()
-            if isinstance(header.names, Names)
-            else map(hash, map(str.encode, header.names))
-        )
-    return all_distinct(hashes)
-
-
 def repeated_findings(headers: Mapping[str, Header], file: str) -> tuple[Finding, ...]:
-    """Find tensors that stand in several files; `file` is the index's name, or the first shard's."""
+    """Find tensors that are in several files; `file` is the index's name, or the first shard's."""
     findings = BoundedFindings(file)
-    if sum(len(header.names) for header in headers.values()) > MOST_COUNTED and _are_distinct(headers):
-        return ()
-    counts = Counter(name for header in headers.values() for name in header.names)
-    if len(counts) != sum(len(header.names) for header in headers.values()):
-        for tensor, count in counts.items():
-            if count > 1:
-                findings.warn(
-                    "tensor-in-several-shards", f"tensor {shown(tensor)} stands in {count} of the files"
-                )
+    columns = [header.names for header in headers.values()]
+    for hashes in repeated_hashes(columns):
+        names = (name for column in columns for name in column if hash(name.encode()) in hashes)
+        for tensor, count in Counter(names).items():
+            findings.warn(
+                "tensor-in-several-shards", f"tensor {shown(tensor)} stands in {count} of the files"
+            )
     return findings.all()

@@ -15,13 +15,11 @@ from modelshelf_safetensors.layout import Layout
 from tests.benchmarks.measure import (
     Comparison,
     Skipped,
-    Spent,
     Workshop,
     processes_side_by_side,
-    run_process,
     side_by_side,
 )
-from tests.plugins.modelshelf_safetensors.giants import BROKEN, DEGRADED, SOUND
+from tests.benchmarks.safetensors_headers import long_headers
 
 _BLOCKS = 32
 _PARTS = {
@@ -35,31 +33,14 @@ _PARTS = {
     "input_layernorm": (4,),
     "post_attention_layernorm": (4,),
 }
-_LARGEST_HEADER = 99_000_000
-_HOOKS = """
-import os, sys
-import modelshelf_safetensors as plugin
-from modelshelf.errors import ReadError
-from modelshelf.model import Artifact, ArtifactFile, Depth, Role
-from modelshelf.reader import ArtifactReader
-folder, name = os.path.split(sys.argv[1])
-told = os.stat(sys.argv[1])
-one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, role=Role.WEIGHTS)
-artifact = Artifact(folder=folder, primary=name, files=(one,), source="local")
-with ArtifactReader(artifact) as reader:
-    try:
-        plugin.modelshelf_extract_metadata(artifact, "safetensors", reader)
-        list(plugin.modelshelf_probe_health(artifact, "safetensors", reader, Depth.HEADER))
-    except ReadError:
-        pass
-"""
 _OURS = """
 import sys
 from modelshelf.reader import Budget, LocalFile
 from modelshelf_safetensors.header import read_header
 for path in sys.argv[1:]:
     file = LocalFile(path, "model.safetensors", Budget())
-    assert read_header(file).tensors
+    header = read_header(file)
+    assert dict(zip(header.names, header.layouts))
     file.close()
 """
 _PEER = """
@@ -73,12 +54,12 @@ for path in sys.argv[1:]:
 
 
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
-    """One model of 291 tensors in process and as a process; headers of 99 MB; small lies."""
+    """One model of 291 tensors in process and as a process; long headers of every shape; small lies."""
     room = workshop.room("safetensors")
     path = write_model(room / "model.safetensors")
     yield _in_process(path, workshop)
     yield _as_process(path, workshop)
-    yield from _largest(workshop)
+    yield from long_headers(workshop)
     yield _lying(room, workshop)
 
 
@@ -136,52 +117,6 @@ def _as_process(path: Path, workshop: Workshop) -> Comparison:
         peer=peer.processor_seconds,
         peer_name="safetensors.safe_open",
     )
-
-
-def _largest(workshop: Workshop) -> Iterator[Comparison]:
-    """Both hooks of headers of 99 MB in every shape, each in a process of its own, less a tiny header's."""
-    room = workshop.room("safetensors-large")
-    line = [sys.executable, "-c", _HOOKS]
-    tiny = _write_header(room / "tiny.safetensors", b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}')
-    base = run_process([*line, tiny])
-    size = workshop.scaled(_LARGEST_HEADER)
-    for kind, shapes in (("sound", SOUND), ("degraded", DEGRADED), ("refused", BROKEN)):
-        taken: dict[str, Spent] = {}
-        for name, shape in shapes.items():
-            path = _write_header(room / "model.safetensors", shape(size))
-            taken[name] = run_process([*line, path])
-            path.unlink()
-        slowest = max(taken, key=lambda name: taken[name].processor_seconds)
-        largest = max(taken, key=lambda name: taken[name].peak_megabytes)
-        within = sum(one.processor_seconds - base.processor_seconds <= 1 for one in taken.values())
-        yield Comparison(
-            case=f"safetensors, {size / 1e6:.0f} MB headers, {kind}: the slowest of {len(taken)} shapes",
-            ours=taken[slowest].processor_seconds - base.processor_seconds,
-            peer=1.0,
-            peer_name="one second",
-            goal=1.0,
-            note=f"{slowest}; {within} take less than a second: "
-            + ", ".join(
-                f"{name} {one.processor_seconds - base.processor_seconds:.2f}" for name, one in taken.items()
-            ),
-        )
-        yield Comparison(
-            case=f"safetensors, {size / 1e6:.0f} MB headers, {kind}: the largest growth",
-            ours=taken[largest].peak_megabytes - base.peak_megabytes,
-            peer=200.0,
-            peer_name="200 MB",
-            goal=1.0,
-            unit="MB",
-            note=largest,
-        )
-
-
-def _write_header(path: Path, header: bytes) -> Path:
-    """A file of this header, and as many bytes of nothing as it may ask for."""
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(len(header) * 2)
-    return path
 
 
 def _lying(room: Path, workshop: Workshop) -> Comparison:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from modelshelf_safetensors import canonical
+from modelshelf.errors import FormatError
 from modelshelf_safetensors.canonical import parse_canonical
-from modelshelf_safetensors.from_json import parse_json
+from modelshelf_safetensors.layout import LONGEST_MEMBER
+from tests.plugins.modelshelf_safetensors.raw import columns, strictly
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 SHAPES = st.lists(st.integers(0, 5), max_size=3)
@@ -24,13 +25,9 @@ def text_of(file: bytes) -> str:
     return file[8 : 8 + int.from_bytes(file[:8], "little")].decode()
 
 
-def columns(header):
-    return (header.names, header.layouts, header.begins, header.ends, header.metadata, header.findings)
-
-
 def both(text: str):
-    length = len(text.encode())
-    return parse_canonical(text, length), parse_json(text, length, "header")
+    raw = text.encode()
+    return parse_canonical(raw), strictly(raw)
 
 
 @given(TENSORS, st.none() | st.dictionaries(NAMES, NAMES, min_size=1, max_size=3))
@@ -74,25 +71,13 @@ def test_white_space_is_taken_anywhere_and_kept_within_names(written):
     assert columns(fast) == columns(slow) == columns(both(text)[1])
 
 
-def test_a_text_that_changes_its_white_space_midway_is_read(monkeypatch):
+def test_a_text_that_changes_its_white_space_midway_is_read():
     text = text_of(save({f"t{at}": np.zeros(at + 1, np.float32) for at in range(50)}))
     middle = text.index('"t2')
     text = text[:middle] + text[middle:].replace("[", "[ ")
-    monkeypatch.setattr(canonical, "_BLOCK", 100)
-    monkeypatch.setattr(canonical, "_LONGEST_ENTRY", 200)
     fast, slow = both(text)
+    assert fast is not None
     assert columns(fast) == columns(slow)
-
-
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_blocks_join_without_a_seam(monkeypatch, separators):
-    text = text_of(save({f"t{at}": np.zeros(at + 1, np.float32) for at in range(50)}))
-    text = json.dumps(json.loads(text), separators=separators)
-    whole = columns(parse_canonical(text, len(text)))
-    for size in (0, 1, 17, 100, 500):
-        monkeypatch.setattr(canonical, "_BLOCK", size)
-        monkeypatch.setattr(canonical, "_LONGEST_ENTRY", 200)
-        assert columns(parse_canonical(text, len(text))) == whole
 
 
 GOOD = text_of(save({"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.uint8)}, {"k": "v"})).rstrip(" ")
@@ -127,20 +112,43 @@ GOOD = text_of(save({"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.uint
         ('{"k":"v"}', '{"k":"\\ud800"}'),
     ],
 )
-def test_anything_else_is_left_to_the_json_reader(old, new):
-    assert parse_canonical(GOOD, len(GOOD)) is not None
+def test_anything_else_is_left_to_the_strict_reader(old, new):
+    assert parse_canonical(GOOD.encode()) is not None
     assert old in GOOD
-    assert parse_canonical(GOOD.replace(old, new, 1), len(GOOD)) is None
+    assert parse_canonical(GOOD.replace(old, new, 1).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"a"', f'"{"n" * LONGEST_MEMBER}"'),
+        ("[2,3]", f"[2,3{',1' * (LONGEST_MEMBER // 2)}]"),
+        ("[0,24]", f"[0,{' ' * LONGEST_MEMBER}24]"),
+    ],
+)
+def test_an_entry_longer_than_is_judged_is_left_to_the_reader_that_says_so(old, new):
+    text = GOOD.replace(old, new, 1)
+    assert parse_canonical(text.encode()) is None
+    with pytest.raises(FormatError, match="not judged") as caught:
+        strictly(text.encode())
+    assert caught.value.code == "long-tensor-entry"
+
+
+def test_metadata_is_read_however_long_it_is():
+    text = GOOD.replace('{"k":"v"}', json.dumps({f"k{at}": "v" * at for at in range(600)}))
+    fast, slow = both(text)
+    assert fast is not None
+    assert columns(fast) == columns(slow)
 
 
 @given(st.data())
 @settings(deadline=None, max_examples=400)
-def test_no_mutation_reads_otherwise_than_by_the_json_reader(data):
+def test_no_mutation_reads_otherwise_than_by_the_strict_reader(data):
     good = data.draw(st.sampled_from([GOOD, json.dumps(json.loads(GOOD))]))
     at = data.draw(st.integers(0, len(good)))
     cut = data.draw(st.integers(0, 3))
     put = data.draw(st.text(st.sampled_from('"\\{}[]:,0123456789abFU8_ \n-.e'), max_size=3))
     text = good[:at] + put + good[at + cut :]
-    fast = parse_canonical(text, len(text))
+    fast = parse_canonical(text.encode())
     if fast is not None:
-        assert columns(fast) == columns(parse_json(text, len(text), "header"))
+        assert columns(fast) == columns(strictly(text.encode()))

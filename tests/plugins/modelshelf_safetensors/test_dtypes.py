@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from modelshelf_safetensors.dtypes import BITS
 from modelshelf_safetensors.header import parse_header
+from modelshelf_safetensors.layout import BITS
 from tests.plugins.modelshelf_safetensors.raw import TENSOR, fault_of_reference, header_of, whole
 
 

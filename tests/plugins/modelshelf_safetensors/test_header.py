@@ -34,7 +34,9 @@ def assert_equals_reference(path):
         slices = {name: reference.get_slice(name) for name in reference.keys()}  # noqa: SIM118 - no mapping
         expected = {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
         metadata = reference.metadata() or {}
-    assert {name: (layout.dtype, layout.shape) for name, layout in header.tensors.items()} == expected
+    assert {
+        name: (layout.dtype, layout.shape) for name, layout in zip(header.names, header.layouts, strict=True)
+    } == expected
     assert header.metadata == metadata
     assert header.data_start + header.data_size == path.stat().st_size
 
@@ -56,7 +58,9 @@ def test_what_torch_saves_is_read_as_the_reference_reads_it(tmp_path):
     path = tmp_path / "model.safetensors"
     save_torch({f"t{at}": torch.zeros(at + 1, 2, dtype=kind) for at, kind in enumerate(kinds)}, path)
     header = read(path)
-    told = {name: (layout.dtype, layout.shape) for name, layout in header.tensors.items()}
+    told = {
+        name: (layout.dtype, layout.shape) for name, layout in zip(header.names, header.layouts, strict=True)
+    }
     assert told == {
         "t0": ("BF16", (1, 2)),
         "t1": ("F16", (2, 2)),

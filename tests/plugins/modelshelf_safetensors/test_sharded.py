@@ -221,10 +221,11 @@ def test_the_message_of_a_broken_index_says_what_to_do():
         parse_index(b"[]", "index.json")
 
 
-@pytest.mark.parametrize("most", [0, 300_000])
+@pytest.mark.parametrize("most", [1, 3, 1 << 17])
 @pytest.mark.parametrize("limit", [10, 1 << 20])
 def test_a_tensor_in_two_of_many_long_shards_is_named(monkeypatch, most, limit):
-    monkeypatch.setattr(sharded, "MOST_COUNTED", most)
+    monkeypatch.setattr("modelshelf_safetensors.columns.ROOM", 0)
+    monkeypatch.setattr("modelshelf_safetensors.columns._FEWEST", most)
     monkeypatch.setattr(header, "LONG_HEADER", limit)
     entry = '"{}":{{"dtype":"U8","shape":[1],"data_offsets":[{},{}]}}'
     headers = {
