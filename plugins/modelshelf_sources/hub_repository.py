@@ -51,7 +51,10 @@ def list_cache(folder: str, walk: Walk) -> Iterator[Listing]:
     try:
         with os.scandir(folder) as listing:
             names = sorted(
-                entry.name for entry in listing if entry.name.startswith(REPOSITORY_PREFIX) and entry.is_dir()
+                # A DirEntry's own answer raises where a link leads in a circle.
+                entry.name
+                for entry in listing
+                if entry.name.startswith(REPOSITORY_PREFIX) and os.path.isdir(entry.path)
             )
     except OSError as error:
         yield unreadable_folder(folder, error)
@@ -76,7 +79,10 @@ def _list_repository(folder: str, walk: Walk, *, only: str | None = None) -> Ite
     refs = _read_refs(f"{folder}/refs", problems)
     snapshots = _entries(f"{folder}/snapshots", problems)
     yield from problems
-    commits = [name for name, entry in snapshots.items() if entry.is_dir() and only in (None, name)]
+    # A DirEntry's own answer raises where a link leads in a circle.
+    commits = [
+        name for name, entry in snapshots.items() if only in (None, name) and os.path.isdir(entry.path)
+    ]
     used: set[str] = set()
     complete = not problems
     for commit in sorted(commits, key=lambda commit: _order(commit, refs)):

@@ -243,6 +243,13 @@ def test_a_folder_that_links_elsewhere_is_not_entered(cache: HubCache, source: H
     assert listed(source).ids == ["org/name"]
 
 
+def test_a_link_in_a_circle_costs_no_other_model(cache: HubCache, source: HuggingFaceSource) -> None:
+    cache.add("org/name", {"model.safetensors": WEIGHTS})
+    for path in (cache.root / "models--a--circle", cache.repository("org/name") / "snapshots" / ("c" * 40)):
+        path.symlink_to(path.name)
+    assert listed(source).ids == ["org/name"]
+
+
 def test_a_link_whose_blob_is_gone_is_named_once(cache: HubCache, source: HuggingFaceSource) -> None:
     cache.add(
         "org/name", {"a-00001-of-00002.gguf": gguf_bytes("1"), "a-00002-of-00002.gguf": gguf_bytes("2")}
