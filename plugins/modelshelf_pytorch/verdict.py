@@ -29,6 +29,7 @@ class Verdict(Enum):
         return self.value
 
 
+_LONGEST = 2000  # characters of a message: a member's name may have 65,535
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 _SEVERITY = {
     Verdict.CLEAN: "info",
@@ -65,13 +66,18 @@ class Issue:
         """
         from modelshelf.model import Finding, Severity  # a sound file has no finding
 
+        message = self.message if self.message.startswith(f"{file}: ") else f"{file}: {self.message}"
         return Finding(
             code=self.code,
             severity=severity or Severity(_SEVERITY[self.verdict]),
-            message=self.message if self.message.startswith(f"{file}: ") else f"{file}: {self.message}",
+            message=message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…",
             file=file,
             offset=self.offset,
         )
+
+    def inside(self, size: int) -> Issue:
+        """The same, with its place in a file of that many bytes: a forged record may point past the end."""
+        return self if self.offset is None or self.offset <= size else evolve(self, offset=size)
 
     def within(self, member: str, offset: int) -> Issue:
         """Return the same, noticed in a compressed member, whose bytes have no offsets in the file."""

@@ -95,7 +95,7 @@ def issues_of(
     for issue in _all_issues(reader, inspection, depth, level, effort):
         counts[issue.verdict] += 1
         if counts[issue.verdict] <= _MOST_ISSUES:
-            yield issue
+            yield issue.inside(reader.size)
         elif issue.verdict is Verdict.DANGEROUS:  # nothing that may follow is worse
             message = f"more than {_MOST_ISSUES} things are wrong with it; the rest was not looked for"
             yield Issue(code="more-issues", verdict=Verdict.CLEAN, message=message)

@@ -211,8 +211,9 @@ def _lower(name: str) -> str:
 
 
 def malformed(reader: FileReader, message: str, offset: int, code: str = "zip-malformed") -> FormatError:
-    """Return the error of an archive whose records cannot be followed."""
-    return FormatError(f"{reader.name}: {message}", code=code, file=reader.name, offset=offset)
+    """Return the error of an archive whose records cannot be followed, with a place in the file."""
+    place = min(offset, reader.size)
+    return FormatError(f"{reader.name}: {message}", code=code, file=reader.name, offset=place)
 
 
 def parse(reader: FileReader, data: bytes, start: int, count: int, *, bulk: bool = True) -> Directory:
