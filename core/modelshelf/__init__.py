@@ -30,6 +30,7 @@ __all__ = [
     "BudgetExceededError",
     "Candidate",
     "CommandType",
+    "Concern",
     "ConfigurationError",
     "DamagedStoreError",
     "Depth",

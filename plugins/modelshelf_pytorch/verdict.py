@@ -64,7 +64,7 @@ class Issue:
             file: The file's name.
             severity: The finding's severity; the verdict's own by default.
         """
-        from modelshelf.model import Finding, Severity  # a sound file has no finding
+        from modelshelf.model import Concern, Finding, Severity  # a sound file has no finding
 
         message = self.message if self.message.startswith(f"{file}: ") else f"{file}: {self.message}"
         return Finding(
@@ -73,6 +73,7 @@ class Issue:
             message=message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…",
             file=file,
             offset=self.offset,
+            **({"concern": Concern.SAFETY} if self.verdict is Verdict.DANGEROUS else {}),
         )
 
     def inside(self, size: int) -> Issue:

@@ -38,29 +38,29 @@ def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) 
 def _failed(report: HealthReport) -> bool:
     """Whether a model is unhealthy, or a check of it did not finish."""
     from modelshelf.model import HealthStatus
-    from modelshelf.model.status import NOT_JUDGED
+    from modelshelf.model.health import is_unfinished
 
-    unfinished = any(one.code == NOT_JUDGED for one in report.findings)
-    return unfinished or report.status is HealthStatus.UNHEALTHY
+    return is_unfinished(report.findings) or report.status is HealthStatus.UNHEALTHY
 
 
 def _plain(report: HealthReport) -> dict[str, object]:
     from attrs import asdict
 
-    return asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+    plain = asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+    return {**plain, "verdict": report.verdict}
 
 
 def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
     from collections import Counter
 
-    from modelshelf.cli.models import finding, health
+    from modelshelf.cli.models import finding, verdict
     from modelshelf.display import Column
 
     if reports:
         screen.table(
-            (Column("ID", gives_way=True), Column("HEALTH"), Column("FINDINGS", right=True)),
+            (Column("ID", gives_way=True), Column("VERDICT"), Column("FINDINGS", right=True)),
             [
-                (model_id, health(str(report.status)), str(len(report.findings)))
+                (model_id, verdict(report.verdict), str(len(report.findings)))
                 for model_id, report in reports.items()
             ],
         )
@@ -69,7 +69,7 @@ def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:
             screen.heading(model_id)
             for one in report.findings:
                 screen.item(f"{one.severity}: {finding(one)}")
-    counts = Counter(str(report.status) for report in reports.values())
+    counts = Counter(report.verdict for report in reports.values())
     screen.line()
     counted = ", ".join(f"{count} {status}" for status, count in counts.most_common()) or "none is recorded"
     screen.line(f"{len(reports)} models checked: {counted}.")

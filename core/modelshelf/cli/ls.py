@@ -42,6 +42,9 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--source", metavar="NAME", help="Found by that source: local, ollama, …"),
         click.option("--tag", metavar="WORD", help="With that tag."),
         click.option("--health", metavar="STATUS", help="healthy, degraded, unhealthy, unknown or loading."),
+        click.option(
+            "--verdict", metavar="WORD", help="healthy, unsafe, damaged, incomplete, doubtful, not-judged, …"
+        ),
         click.option("--quant", "quantization", metavar="NAME", help="Of that quantization: Q4_K_M, F16, …"),
         click.option("--arch", "architecture", metavar="NAME", help="Of that architecture: llama, qwen2, …"),
         click.option(

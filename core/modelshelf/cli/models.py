@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.display import UNKNOWN, Cell, Column
 from modelshelf.model.quantity import format_bytes
+from modelshelf.model.status import current_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from modelshelf.records.summary import Summary
     from modelshelf.registry.listing import ModelListing
 
-_HEALTH_STYLES = {
-    "unknown": "dim",
+_VERDICT_STYLES = {
+    "offline": "dim",
+    "missing": "dim",
+    "unsafe": "red",
+    "damaged": "red",
+    "incomplete": "red",
+    "doubtful": "yellow",
+    "foreign": "dim",
+    "not judged": "yellow",
     "healthy": "green",
-    "degraded": "yellow",
-    "unhealthy": "red",
-    "loading": "cyan",
 }
 
 _COLUMNS = (
@@ -33,7 +38,7 @@ _COLUMNS = (
     Column("PARAMS", right=True),
     Column("CONTEXT", right=True, expendable=True),
     Column("SIZE", right=True),
-    Column("HEALTH"),
+    Column("VERDICT"),
     Column("", optional=True),
 )
 _DEFAULT = "*"
@@ -53,7 +58,7 @@ def show_table(screen: Screen, models: Sequence[Summary], listing: ModelListing)
             [one.parameter_count or UNKNOWN for one in models],
             [UNKNOWN if one.context_length is None else str(one.context_length) for one in models],
             [UNKNOWN if one.size_bytes is None else format_bytes(one.size_bytes) for one in models],
-            [state(one.health_status, one.missing, one.offline, one.enabled) for one in models],
+            [verdict(current_verdict(one), one.enabled) for one in models],
             [_DEFAULT if one.id == default_id else "" for one in models],
             strict=True,
         ),
@@ -61,17 +66,9 @@ def show_table(screen: Screen, models: Sequence[Summary], listing: ModelListing)
 
 
 @lru_cache(maxsize=64)  # there are few, and a row for each of many models
-def state(status: str, missing: bool, offline: bool, enabled: bool) -> Cell:
-    """Health; where the files are gone that alone, because the health is what it was before."""
-    if missing:
-        return Cell("offline" if offline else "missing", "dim")
-    shown = health(status)
-    return shown if enabled else Cell(f"{shown.text}, disabled", shown.style)
-
-
-def health(status: str) -> Cell:
-    """A health status in its colour."""
-    return Cell(status, _HEALTH_STYLES.get(status))
+def verdict(word: str, enabled: bool = True) -> Cell:
+    """A verdict in its colour, and beside it whether the model is disabled."""
+    return Cell(word if enabled else f"{word}, disabled", _VERDICT_STYLES.get(word))
 
 
 def finding(one: Finding) -> str:

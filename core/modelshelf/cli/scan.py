@@ -144,18 +144,23 @@ def _report(screen: Screen, stats: DiscoveryStats, roots: Sequence[str], registr
 
 
 def _report_findings(screen: Screen, ill: Sequence[tuple[str, str, str]], registry: ModelDiscovery) -> None:
-    from modelshelf.cli.models import health, worst_finding
+    """What is wrong, the worst verdict first, and of each verdict the first models."""
+    from modelshelf.cli.models import verdict, worst_finding
     from modelshelf.display import Cell
+    from modelshelf.model.status import VERDICTS
 
-    for wanted in ("unhealthy", "degraded", "unknown"):
-        named = [(model_id, version) for model_id, version, status in ill if status == wanted]
-        if not named:
+    by_verdict: dict[str, list[tuple[str, str]]] = {}
+    for model in _records(registry, [(model_id, version) for model_id, version, _ in ill]):
+        by_verdict.setdefault(model.verdict, []).append((model.id, worst_finding(model)))
+    for word in VERDICTS:
+        found = by_verdict.get(word, [])
+        if not found or word == "healthy":
             continue
-        screen.heading("Not judged" if wanted == "unknown" else wanted.capitalize())
-        records = _records(registry, named[:_MOST_FINDINGS])
-        style = health(wanted).style
-        screen.items([(Cell(model.id, style), worst_finding(model)) for model in records])
-        _more(screen, len(named) - _MOST_FINDINGS, f"modelshelf ls --health {wanted}")
+        screen.heading(word.capitalize())
+        screen.items(
+            [(Cell(model_id, verdict(word).style), text) for model_id, text in found[:_MOST_FINDINGS]]
+        )
+        _more(screen, len(found) - _MOST_FINDINGS, f"modelshelf ls --verdict {word.replace(' ', '-')}")
 
 
 def _report_unfinished(screen: Screen, stats: DiscoveryStats) -> None:

@@ -55,10 +55,10 @@ def recorded(lookup: ModelLookup, model_id: str, version: str | None = None) -> 
 
 
 def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, is_default: bool) -> None:
-    from modelshelf.cli.models import finding, state
+    from modelshelf.cli.models import finding, verdict
 
     screen.line(f"{model.id} {model.version}", "bold")
-    shown = state(str(model.health_status), model.missing, model.offline, model.enabled)
+    shown = verdict(model.current_verdict, model.enabled)
     screen.line(f"  {shown.text}", shown.style)
     for one in model.findings:
         screen.item(f"{one.severity}: {finding(one)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model.event import EventKind, ModelEvent
     from modelshelf.model.failure import PluginFailure
     from modelshelf.model.format import Detection, FormatType
-    from modelshelf.model.health import Finding, HealthReport, Severity
+    from modelshelf.model.health import Concern, Finding, HealthReport, Severity
     from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
     from modelshelf.model.query import Query
     from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
@@ -28,6 +28,7 @@ __all__ = [
     "Artifact",
     "ArtifactFile",
     "Candidate",
+    "Concern",
     "Depth",
     "Detection",
     "DiscoveryStats",
@@ -61,7 +62,7 @@ _HOMES = {
     "event": ("EventKind", "ModelEvent"),
     "failure": ("PluginFailure",),
     "format": ("Detection", "FormatType"),
-    "health": ("Finding", "HealthReport", "Severity"),
+    "health": ("Concern", "Finding", "HealthReport", "Severity"),
     "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),
     "query": ("Query",),
     "stats": ("DiscoveryStats", "Orphan", "Problem", "UnfinishedDownload"),

@@ -12,9 +12,15 @@ from modelshelf.errors import InvalidModelError
 from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.converters import as_frozenset, as_tuple
 from modelshelf.model.depth import Depth
-from modelshelf.model.health import Finding
+from modelshelf.model.health import Finding, verdict_of
 from modelshelf.model.metadata import ModelMetadata
-from modelshelf.model.status import HealthStatus, current_health, is_available, is_healthy
+from modelshelf.model.status import (
+    HealthStatus,
+    current_health,
+    current_verdict,
+    is_available,
+    is_healthy,
+)
 from modelshelf.model.version import ModelVersion
 
 _LONGEST_ID = 1024  # characters
@@ -188,6 +194,16 @@ class ModelConfig:
     def current_health(self) -> HealthStatus:
         """Its health as listings give it: unknown while its files are missing, else `health_status`."""
         return HealthStatus(current_health(self))
+
+    @property
+    def verdict(self) -> str:
+        """What its last probe found, in the word that people see, kept while its files are missing."""
+        return verdict_of(self.findings, self.health_status)
+
+    @property
+    def current_verdict(self) -> str:
+        """Its verdict as listings give it; see `modelshelf.model.status.VERDICTS`."""
+        return current_verdict(self)
 
     def mark_used(self, at: int | None = None) -> ModelConfig:
         """The same model with one more use, at this moment or at Unix time `at` in seconds."""

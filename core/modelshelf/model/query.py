@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidValueError
-from modelshelf.model.status import HealthStatus
+from modelshelf.model.status import VERDICTS, HealthStatus
 
 SORT_KEYS = (
     "id",
@@ -35,6 +35,13 @@ def _status(value: HealthStatus | str | None) -> HealthStatus | None:
         raise InvalidValueError(f"unknown health status {value!r}: use one of {names}") from None
 
 
+def _verdict(value: str | None) -> str | None:
+    word = None if value is None else value.casefold().replace("-", " ").replace("_", " ")
+    if word is not None and word not in VERDICTS:
+        raise InvalidValueError(f"unknown verdict {value!r}: use one of {', '.join(VERDICTS)}")
+    return word
+
+
 @frozen(kw_only=True)
 class Query:
     """Conditions that a model meets all of; None asks nothing. Text is compared without regard to case.
@@ -45,6 +52,7 @@ class Query:
         architecture: The architecture's name.
         quantization: The quantization's name.
         health: The health status, as `HealthStatus` or its name.
+        verdict: The verdict as people see it, one of `modelshelf.model.status.VERDICTS`.
         tag: One of the tags.
         source: The source's name.
         license: The licence.
@@ -64,6 +72,7 @@ class Query:
     architecture: str | None = field(default=None, converter=_folded)
     quantization: str | None = field(default=None, converter=_folded)
     health: HealthStatus | None = field(default=None, converter=_status)
+    verdict: str | None = field(default=None, converter=_verdict)
     tag: str | None = field(default=None, converter=_folded)
     source: str | None = field(default=None, converter=_folded)
     license: str | None = field(default=None, converter=_folded)

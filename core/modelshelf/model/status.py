@@ -30,6 +30,29 @@ class HealthStatus(Enum):
         return self.value
 
 
+VERDICTS = (
+    "offline",
+    "missing",
+    "unsafe",
+    "damaged",
+    "incomplete",
+    "doubtful",
+    "foreign",
+    "not judged",
+    "healthy",
+)
+"""The words of the verdict that people see, in their precedence."""
+
+VERDICT_OF_STATUS = {
+    "unhealthy": "damaged",
+    "degraded": "doubtful",
+    "unknown": "not judged",
+    "loading": "healthy",
+    "healthy": "healthy",
+}
+"""The verdict where only the status is known: of records of earlier releases, or set by a server."""
+
+
 class HealthRecord(Protocol):
     """A record, be it whole (`ModelConfig`) or the summary of one that a listing reads."""
 
@@ -41,6 +64,16 @@ class HealthRecord(Protocol):
     @property
     def missing(self) -> bool:
         """Whether its files are gone, or their volume is offline."""
+        ...
+
+    @property
+    def offline(self) -> bool:
+        """Whether they are missing because their volume is not there."""
+        ...
+
+    @property
+    def verdict(self) -> str:
+        """What its last probe found, in the word that people see; empty where an earlier release wrote it."""
         ...
 
     @property
@@ -57,6 +90,13 @@ def is_available(record: HealthRecord) -> bool:
 def current_health(record: HealthRecord) -> str:
     """A model's health as a listing gives it: unknown while its files are missing."""
     return "unknown" if record.missing else str(record.health_status)
+
+
+def current_verdict(record: HealthRecord) -> str:
+    """The verdict in the word that people see, one of `VERDICTS`."""
+    if record.missing:
+        return "offline" if record.offline else "missing"
+    return record.verdict or VERDICT_OF_STATUS.get(str(record.health_status), "not judged")
 
 
 def is_healthy(record: HealthRecord) -> bool:

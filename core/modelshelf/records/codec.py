@@ -23,7 +23,7 @@ import attrs
 from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.depth import Depth
-from modelshelf.model.health import Finding, Severity
+from modelshelf.model.health import Finding, Severity, usual_concern
 from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
 from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
@@ -132,14 +132,18 @@ def _structure_location(content: Any) -> Location:
 
 
 def unstructure_finding(finding: Finding) -> list[Any]:
-    """A finding as plain data."""
-    return [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
+    """A finding as plain data; its concern only where it is not the usual one."""
+    content = [finding.code, finding.severity.value, finding.message, finding.file, finding.offset]
+    if finding.concern is not usual_concern(finding.code, finding.severity):
+        content.append(finding.concern and finding.concern.value)
+    return content
 
 
 def structure_finding(content: Any) -> Finding:
     """A finding out of plain data."""
-    code, severity, message, file, offset, *_ = content
-    return Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
+    code, severity, message, file, offset, *added = content
+    found = Finding(code=code, severity=Severity(severity), message=message, file=file, offset=offset)
+    return attrs.evolve(found, concern=added[0]) if added else found
 
 
 def unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
@@ -262,4 +266,5 @@ def summary_of(config: ModelConfig) -> Summary:
         use_count=config.use_count,
         added_at=config.added_at,
         offline=config.offline,
+        verdict=config.verdict,
     )

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.model.metadata import FIELD_NAMES
-from modelshelf.model.status import current_health
+from modelshelf.model.status import current_health, current_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,7 @@ def json_record(config: ModelConfig) -> dict[str, Any]:
         "path": config.path,
         "locations": [json_location(one) for one in config.locations],
         "health_status": current_health(config),
+        "verdict": current_verdict(config),
         "findings": [json_finding(one) for one in config.findings],
         "checked_at": config.checked_at,
         "enabled": config.enabled,
@@ -65,6 +66,7 @@ def json_finding(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
         "severity": finding.severity.value,
+        "concern": finding.concern and finding.concern.value,
         "message": finding.message,
         "file": finding.file,
         "offset": finding.offset,
@@ -126,6 +128,7 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         "size_bytes": metadata.size_bytes,
         "enabled": config.enabled,
         "health_status": current_health(config),
+        "verdict": current_verdict(config),
         "use_count": config.use_count,
         "last_used": config.last_used,
         "preload": config.preload,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.model.status import HealthStatus, current_health
+from modelshelf.model.status import HealthStatus, current_health, current_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from modelshelf.model import ModelVersion, Query
     from modelshelf.records.summary import Summary
@@ -38,8 +38,7 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
         found.append(
             lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path))
         )
-    if query.health is not None:
-        found.append(_has_health(query.health.value))
+    found += _of_verdict(query)
     if query.tag is not None:
         tag = query.tag
         found.append(lambda one: tag in {word.casefold() for word in one.tags or ()})
@@ -55,6 +54,14 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
         if wanted is not None:
             found.append(_reaches(name, wanted, sign))
     return found
+
+
+def _of_verdict(query: Query) -> Iterator[Callable[[Summary], bool]]:
+    if query.health is not None:
+        yield _has_health(query.health.value)
+    if query.verdict is not None:
+        wanted = query.verdict
+        yield lambda one: current_verdict(one) == wanted
 
 
 def needle(query: Query) -> bytes:

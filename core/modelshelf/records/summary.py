@@ -49,6 +49,7 @@ class Summary(NamedTuple):
     use_count: int
     added_at: int
     offline: bool = False
+    verdict: str = ""
 
 
 def decode_summary(key: bytes, value: bytes) -> Summary:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import DamagedStoreError
-from modelshelf.model.status import NOT_JUDGED
 from modelshelf.records.frame import decode_value, encode_value, is_intact
 from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import (
@@ -78,9 +77,11 @@ class Records(RecordReader):
 
     def _put_health(self, place: Location, config: ModelConfig) -> None:
         """Keep the few that are not well where a scan that changed nothing finds them quickly."""
+        from modelshelf.model.health import is_unfinished  # as in `put`
+
         key = path_key(UNHEALTHY, place.path)
         status = config.health_status.value
-        reported = status in NOT_WELL or any(one.code == NOT_JUDGED for one in config.findings)
+        reported = status in NOT_WELL or is_unfinished(config.findings)
         if reported and not place.missing:
             self._put(key, [config.id, str(config.version), status, path_bytes(place.path)])
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
-from modelshelf.model.status import HealthStatus, is_available, is_healthy
+from modelshelf.model.status import HealthStatus, current_verdict, is_available, is_healthy
 from modelshelf.records import query as queries
 from modelshelf.records.read import RecordReader
 from modelshelf.records.summary import current_version
@@ -73,10 +73,11 @@ class ModelListing:
     def check_health(self) -> HealthStatus:
         """Healthy when every available model is, degraded when some are, unhealthy when none is.
 
-        Available is what is enabled and not missing. An empty registry is healthy, because nothing in it is
-        wrong; one whose models are all missing or disabled is unhealthy, because it can serve none.
+        Available is what is enabled and not missing; other programs' files do not count. An empty registry
+        is healthy, because nothing in it is wrong; one whose models are all missing or disabled is
+        unhealthy, because it can serve none.
         """
-        models = self.summaries()
+        models = [one for one in self.summaries() if current_verdict(one) != "foreign"]
         available = [one for one in models if is_available(one)]
         healthy = sum(map(is_healthy, available))
         if healthy == len(available) and (available or not models):

@@ -22,9 +22,8 @@ from modelshelf.model import (
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
-from modelshelf.model.health import NOT_OPENED, not_judged, worst_first
+from modelshelf.model.health import NOT_OPENED, is_unfinished, not_judged, worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
-from modelshelf.model.status import NOT_JUDGED
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
 from modelshelf.scan.file_names import FormatTable, suffix_of
 from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
@@ -100,7 +99,7 @@ class Examination:
     @property
     def is_finished(self) -> bool:
         """Whether every check of it came to an end."""
-        return not any(one.code == NOT_JUDGED for one in self.findings)
+        return not is_unfinished(self.findings)
 
     @property
     def complete(self) -> bool:

@@ -213,7 +213,7 @@ def test_a_scan_reports_every_ill_model_or_names_the_command_that_mends_it(
     if outcome.err:
         assert "modelshelf doctor --repair" in outcome.err
     else:
-        ill = outcome.out.partition("Unhealthy")[2]
+        ill = outcome.out.partition("Incomplete")[2]
         assert all(f"m{number:02}" in ill for number in ILL)
     assert_listed_as(project, before)
 
@@ -227,7 +227,7 @@ def test_a_scan_does_without_a_value_that_it_can_find_again(stock, project, stor
     outcome = project.run("scan", stock.models)
     assert outcome.err == ""
     assert "72 unchanged" in outcome.out
-    assert all(f"m{number:02}" in outcome.out.partition("Unhealthy")[2] for number in ILL)
+    assert all(f"m{number:02}" in outcome.out.partition("Incomplete")[2] for number in ILL)
 
 
 @in_every_table

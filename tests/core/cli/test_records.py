@@ -41,7 +41,7 @@ def test_show_tells_findings_with_their_severity(project):
     project.truncated("broken")
     project.run("scan", project.models)
     outcome = project.run("show", "broken").done()
-    assert outcome.lines[1].strip() == "unhealthy"
+    assert outcome.lines[1].strip() == "incomplete"
     assert outcome.lines[2].strip().startswith("error: ")
 
 
@@ -213,7 +213,7 @@ def test_check_sees_what_happened_since_the_scan(stocked):
     path.write_bytes(path.read_bytes()[:-64])
     outcome = stocked.run("check")
     assert outcome.code == 1
-    assert outcome.lines[-1] == "2 models checked: 1 healthy, 1 unhealthy."
+    assert outcome.lines[-1] == "2 models checked: 1 healthy, 1 incomplete."
     assert stocked.run("show", "--json", "tiny").json["health_status"] == "unhealthy"
 
 

@@ -18,7 +18,7 @@ def test_a_scan_shows_each_model_in_one_aligned_row(project):
         "PARAMS",
         "CONTEXT",
         "SIZE",
-        "HEALTH",
+        "VERDICT",
     ]
     assert {first.split()[0], second.split()[0]} == {"small", "tiny"} or len({first, second}) == 2
     tiny = next(line for line in (first, second) if " gguf " in line)
@@ -48,7 +48,7 @@ def test_an_unhealthy_model_is_named_with_its_worst_finding_and_the_exit_code_is
     project.truncated("broken")
     outcome = project.run("scan", project.models)
     assert outcome.code == 1
-    start = outcome.lines.index("Unhealthy")
+    start = outcome.lines.index("Incomplete")
     assert outcome.lines[start + 1].startswith("  broken  ")
     assert "sound" not in outcome.lines[start + 1]
 

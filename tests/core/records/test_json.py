@@ -41,14 +41,22 @@ def test_every_record_is_json_and_comes_back_as_the_same_data(config):
 
 def test_a_record_has_all_its_fields():
     data = json_record(RECORD)
-    assert data.keys() == {one.name for one in attrs.fields(ModelConfig)} | {"fingerprint"}
+    assert data.keys() == {one.name for one in attrs.fields(ModelConfig)} | {"fingerprint", "verdict"}
     assert data["metadata"].keys() == {*FIELD_NAMES, "details", "provenance"}
     assert data["locations"][0].keys() == {"path", "folder", "source", "missing", "depth", "files"}
     assert (data["content_digest"], data["fingerprint"]) == ("abcd", "0203")
     assert data["set_by_user"] == ["enabled", "tags"]
     assert data["health_status"] == "unknown"
+    assert data["verdict"] == "not judged"
     assert data["findings"] == [
-        {"code": "odd", "severity": "warning", "message": "odd", "file": None, "offset": 7}
+        {
+            "code": "odd",
+            "severity": "warning",
+            "concern": "doubt",
+            "message": "odd",
+            "file": None,
+            "offset": 7,
+        }
     ]
     assert data["metadata"]["provenance"]["architecture"] == {"origin": "header", "detail": "general.*"}
 
@@ -84,6 +92,7 @@ def test_an_entry_leaves_out_what_is_unset():
         "version": "1.0.0",
         "enabled": True,
         "health_status": "unknown",
+        "verdict": "not judged",
         "use_count": 0,
         "preload": False,
     }
