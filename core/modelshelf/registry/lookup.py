@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import InvalidValueError
-from modelshelf.model.status import is_available, is_healthy
+from modelshelf.model.status import HealthStatus, is_available, is_healthy
 from modelshelf.model.version import ModelVersion
 from modelshelf.records import codec  # noqa: F401 - the reader imports it at its first record otherwise
 from modelshelf.records import query as queries
@@ -95,7 +95,7 @@ class ModelLookup(ModelListing):
         """The model for a task: the largest one for ``complex``, the smallest one for ``simple``.
 
         Chosen are those whose size is known and that are healthy, enabled and not missing; where there is
-        none, the default model, or None.
+        none, the default model while it is not unhealthy, or None.
 
         Args:
             task: ``simple`` or ``complex``.
@@ -108,7 +108,10 @@ class ModelLookup(ModelListing):
             raise InvalidValueError(f"unknown task {task!r}: use one of {', '.join(queries.TASKS)}")
         found = self.find_summaries(query) if query is not None else self.summaries()
         chosen = queries.best(task, (one for one in found if is_available(one) and is_healthy(one)))
-        return self.default() if chosen is None else self.get_by_version(chosen.id, chosen.version)
+        if chosen is not None:
+            return self.get_by_version(chosen.id, chosen.version)
+        model = self.default()
+        return None if model is None or model.health_status is HealthStatus.UNHEALTHY else model
 
     def stale(self, hours: float = 24) -> list[ModelConfig]:
         """Models that were used, but not within the last `hours`, the longest unused first."""

@@ -117,10 +117,16 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
     def register(self, config: ModelConfig) -> ModelConfig:
         """Add a model, or a version of one. The first model of a registry becomes its default.
 
+        Where its path exists and its health is not given, the files are judged first, at depth header.
+
         Raises:
             DuplicateModelError: That id and version is registered already.
             InvalidModelError: An alias is another model's, or the id is an alias.
         """
+        from modelshelf.scan.judge import has_to_be_judged, judge  # no request of a server registers
+
+        if has_to_be_judged(config):
+            config = judge(config, self.plugins)
         return self._change(lambda records: edits.register(records, config))
 
     def update(

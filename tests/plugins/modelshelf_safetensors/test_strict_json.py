@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -143,9 +144,22 @@ def test_the_quick_reading_takes_all_that_the_exact_one_takes(text, data):
         text = text[:at] + data.draw(ODDITIES) + text[at + cut :]
     exact = outcome(lambda text: parse_at(text, 0), text)
     quick = outcome(lambda text: scan(text, 0), text)
-    assert exact is None or exact == quick
+    assert exact is None or exact == with_exact_numbers(quick)
     if exact is None and quick is not None:
-        assert "\\u" in text or "9" * 400 in text
+        assert "\\u" in text or any(len(digits) > MOST_DIGITS for digits in re.findall("[0-9]+", text))
+
+
+MOST_DIGITS = 300  # of a number that surely fits a float
+
+
+def with_exact_numbers(value):
+    """The same with the floats that the exact reading, as the library, makes of integers past 64 bits."""
+    if isinstance(value, dict):
+        return {name: with_exact_numbers(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(with_exact_numbers, value))
+    is_huge = type(value) is int and not -(2**63) <= value < 2**64
+    return float(value) if is_huge else value
 
 
 @pytest.mark.parametrize(("text", "depth"), [("1", 0), ("[]", 1), ('{"a":[1,[{}]]}', 4), ('"[["', 0)])
