@@ -28,6 +28,7 @@ _MOST_PROBLEMS = 10
 @depth_option
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers.")
 @click.option("--force", is_flag=True, help="Read unchanged models again.")
+@click.option("--everything", is_flag=True, help="Look into packages and caches too.")
 @json_option
 @click.pass_obj
 def command(
@@ -37,7 +38,8 @@ def command(
 
     Without a PATH the configured places are scanned. Models whose files did not change are not opened
     again, unless nobody looked at them so deeply before. Depth full also looks into files that no model's
-    name ends like. Exit code 1: something could not be scanned, a model is unhealthy, or a
+    name ends like. Environments and packages of Python, node_modules, .git and caches are passed over unless
+    a PATH names them. Exit code 1: something could not be scanned, a model is unhealthy, or a
     check of one did not finish.
     """
     from attrs import asdict
@@ -211,6 +213,7 @@ def _more(screen: Screen, count: int, command_line: str) -> None:
 def counters(stats: DiscoveryStats) -> str:
     """The counters of a scan in words, on one line."""
     from modelshelf.model.quantity import format_bytes
+    from modelshelf.scan.passing import PASSED_OVER
 
     changes = [
         f"{count} {word}"
@@ -227,6 +230,10 @@ def counters(stats: DiscoveryStats) -> str:
         for count, word in ((stats.unfinished_downloads, "unfinished download"), (stats.errors, "error"))
         if count
     ]
+    links = sum(one.code != PASSED_OVER for one in stats.passed_over)
+    folders = len(stats.passed_over) - links
+    passed = [_counted(count, word) for count, word in ((folders, "folder"), (links, "link")) if count]
+    trouble += [f"{' and '.join(passed)} passed over"] if passed else []
     found = f"{_counted(stats.models_found, 'model')} in {_counted(stats.total_scanned, 'folder')}"
     summary = f"{found}: {', '.join(changes)}" if changes else found
     read = f"{format_bytes(stats.bytes_read)} read in {stats.seconds:.2f} s"

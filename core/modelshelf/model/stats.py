@@ -72,6 +72,7 @@ class DiscoveryStats:
         problems: What failed or was left out, and why.
         unfinished: The unfinished downloads.
         orphans: Files that a tool keeps although none of its models uses them.
+        passed_over: Folders and links that were passed over by rule, and by which: no problems.
     """
 
     total_scanned: int = 0
@@ -87,3 +88,4 @@ class DiscoveryStats:
     problems: tuple[Problem, ...] = field(default=(), converter=as_tuple)
     unfinished: tuple[UnfinishedDownload, ...] = field(default=(), converter=as_tuple)
     orphans: tuple[Orphan, ...] = field(default=(), converter=as_tuple)
+    passed_over: tuple[Problem, ...] = field(default=(), converter=as_tuple)

@@ -70,6 +70,7 @@ class ModelDiscovery(ModelListing):
         executor: Executor | None = None,
         workers: int | None = None,
         force: bool = False,
+        everything: bool = False,
         progress: Callable[[ScanProgress], None] | None = None,
     ) -> DiscoveryStats:
         """Scan folders, files or places of other tools, and bring the registry up to date with them.
@@ -86,6 +87,9 @@ class ModelDiscovery(ModelListing):
                 with objects as plugins examines in this process whatever is given here.
             workers: Worker processes; 1 means this process.
             force: Examine unchanged files too.
+            everything: Look into every folder: also Python environments and installed packages,
+                `node_modules`, histories of repositories and caches, which a walk otherwise passes over
+                unless they are named.
             progress: Called now and then, in this thread.
         """
         from modelshelf.scan.run import discover
@@ -104,6 +108,7 @@ class ModelDiscovery(ModelListing):
             executor=executor,
             workers=workers,
             force=force,
+            everything=everything,
             progress=progress,
             emit=self._emit,
         )

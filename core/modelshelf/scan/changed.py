@@ -90,18 +90,20 @@ class Changes:
             self._loaded = _Entries(self._store, around, at_once=True)
         return self._loaded
 
-    def compare_folders(self, left_out: Iterable[str]) -> frozenset[str]:
+    def compare_folders(self, left_out: Iterable[str], passing: bytes = b"") -> frozenset[str]:
         """Compare the folders below the root, which is one, with the folder cache.
 
         Args:
             left_out: Folders that are not walked.
+            passing: All that decides which others are passed over.
 
         Returns:
             Paths of models in changed folders that lie under names that nobody wants: somebody named the file
             once, or a scan at depth full found it.
         """
         below = sorted(path_bytes(one) for one in left_out if is_below(one, self._root))
-        self._tree = tree = FolderChanges(self._store, self._root, _digest(b"\0".join(below) + self._rules))
+        rules = _digest(b"\0".join([*below, passing]) + self._rules)
+        self._tree = tree = FolderChanges(self._store, self._root, rules)
         tree.compare(everything=self._force)
         self._loaded = _Entries(self._store, self._root, at_once=not tree.has_few_changes)
         present = self._entries.present(tree.paths_in_changed_folders())

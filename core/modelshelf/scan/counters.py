@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from modelshelf.model import DiscoveryStats, Orphan, Problem, UnfinishedDownload
+from modelshelf.scan.passing import PASSED_OVER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
-HARMLESS = frozenset({"no-format", "no-weights-here", "linked-folder", "link-leaves-root", "offline"})
+HARMLESS = frozenset({"no-format", "no-weights-here", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
+
+
+PASSING = frozenset({PASSED_OVER, "linked-folder", "link-leaves-root"})
+"""Codes of words on folders and links that were passed over, which are no problems."""
 
 
 class Change(Enum):
@@ -66,6 +71,7 @@ class Counters:
     done: int = 0
     bytes_read: int = 0
     problems: list[Problem] = field(factory=list)
+    passed_over: list[Problem] = field(factory=list)
     unfinished: list[UnfinishedDownload] = field(factory=list)
     orphans: list[Orphan] = field(factory=list)
     failures: list[PluginFailure] = field(factory=list)
@@ -104,6 +110,7 @@ class Counters:
             bytes_read=self.bytes_read,
             seconds=seconds,
             problems=self.problems,
+            passed_over=self.passed_over,
             unfinished=self.unfinished,
             orphans=self.orphans,
         )

@@ -19,8 +19,10 @@ from modelshelf.model import Depth, Orphan, Problem, UnfinishedDownload
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
-from modelshelf.scan.counters import HARMLESS, Counters, ScanProgress, plugin_problem
+from modelshelf.scan.counters import HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
+from modelshelf.scan.passing import PASSED_OVER, PassingRules
+from modelshelf.scan.passing import RULES as PASSING_RULES
 from modelshelf.scan.places import make_sources, place_of, with_nested
 from modelshelf.scan.volumes import Volumes, is_on
 from modelshelf.source import LOCAL, Folder, Place, PlainFolders, room_of
@@ -48,6 +50,7 @@ def discover(  # noqa: PLR0913 - the arguments of `ModelRegistry.discover_models
     executor: Executor | None,
     workers: int | None,
     force: bool,
+    everything: bool,
     progress: Callable[[ScanProgress], None] | None,
     emit: Callable[[Iterable[ModelEvent]], None],
 ) -> DiscoveryStats:
@@ -64,6 +67,7 @@ def discover(  # noqa: PLR0913 - the arguments of `ModelRegistry.discover_models
         sources,
         depth=depth,
         force=force,
+        everything=everything,
         executor=executor,
         workers=workers,
         emit=emit,
@@ -82,6 +86,7 @@ class Scan:
         sources: The sources, each of which opens its own artifacts' files.
         depth: How deep the probes look.
         force: Whether to examine unchanged artifacts too.
+        everything: Whether to look into folders too that a walk passes over.
         executor: Where to examine, or None.
         workers: Worker processes; see `batches.examine_batches`.
         emit: Called with the events of each commit, after it.
@@ -97,6 +102,7 @@ class Scan:
         *,
         depth: Depth,
         force: bool,
+        everything: bool = False,
         executor: Executor | None,
         workers: int | None,
         emit: Callable[[Iterable[ModelEvent]], None],
@@ -108,6 +114,7 @@ class Scan:
         self._sources = sources
         self._depth = depth
         self._force = force
+        self._everything = everything
         self._executor = executor
         self._workers = workers
         self._emit = emit
@@ -202,20 +209,24 @@ class Scan:
         elif self._depth is Depth.FULL:
             from modelshelf.scan.walk import walk
 
-            listings = walk(root, _wants_all, self._left_out)
+            listings = walk(root, _wants_all, self._left_out, self._passing_rules(root))
         else:
             listings = self._compare_folders(root, changes)
         for one in listings:
             yield describe(one) if isinstance(one, Folder) else one
 
+    def _passing_rules(self, root: str) -> PassingRules:
+        return PassingRules(root, everything=self._everything)
+
     def _compare_folders(self, root: str, changes: Changes) -> Iterator[Listing]:
-        wanted_paths = changes.compare_folders(self._left_out)
+        passing = self._passing_rules(root)
+        wanted_paths = changes.compare_folders(self._left_out, PASSING_RULES + bytes([self._everything]))
         if changes.are_folders_unchanged:
             return
         from modelshelf.scan.walk import FolderTree, absent
 
         try:
-            tree = FolderTree(root, self._formats.wants, self._left_out, wanted_paths)
+            tree = FolderTree(root, self._formats.wants, self._left_out, wanted_paths, passing)
             for listed in tree.walk(changes.enter_folder):
                 changes.add_folder(listed)
                 yield from listed.listings()
@@ -231,6 +242,10 @@ class Scan:
                 self._counters.unfinished.append(one)
             elif isinstance(one, Orphan):
                 self._counters.orphans.append(one)
+            elif isinstance(one, Problem) and one.code in PASSING:
+                self._counters.passed_over.append(one)
+                if one.code == PASSED_OVER and one.path:  # a scan that names it may have found models there
+                    self._unlisted.append(one.path)
             elif isinstance(one, Problem):
                 self._counters.problems.append(one)
                 if one.code in {"absent", "unreadable-folder", "unreadable"} and one.path:

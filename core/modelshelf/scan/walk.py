@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from modelshelf.model import ArtifactFile, Problem
+from modelshelf.scan.passing import SILENT, problem_of
 from modelshelf.source import Folder
 
 if TYPE_CHECKING:
+    from modelshelf.scan.passing import PassingRules
     from modelshelf.source import Listing
 
-_SKIPPED_FOLDERS = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".locks", ".no_exist"}
-)
+_SKIPPED_FOLDERS = SILENT | {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv"}
 
 
 @frozen(kw_only=True)
@@ -60,6 +60,8 @@ class ListedFolder:
 class _Contents:
     """What a folder's entries give, entry by entry; see `ListedFolder`."""
 
+    path: str
+    names: frozenset[str]
     files: list[ArtifactFile] = field(factory=list)
     subfolders: list[str] = field(factory=list)
     below: list[str] = field(factory=list)
@@ -79,6 +81,8 @@ class FolderTree:
         wants: Whether a file of that name matters.
         left_out: Folders that somebody else lists, by their absolute paths.
         wanted_paths: Paths of files that matter whatever their names.
+        passing: What is passed over, with a word on it; None in the place of a tool, where that is little
+            and nothing is said of it.
 
     Raises:
         OSError: The root is not there.
@@ -90,11 +94,13 @@ class FolderTree:
         wants: Callable[[str], bool],
         left_out: frozenset[str] = frozenset(),
         wanted_paths: Container[str] = (),
+        passing: PassingRules | None = None,
     ) -> None:
         self._root = root
         self._wants_name = wants
         self._left_out = left_out
         self._wanted_paths = wanted_paths
+        self._passing = passing
         status = os.stat(root)
         self._real_root = os.path.realpath(root)
         self._linked = {(status.st_dev, status.st_ino)}
@@ -128,15 +134,18 @@ class FolderTree:
         except OSError as error:
             problem = Problem(code="unreadable-folder", path=path, message=f"{path}: {_reason(error)}")
             return ListedFolder(path=path, listed_at=listed_at, problems=[problem])
-        found = _Contents()
+        names = frozenset(map(_name_of, entries))
+        if self._passing is not None and self._passing.is_library(path, names):
+            passed = [problem_of(path, "Python's own library")]
+            return ListedFolder(path=path, listed_at=listed_at, problems=passed)
+        found = _Contents(path=path, names=names)
         for entry in entries:
-            name = entry.name
             try:
                 if entry.is_symlink():
                     self._add_link(entry, found)
                 elif entry.is_dir(follow_symlinks=False):
-                    if name not in _SKIPPED_FOLDERS and entry.path not in self._left_out:
-                        found.subfolders.append(name)
+                    if entry.path not in self._left_out and not self._passes_over(entry, found):
+                        found.subfolders.append(entry.name)
                         found.below.append(entry.path)
                 elif self._wants(entry):
                     _add_file(entry, found)
@@ -158,13 +167,26 @@ class FolderTree:
     def _wants(self, entry: os.DirEntry[str]) -> bool:
         return self._wants_name(entry.name) or (bool(self._wanted_paths) and entry.path in self._wanted_paths)
 
+    def _passes_over(self, entry: os.DirEntry[str], found: _Contents) -> bool:
+        """Whether a folder is passed over; a word on it joins what was found."""
+        if self._passing is None:
+            return entry.name in _SKIPPED_FOLDERS
+        if entry.name in SILENT:
+            return True
+        reason = self._passing.reason(found.path, found.names, entry.name)
+        if reason is None:
+            return False
+        found.problems.append(problem_of(entry.path, reason))
+        found.repeatable = False  # so that the next scan says so too
+        return True
+
     def _add_link(self, entry: os.DirEntry[str], found: _Contents) -> None:
         if entry.is_dir():
             found.repeatable = False  # the link's stat data say nothing of a change of its target
             problem = _link_problem(entry, self._real_root, self._linked)
             if problem is not None:
                 found.problems.append(problem)
-            elif entry.name not in _SKIPPED_FOLDERS:
+            elif not self._passes_over(entry, found):
                 found.subfolders.append(entry.name)
                 found.below.append(entry.path)
         elif self._wants(entry):
@@ -177,7 +199,10 @@ class FolderTree:
 
 
 def walk(
-    root: str, wants: Callable[[str], bool], left_out: frozenset[str] = frozenset()
+    root: str,
+    wants: Callable[[str], bool],
+    left_out: frozenset[str] = frozenset(),
+    passing: PassingRules | None = None,
 ) -> Iterator[Listing]:
     """Every folder below `root`, itself first, and a problem for all that was left out; see `FolderTree`.
 
@@ -185,7 +210,8 @@ def walk(
     around it, in which its shards and companions lie, with that file named.
     """
     try:
-        tree = FolderTree(root, wants, left_out) if stat.S_ISDIR(os.stat(root).st_mode) else None
+        is_folder = stat.S_ISDIR(os.stat(root).st_mode)
+        tree = FolderTree(root, wants, left_out, passing=passing) if is_folder else None
     except (OSError, ValueError) as error:
         yield absent(root, error)
         return
@@ -241,7 +267,7 @@ def _link_problem(entry: os.DirEntry[str], real_root: str, linked: set[tuple[int
             return Problem(
                 code="linked-folder",
                 path=entry.path,
-                message=f"{entry.path}: links to a folder that is scanned in its own place",
+                message=f"{entry.path}: links to a folder that has its own place in this scan",
             )
         linked.add((status.st_dev, status.st_ino))
         return None

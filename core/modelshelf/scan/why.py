@@ -13,6 +13,7 @@ from modelshelf.model.health import status_of
 from modelshelf.scan.examine import Examiner, arbitrate
 from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
 from modelshelf.scan.group import group, read_index
+from modelshelf.scan.passing import passed_over
 from modelshelf.scan.walk import regular_file, walk
 from modelshelf.source import Folder
 
@@ -44,12 +45,12 @@ def why(path: str, plugins: PluginSet, records: RecordReader) -> list[Reason]:
     except OSError as error:
         return [_reason("file", "rejected", f"{error.strerror or error}"), *_registered(path, records)]
     if stat.S_ISDIR(status.st_mode):
-        return [*_link_rule(path), *_why_folder(path, examiner, records)]
+        return [*_link_rule(path), *_passing_rule(path), *_why_folder(path, examiner, records)]
     name = os.path.basename(path)
     one = regular_file(name, status)
     if one is None:
         return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
-    reasons = [_reason("file", "noted", f"a regular file of {one.size} bytes")]
+    reasons = [*_passing_rule(path), _reason("file", "noted", f"a regular file of {one.size} bytes")]
     entry = records.location(path)
     reasons += _name_rules(name, examiner, is_model=entry is not None and not entry.missing)
     artifact = _artifact_with(path, examiner)
@@ -70,6 +71,15 @@ def _link_rule(path: str) -> list[Reason]:
         "would not come to otherwise, and only below itself"
     )
     return [_reason("link", "skipped", message)]
+
+
+def _passing_rule(path: str) -> list[Reason]:
+    passed = passed_over(path)
+    if passed is None:
+        return []
+    folder, reason = passed
+    message = f"{folder} is {reason}: a scan of a folder above passes it over, unless with --everything"
+    return [_reason("passed over", "noted", message)]
 
 
 def _name_rules(name: str, examiner: Examiner, *, is_model: bool) -> list[Reason]:  # noqa: PLR0911 - a rule each
