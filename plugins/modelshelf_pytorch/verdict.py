@@ -97,7 +97,9 @@ def suspicious(code: str, message: str, offset: int | None = None) -> Issue:
 
 
 def unreadable(code: str, message: str, offset: int | None = None) -> Issue:
-    """Return an issue of something that breaks the format's rules."""
+    """Return an issue of something that breaks the format's rules, or of a check that a limit ended."""
+    if code == "not-judged":  # a limit of ours is no fault of the file
+        return Issue(code=code, verdict=Verdict.CLEAN, message=message, offset=offset)
     return Issue(code=code, verdict=Verdict.UNREADABLE, message=message, offset=offset)
 
 

@@ -45,8 +45,9 @@ def read(reader: FileReader) -> Inspection:
     if main is None or not root:
         return _read_other(reader, directory, root)
     issues = list(directory.issues)
-    constants = directory.find(f"{root}constants.pkl")
-    script = constants is not None
+    # torch.load takes for TorchScript what has this very name; else it unpickles data.pkl as Python does.
+    script = f"{root}constants.pkl" in directory.names
+    constants = directory.find(f"{root}constants.pkl") if script else None
     dialect = Dialect.TORCHSCRIPT if script else Dialect.PYTHON
     stream = _interpret_member(reader, main, dialect, issues)
     streams = [stream]

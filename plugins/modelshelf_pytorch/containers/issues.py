@@ -22,7 +22,7 @@ from modelshelf_pytorch.containers.dispatch import inspect
 from modelshelf_pytorch.pickle import embedded
 from modelshelf_pytorch.pickle.embedded import Effort
 from modelshelf_pytorch.pickle.machine import Machine
-from modelshelf_pytorch.pickle.outcome import Dialect, Limits
+from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.signatures import NUMPY_MAGIC, ZIP_MAGIC
 from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable
@@ -56,6 +56,10 @@ _MOST_ISSUES = 64  # of each verdict in one file
 _CRC_CHUNK = 4 * 1024 * 1024  # bytes
 _LEAST_OPCODES, _OPCODES_PER_BYTE = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
 _MOST_LEVELS = 3  # archives within archives
+_PLAIN_RECORDS = frozenset(
+    {"data.pkl", "version", "byteorder", ".data/version", ".data/serialization_id", ".storage_alignment"}
+    | {".format_version"}
+)
 
 
 def examine(reader: FileReader, depth: Depth, effort: Effort | None = None) -> tuple[Issue, ...]:
@@ -152,7 +156,8 @@ def _archive_issues(
         numbers = chain(range(storages.start), range(storages.stop, len(directory.names)))
     allowed = effort.opcodes
     effort.opcodes = min(allowed, _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size)
-    code = False
+    modules: set[str] = set()  # that the members' pickles name
+    others = False  # whether it has members that no plain checkpoint has
     for number in numbers:
         if number in storages:
             if not stored:
@@ -160,11 +165,12 @@ def _archive_issues(
             if depth is Depth.FULL:
                 yield from _checksum_issues(reader, directory.member(number))
             continue
-        code = code or directory.names[number].startswith(f"{inspection.root}code/")
-        yield from _member_issues(reader, directory.member(number), inspection, level, effort)
-    if code:
-        message = "a TorchScript archive: it carries the model's code, which runs when it is used"
-        yield Issue(code="carries-code", verdict=Verdict.CLEAN, message=message)
+        others = others or directory.names[number].removeprefix(inspection.root) not in _PLAIN_RECORDS
+        yield from _member_issues(reader, directory.member(number), inspection, level, effort, modules)
+    if others:
+        from modelshelf_pytorch.containers.code import code_issues  # which checkpoints do not need
+
+        yield from code_issues(reader, inspection, modules)
     if effort.opcodes <= 0 < allowed:  # an archive in another leaves it to that one to say so
         message = "its members hold more pickles, for its size, than can be judged; unpack it and scan those"
         yield unreadable("too-much-to-judge", message)
@@ -183,9 +189,14 @@ def _storage_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
 
 
 def _member_issues(
-    reader: FileReader, member: Member, inspection: Inspection, level: int, effort: Effort
+    reader: FileReader,
+    member: Member,
+    inspection: Inspection,
+    level: int,
+    effort: Effort,
+    modules: set[str],
 ) -> Iterator[Issue]:
-    """Yield the issues of a member that is no storage."""
+    """Yield the issues of a member that is no storage; add the modules that its pickles name to `modules`."""
     if member.size == 0 and member.encrypted:
         yield _encrypted(member)
     if member.size == 0 or effort.opcodes <= 0:
@@ -209,7 +220,7 @@ def _member_issues(
         yield unreadable("nested-too-deep", message, member.header_offset)
         return
     try:
-        yield from _content_issues(reader, member, kind, inspection, level, effort)
+        yield from _content_issues(reader, member, kind, inspection, level, effort, modules)
     except ReadError as error:
         yield _unreadable(error, member)
 
@@ -223,9 +234,7 @@ def _member_kind(
         ``main`` for a checkpoint's own pickles, ``file`` for an archive, an array or a legacy checkpoint,
         ``pickle`` for any other pickle; empty for what is not judged.
     """
-    if inspection.kind in {"zip", "torchscript"} and member.name.casefold() in {
-        f"{inspection.root}{name}".casefold() for name in ("data.pkl", "constants.pkl")
-    }:
+    if _main_stream(member, inspection) is not None:
         return "main"
     if head.startswith((ZIP_MAGIC, NUMPY_MAGIC)):
         return "file"
@@ -234,6 +243,16 @@ def _member_kind(
     if is_pickle(head, member.name, effort) or is_long_pickle(reader, member, head, effort):
         return "pickle"
     return ""
+
+
+def _main_stream(member: Member, inspection: Inspection) -> Outcome | None:
+    """Return the outcome of one of a checkpoint's own pickles, which was interpreted for its tensors."""
+    if inspection.kind not in {"zip", "torchscript"} or inspection.directory is None:
+        return None
+    for name, stream in zip(("data.pkl", "constants.pkl"), inspection.streams, strict=False):
+        if inspection.directory.find(inspection.root + name) is member:
+            return stream
+    return None
 
 
 def is_pickle(head: bytes, name: str, effort: Effort) -> bool:
@@ -279,10 +298,16 @@ def is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: Effo
     return outcome.convinces(at_start=True) or outcome.names_code
 
 
-def _content_issues(
-    reader: FileReader, member: Member, kind: str, inspection: Inspection, level: int, effort: Effort
+def _content_issues(  # noqa: PLR0917  # private, and each of them is needed
+    reader: FileReader,
+    member: Member,
+    kind: str,
+    inspection: Inspection,
+    level: int,
+    effort: Effort,
+    modules: set[str],
 ) -> Iterator[Issue]:
-    """Yield the issues of a member's content, by its `_member_kind`.
+    """Yield the issues of a member's content, by its `_member_kind`; add what it imports to `modules`.
 
     Raises:
         ReadError: The member cannot be read.
@@ -292,7 +317,8 @@ def _content_issues(
     script = inspection.kind == "torchscript"
     if kind == "main":
         # It was interpreted for the tensors; what hides in its strings is still to be found.
-        stream = inspection.streams[0 if member.name.casefold().endswith("data.pkl") else -1]
+        stream = _main_stream(member, inspection)
+        assert stream is not None  # noqa: S101  # as its kind says
         stored = member.method == STORED
         source = reader if stored else file
         for issue in embedded.search(stream, source, code=not script, effort=effort):
@@ -301,6 +327,7 @@ def _content_issues(
     if kind == "file":
         inner = inspect(file)
         effort.opcodes -= sum(stream.opcode_bytes for stream in inner.streams)
+        modules |= _modules_of(member, inspection, inner.streams)
         issues = tuple(issues_of(file, inner, Depth.HEADER, level + 1, effort))
     else:
         from modelshelf_pytorch.pickle.audit import audit  # few archives have a pickle besides their own
@@ -309,12 +336,19 @@ def _content_issues(
         limits = Limits(structure=min(embedded.MOST_OPCODES, effort.opcodes))
         result = audit(file, dialect=dialect, effort=effort, limits=limits)
         effort.opcodes -= sum(stream.opcode_bytes for stream in result.streams)
+        modules |= _modules_of(member, inspection, result.streams)
         issues = result.issues
     for issue in issues:
         if member.method == STORED and issue.offset is not None:
             yield evolve(issue, message=f"in {member.name}: {issue.message}", offset=start + issue.offset)
         else:
             yield issue.within(member.name, start)
+
+
+def _modules_of(member: Member, inspection: Inspection, streams: Iterable[Outcome]) -> set[str]:
+    """Return the modules that a member's pickles name, and the package that torch.package finds it in."""
+    folder = member.name.removeprefix(inspection.root).rpartition("/")[0].replace("/", ".")
+    return {folder, *(use.module for stream in streams for use in stream.globals)}
 
 
 def _checksum_issues(reader: FileReader, member: Member) -> Iterator[Issue]:

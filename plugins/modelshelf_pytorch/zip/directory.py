@@ -164,12 +164,12 @@ class Directory:
         """Return the last entry of a name, or None; torch too ignores the case of ASCII letters."""
         self._searches += 1
         if self._searches > _FEW_SEARCHES or "\0" in name or not self.separable:
-            number = self._number_by_name.get(_lower(name))
+            number = self._number_by_name.get(ascii_lower(name))
         else:
             if not self._joined_lower:
-                self._joined_lower = _lower(self.joined_names)
+                self._joined_lower = ascii_lower(self.joined_names)
             joined = self._joined_lower
-            before = joined.rfind(f"\0{_lower(name)}\0")
+            before = joined.rfind(f"\0{ascii_lower(name)}\0")
             number = joined.count("\0", 0, before) if before >= 0 else None
         return None if number is None else self.member(number)
 
@@ -202,11 +202,12 @@ class Directory:
 
 def _lower_all(names: list[str]) -> list[str]:
     """Return the names with their ASCII letters in lower case: as torch compares names."""
-    lower = _lower("\0".join(names)).split("\0")
-    return lower if len(lower) == len(names) else list(map(_lower, names))  # a name with a NUL in it
+    lower = ascii_lower("\0".join(names)).split("\0")
+    return lower if len(lower) == len(names) else list(map(ascii_lower, names))  # a name with a NUL in it
 
 
-def _lower(name: str) -> str:
+def ascii_lower(name: str) -> str:
+    """Return a name with its ASCII letters in lower case, and no others: as torch compares names."""
     return name.lower() if name.isascii() else name.translate(_ASCII_LOWER)
 
 

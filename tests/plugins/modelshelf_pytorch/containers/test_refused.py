@@ -247,6 +247,6 @@ def test_an_empty_record_that_claims_to_be_encrypted_is_found(tmp_path):
 def test_an_archive_of_another_loader_of_torch_is_not_said_to_lack_a_checkpoint(tmp_path, name):
     root = name.partition("/")[0] + "/" if "/" in name else ""
     data = archive(
-        Entry(name=name.encode(), content=b"pt2"), Entry(name=root.encode() + b"version", content=b"0")
+        Entry(name=name.encode(), content=b"{}"), Entry(name=root.encode() + b"version", content=b"0")
     )
     assert look_at(tmp_path, data, "model.pt2").findings == ()
