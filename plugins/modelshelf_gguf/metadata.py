@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
 from modelshelf_gguf.layout import INTEGERS
+from modelshelf_gguf.memory_facts import memory_facts
 from modelshelf_gguf.quantization import file_type_name, quantization_of, tensor_type_name
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
                 values[name], provenance[name] = value, _provenance(key)
     if "parameters" in values:
         provenance["parameter_count"] = _provenance(_TABLE)
-    return ModelMetadata(**values, details=_details(first), provenance=provenance)
+    return ModelMetadata(**values, details=_details(headers), provenance=provenance)
 
 
 @lru_cache(maxsize=512)
@@ -185,7 +186,8 @@ def _bits_per_weight(tensors: Sequence[TensorInfo], elements: int) -> float | No
     return round(8 * sum(size for size in sizes if size) / elements, 4)
 
 
-def _details(first: Header) -> dict[str, Any]:
+def _details(headers: Sequence[Header]) -> dict[str, Any]:
+    first = headers[0]
     details: dict[str, Any] = {
         "gguf_version": first.version or None,
         "byte_order": first.byte_order if first.version else None,
@@ -201,4 +203,5 @@ def _details(first: Header) -> dict[str, Any]:
         value = number_per_block(first, key)
         if isinstance(value, tuple):
             details[name] = list(value)
+    details["memory"] = memory_facts(headers)
     return {name: value for name, value in details.items() if value is not None}

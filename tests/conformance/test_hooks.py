@@ -21,6 +21,8 @@ from modelshelf import (
     Finding,
     FormatType,
     HealthStatus,
+    MemoryEstimate,
+    MemoryRequest,
     ModelConfig,
     ModelMetadata,
     ModelRegistry,
@@ -108,6 +110,23 @@ def test_hook_probe_health_decides_the_status(registry_with, note: Path) -> None
     model = registry.get("mine")
     assert model.health_status is HealthStatus.DEGRADED
     assert model.findings[0].message == "terse at depth quick"
+
+
+def test_hook_estimate_memory_answers_for_its_engine_alone(registry_with, note: Path) -> None:
+    class Pencil(NoteFormat):
+        def modelshelf_estimate_memory(self, model: Any, request: Any) -> MemoryEstimate | None:
+            if request.engine != "pencil":
+                return None
+            weights = {"device": 0, "host": model.metadata.size_bytes}
+            return MemoryEstimate(engine="pencil", weights_bytes=weights, exact=("weights",))
+
+    registry = registry_with(Pencil())
+    registry.discover_models()
+    answer = registry.estimate_memory("mine", MemoryRequest(engine="pencil"))
+    assert answer.weights_bytes == {"device": 0, "host": note.stat().st_size}
+    assert answer.total_bytes is None  # for it says nothing of the other items
+    nobody = registry.estimate_memory("mine", MemoryRequest(engine="brush"))
+    assert nobody.unknown == ("no plugin estimates the memory of note with brush",)
 
 
 def test_hook_serializers_writes_records_by_name(registry_with, note: Path) -> None:

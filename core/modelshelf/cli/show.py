@@ -92,6 +92,8 @@ def _metadata(model: ModelConfig) -> Iterator[tuple[str, str, str]]:
         provenance = metadata.provenance.get(name)
         yield name, _for_people(name, getattr(metadata, name)), str(provenance) if provenance else ""
     for name, value in metadata.details.items():
+        if isinstance(value, dict):  # a table is for programs; --json has it
+            continue
         yield name, _for_people(name, value), str(metadata.provenance.get(detail_key(name), "detail"))
 
 

@@ -105,7 +105,7 @@ class ModelMetadata:
         languages: BCP 47 tags or the card's own words.
         pipeline_tag: The task, as the Hugging Face Hub names it.
         chat_template: Whether a chat template is present. The template itself is never rendered.
-        details: Facts of one format that have no field here; values are JSON scalars or lists of them.
+        details: Facts of one format that have no field here; values are JSON: scalars, lists, tables.
         provenance: Field name to where its value comes from; a detail's name as `detail_key` writes it.
 
     Raises:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["API_VERSION", "hookimpl"]
 
-API_VERSION = 1
+API_VERSION = 2
 """Version of the hooks' specification. It rises by one with every hook or argument that is added or goes.
 
 A plugin that has to know compares it as a number; most mark what is newer with ``optionalhook`` instead.

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
         Detection,
         Finding,
         FormatType,
+        MemoryEstimate,
+        MemoryRequest,
+        ModelConfig,
         ModelEvent,
         ModelMetadata,
     )
@@ -115,6 +118,23 @@ def modelshelf_probe_health(
         def modelshelf_probe_health(artifact, format, reader, depth):
             if format == "npy" and artifact.size_bytes % 2:
                 yield Finding(code="odd-size", severity=Severity.WARNING, message="size is odd")
+    """
+
+
+@_hookspec
+def modelshelf_estimate_memory(model: ModelConfig, request: MemoryRequest) -> MemoryEstimate | None:
+    """Return what a model needs in memory with ``request.engine``. Called when somebody asks; opens no file.
+
+    Give None for an engine or a format that is not yours; the first plugin that answers decides. An item that
+    cannot be known stays None and is named in ``unknown`` with the reason: never a number without a mark.
+
+    Example::
+
+        def modelshelf_estimate_memory(model, request):
+            if request.engine != "numpy" or model.metadata.size_bytes is None:
+                return None
+            weights = {"device": 0, "host": model.metadata.size_bytes}
+            return MemoryEstimate(engine="numpy", weights_bytes=weights, exact=("weights",))
     """
 
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from modelshelf.model import Depth, HealthReport, HealthStatus, ModelConfig, ModelEvent, ModelVersion
+    from modelshelf.model import (
+        Depth,
+        HealthReport,
+        HealthStatus,
+        MemoryEstimate,
+        MemoryRequest,
+        ModelConfig,
+        ModelEvent,
+        ModelVersion,
+    )
     from modelshelf.plugin.call import PluginSet
     from modelshelf.registry.settings_import import Restored
 
@@ -198,6 +207,29 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
         wanted = self.list_models() if model_ids is None else list(model_ids)
         models = [self._registered(model_id) for model_id in wanted]
         return check(self.store, self.plugins, models, depth=as_depth(depth), emit=self._emit)
+
+    def estimate_memory(self, model_id: str, request: MemoryRequest | None = None) -> MemoryEstimate:
+        """What a model needs in memory, item by item, by its record alone: no file is opened.
+
+        Args:
+            model_id: The model's id or alias.
+            request: How it is to be run; None asks for llama.cpp with its defaults.
+
+        Raises:
+            UnknownModelError: The id is not registered.
+        """
+        from modelshelf.model.memory import MemoryEstimate, MemoryRequest
+
+        model, request = self._registered(model_id), request or MemoryRequest()
+        for outcome in self.plugins.call(
+            "modelshelf_estimate_memory", path=model.path, model=model, request=request
+        ):
+            for estimate in outcome.results:
+                answer: MemoryEstimate = estimate
+                return answer
+        known = model.metadata.format or "no known format"
+        reason = f"no plugin estimates the memory of {known} with {request.engine}"
+        return MemoryEstimate(engine=request.engine, unknown=(reason,))
 
     def export_settings(self) -> Iterator[bytes]:
         """What was set by hand, and how often models were used, as a document for `import_settings`."""

@@ -48,7 +48,8 @@ SPECIFICATION_1 = {
     "modelshelf_commands": (),
     "modelshelf_model_changed": ("event",),
 }
+SPECIFICATION_2 = {**SPECIFICATION_1, "modelshelf_estimate_memory": ("model", "request")}
 
 
 def test_the_specification_does_not_change_without_its_version() -> None:
-    assert {1: SPECIFICATION_1}[API_VERSION] == hook_arguments()
+    assert {1: SPECIFICATION_1, 2: SPECIFICATION_2}[API_VERSION] == hook_arguments()
