@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from modelshelf.model.status import NOT_JUDGED
+
 if TYPE_CHECKING:
     from modelshelf.model import Finding, Severity
 
@@ -15,13 +17,15 @@ class Verdict(Enum):
     """How far a file can be trusted, from best to worst.
 
     ``clean``: torch's ``weights_only`` loading would accept every import and every call. ``suspicious``:
-    nothing runs by itself, but something is there that a checkpoint does not need. ``unreadable``: it breaks
-    its format's rules, so that it cannot be judged. ``dangerous``: loading it reaches code outside the
+    nothing runs by itself, but something is there that a checkpoint does not need.
+    ``not-judged``: it is larger than what is judged, and what was read of it is no worse. ``unreadable``: it
+    breaks its format's rules, so that it cannot be judged. ``dangerous``: loading it reaches code outside the
     allowlist.
     """
 
     CLEAN = "clean"
     SUSPICIOUS = "suspicious"
+    NOT_JUDGED = "not-judged"
     UNREADABLE = "unreadable"
     DANGEROUS = "dangerous"
 
@@ -34,6 +38,7 @@ _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
 _SEVERITY = {
     Verdict.CLEAN: "info",
     Verdict.SUSPICIOUS: "warning",
+    Verdict.NOT_JUDGED: "info",  # with the code that leaves a model's status unknown at best
     Verdict.UNREADABLE: "error",
     Verdict.DANGEROUS: "error",
 }
@@ -94,6 +99,11 @@ def worst(issues: tuple[Issue, ...] | list[Issue]) -> Verdict:
 def suspicious(code: str, message: str, offset: int | None = None) -> Issue:
     """Return an issue of something that a checkpoint does not need."""
     return Issue(code=code, verdict=Verdict.SUSPICIOUS, message=message, offset=offset)
+
+
+def not_judged(message: str, offset: int | None = None) -> Issue:
+    """Return the issue of what is larger than what is judged: no fault of the file, and no verdict."""
+    return Issue(code=NOT_JUDGED, verdict=Verdict.NOT_JUDGED, message=message, offset=offset)
 
 
 def unreadable(code: str, message: str, offset: int | None = None) -> Issue:

@@ -43,7 +43,10 @@ def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
     if first.stopped and first.value == LEGACY_MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
     streams, issues = interpret(reader, 0, reader.size, limits=limits)
-    if not any(stream.stopped or stream.globals or stream.protocol is not None for stream in streams):
+    judged = all(issue.verdict is not Verdict.NOT_JUDGED for issue in issues)
+    if judged and not any(
+        stream.stopped or stream.globals or stream.protocol is not None for stream in streams
+    ):
         # An opcode that reaches for code does so before the stream breaks off.
         issues = [
             _no_pickle(reader, streams[0]),

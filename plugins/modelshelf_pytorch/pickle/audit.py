@@ -23,7 +23,7 @@ from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle.symbols import Global, expanded_size
 from modelshelf_pytorch.readers import BytesReader, ReadAhead
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, unreadable, worst
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged, unreadable, worst
 
 if TYPE_CHECKING:
     from modelshelf.model import Finding
@@ -44,7 +44,7 @@ _MOST_STREAMS = 5000
 """Streams of one file that are judged; more are an issue."""
 
 _MOST_VALUES = 10_000_000
-"""Values of a stream with every shared reference written out, from which on it is a bomb."""
+"""Values of a stream with every shared reference written out, from which on it is a bomb, unless longer."""
 
 
 @frozen(kw_only=True)
@@ -152,21 +152,26 @@ def interpret(
             break
         if len(streams) == _MOST_STREAMS:
             message = f"over {_MOST_STREAMS} pickles follow each other; those behind are not judged"
-            issues.append(unreadable("too-many-streams", message, position))
+            issues.append(not_judged(message, position))
             break
         if len(streams) == 1:
             source = ReadAhead(reader)
-    issues.extend(tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort))
+    behind = tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort)
+    if any(issue.verdict is Verdict.NOT_JUDGED for issue in issues):
+        # What follows is the same pickles' rest: that much of it looks like more of them says nothing.
+        behind = [issue for issue in behind if issue.verdict is Verdict.DANGEROUS]
+    issues.extend(behind)
     return streams, issues
 
 
 def _bomb_issues(outcome: Outcome) -> list[Issue]:
     """Return the issue of a stream whose value is far larger than its bytes."""
-    size = expanded_size(outcome.value, _MOST_VALUES)
-    if size < _MOST_VALUES:
+    length = outcome.end - outcome.start
+    most = max(_MOST_VALUES, length)
+    if expanded_size(outcome.value, most) < most:
         return []
     message = (
-        f"{outcome.end - outcome.start} bytes of nested references stand for over {_MOST_VALUES} values: "
+        f"{length} bytes of nested references stand for over {most} values: "
         "whoever walks them runs out of memory; do not load it"
     )
     return [dangerous("memory-bomb", message, outcome.start)]

@@ -16,6 +16,7 @@ from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Limits, Outcome
 from modelshelf_pytorch.pickle.state import LONGEST_NAME
 from modelshelf_pytorch.pickle.symbols import Blob
+from modelshelf_pytorch.pickle.tensor_run import WORTH_A_SEARCH
 from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
 
@@ -51,9 +52,6 @@ _SECOND_LINE = rb"\n[A-Za-z_][\w.]*(?=\n)"  # of GLOBAL or INST: the name in the
 _NO_WORD = rb"[^\w.]"
 _GLOBAL, _INST = rb"c[A-Za-z_]", rb"i[A-Za-z_]"
 _USES_GLOBAL = rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]"
-_WORTH_A_SEARCH = re.compile(  # most strings are names: one search rules them out
-    rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
-)
 _CALL = rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
     (?: os\.(?:system|popen|exec[lv]\w*|spawn\w+) | subprocess\.\w+ | pty\.spawn | commands\.getoutput
       | (?:builtins\.)?(?:eval|exec|__import__|compile) | importlib\.import_module | runpy\.\w+
@@ -150,7 +148,7 @@ def search(
             yield from _search_blob(value, reader, effort)
             continue
         data = _bytes_of(value)
-        if not _WORTH_A_SEARCH.search(data):
+        if not WORTH_A_SEARCH.search(data):
             continue
         yield from (_hidden_issue(hidden, offset) for hidden in find_hidden(data, effort=effort))
         call = find_call(data) if code else None

@@ -7,7 +7,14 @@ from typing import Any
 
 from modelshelf_pytorch.pickle.allowlist import ALLOWED, CLASSES
 from modelshelf_pytorch.pickle.outcome import Dialect
-from modelshelf_pytorch.pickle.state import State, StopReached, StreamError, describe
+from modelshelf_pytorch.pickle.state import (
+    NUMBER_BYTES,
+    REFERENCE_BYTES,
+    State,
+    StopReached,
+    StreamError,
+    describe,
+)
 from modelshelf_pytorch.pickle.symbols import Global, Group, Instance, Mapping
 from modelshelf_pytorch.verdict import Verdict
 
@@ -104,6 +111,7 @@ def _on_frozenset(state: State, _: None) -> None:
 
 def _on_append(state: State, _: None) -> None:
     item = state.stack.pop()
+    state.held += REFERENCE_BYTES
     state.append_items(state.stack[-1], [item])
 
 
@@ -115,6 +123,7 @@ def _on_appends(state: State, _: None) -> None:
 def _on_setitem(state: State, _: None) -> None:
     value = state.stack.pop()
     key = state.stack.pop()
+    state.held += 2 * REFERENCE_BYTES
     state.set_items(state.stack[-1], [key, value])
 
 
@@ -234,6 +243,7 @@ def _pusher(make: Callable[[], Any]) -> Handler:
 
 
 def _push_value(state: State, argument: Any) -> None:
+    state.held += NUMBER_BYTES
     state.stack.append(argument)
 
 
@@ -242,6 +252,7 @@ def _push_decimal(state: State, argument: int) -> None:
     if type(argument) is int and argument and text.strip().lstrip(b"+-").startswith(b"0"):
         what = "a number with a leading zero, which Python's unpickler refuses and C's counts by eights"
         state.report("pickle-malformed", Verdict.UNREADABLE, what)
+    state.held += NUMBER_BYTES
     state.stack.append(argument)
 
 

@@ -1,33 +1,53 @@
 """The abstract interpreter of one pickle stream: it follows the opcodes and calls nothing.
 
 It follows CPython's C unpickler (``Modules/_pickle.c``) in what an opcode does, and torch's ``weights_only``
-unpickler in what is allowed. Sizes are counted, not built: memory grows with the opcodes read, which
-`Limits` bounds. Python's `pickletools` lists opcodes and has no stack of values, which the verdict needs.
+unpickler in what is allowed. Sizes are counted, not built. `Limits` bounds the opcodes and, far below them,
+the memory: the numbers of long lists are passed over, and what else outgrows it is not judged. Python's
+`pickletools` lists opcodes and has no stack of values, which the verdict needs.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.pickle.handlers import HANDLERS
 from modelshelf_pytorch.pickle.opcodes import LONGEST_FIXED, LONGEST_KEPT, OPCODES, WEIGHTS_ONLY, NotUtf8Error
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
-from modelshelf_pytorch.pickle.state import LONGEST_NAME, State, StopReached, StreamError, is_name
+from modelshelf_pytorch.pickle.state import (
+    KEPT_NUMBERS,
+    LEAST_STRING,
+    LONGEST_NAME,
+    NUMBER_BYTES,
+    REFERENCE_BYTES,
+    WIDEST,
+    State,
+    StopReached,
+    StreamError,
+    is_name,
+)
 from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
 from modelshelf_pytorch.pickle.tensor_records import match_run
-from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING
+from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING, WORTH_A_SEARCH
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 _SETITEMS = 0x75
+_BYTES_PER_CHECK = 64 * 1024  # of the stream, between two looks at the memory that its values take
 _MOST_MISSES = 8  # places in one stream where no tensor records were found
 
 _unpack_u32 = struct.Struct("<I").unpack_from
+_unpack_f64 = struct.Struct(">d").unpack_from
 _unpack_i32 = struct.Struct("<i").unpack_from
+
+
+# Number opcodes (BININT1, BININT2, BININT, BINFLOAT) and the APPENDS that puts them into a list.
+_NUMBERS = rb"(?s)(?:K.|M..|J....|G........)*+e"  # compiled where it is needed: few streams are that long
 
 
 class Machine(State):
@@ -57,6 +77,7 @@ class Machine(State):
         self._limits = limits or Limits()
         self._fast = fast
         self._misses = 0
+        self._next_check = start
 
     def run(self) -> Outcome:
         """Interpret up to STOP, to the first opcode that cannot be interpreted, or to the limits."""
@@ -96,14 +117,20 @@ class Machine(State):
     def _check_limits(self) -> None:
         limits, memo = self._limits, self.memo
         structure = self.position - self.outcome.start - self.window.skipped
-        if (
+        too_large = (
             structure > limits.structure
             or self.objects + memo.size_at_most > limits.objects
             or len(self.marks) > limits.depth
-        ):
+        )
+        if not too_large and self.position >= self._next_check:
+            self._next_check = self.position + _BYTES_PER_CHECK
+            too_large = self.memory > limits.memory
+        if too_large:
             raise StreamError(
-                "pickle-too-large",
-                f"the pickle stream holds more than can be judged ({structure} bytes of opcodes)",
+                NOT_JUDGED,
+                f"a pickle of more than is judged at once (its first {structure} bytes of opcodes were read, "
+                "and nothing worse than what is listed was in them); load it with weights_only=True alone",
+                Verdict.NOT_JUDGED,
             )
 
     def _run_fast(self) -> None:  # noqa: C901, PLR0912, PLR0915  # one loop: a call per opcode costs its speed
@@ -117,7 +144,8 @@ class Machine(State):
         safe = end - LONGEST_FIXED
         before = base - self.outcome.start  # bytes of the stream before the window
         stack, marks, memo = self.stack, self.marks, self.memo
-        objects = 0
+        objects = held = 0
+        foreign = self.outcome.foreign is not None
         after_tensor = False  # where another record may follow
         try:
             while index < safe:
@@ -148,16 +176,26 @@ class Machine(State):
                         if stop > end or stop - start > LONGEST_KEPT:
                             break
                         text = data[start:stop].decode("utf-8", "surrogatepass")
-                        if len(text) >= SHORTEST_STRING or text[:1] > "\x7f":
+                        held += LEAST_STRING + (stop - start) * (1 if text.isascii() else WIDEST)
+                        if (len(text) >= SHORTEST_STRING or text[:1] > "\x7f") and WORTH_A_SEARCH.search(
+                            data, start, stop
+                        ):
                             self.outcome.loose_strings.append((base + start, text))
                         stack.append(text)
                         index = stop
                     case 0x28:  # MARK
+                        if stack and type(stack[-1]) is list and len(stack[-1]) >= KEPT_NUMBERS:
+                            numbers = re.compile(_NUMBERS).match(data, index + 1, end)
+                            if numbers:
+                                self.passed += (numbers.end() - index) // 2  # as many at most
+                                index = numbers.end()
+                                continue
                         marks.append(stack)
                         stack = []
                         index += 1
                     case 0x74:  # TUPLE
                         items = tuple(stack)
+                        held += REFERENCE_BYTES * len(items)
                         stack = marks.pop()
                         stack.append(items)
                         objects += 1
@@ -175,6 +213,7 @@ class Machine(State):
                         index += 1
                     case 0x4D:  # BININT2
                         stack.append(data[index + 1] | data[index + 2] << 8)
+                        held += NUMBER_BYTES
                         index += 3
                     case 0x51:  # BINPERSID
                         self.position = base + index
@@ -195,6 +234,7 @@ class Machine(State):
                         index += 5
                     case 0x4A:  # BININT
                         stack.append(_unpack_i32(data, index + 1)[0])
+                        held += NUMBER_BYTES
                         index += 5
                     case 0x85:  # TUPLE1
                         stack[-1] = (stack[-1],)
@@ -202,17 +242,37 @@ class Machine(State):
                         index += 1
                     case 0x7D:  # EMPTY_DICT
                         stack.append(Mapping())
-                        objects += 1
+                        objects += 2  # it and its content
                         index += 1
                     case 0x73 if stack[2:] and type(stack[-3]) is Mapping and type(stack[-2]) is str:
                         # SETITEM of what a dict takes without a question
                         stack[-3].extend(stack[-2:])
                         del stack[-2:]
+                        held += 2 * REFERENCE_BYTES
                         index += 1
                     case 0x4E:  # NONE
                         stack.append(None)
                         objects += 1
                         index += 1
+                    case 0x8C if foreign:  # SHORT_BINUNICODE, which torch's unpickler does not know
+                        stop = index + 2 + data[index + 1]
+                        if stop > end:
+                            break
+                        text = data[index + 2 : stop].decode("utf-8", "surrogatepass")
+                        held += LEAST_STRING + len(text) * (1 if text.isascii() else WIDEST)
+                        if (len(text) >= SHORTEST_STRING or text[:1] > "\x7f") and WORTH_A_SEARCH.search(
+                            data, index + 2, stop
+                        ):
+                            self.outcome.loose_strings.append((base + index + 2, text))
+                        stack.append(text)
+                        index = stop
+                    case 0x94 if foreign:  # MEMOIZE, likewise
+                        memo[memo.size] = stack[-1]
+                        index += 1
+                    case 0x47:  # BINFLOAT
+                        stack.append(_unpack_f64(data, index + 1)[0])
+                        held += NUMBER_BYTES
+                        index += 9
                     case 0x88:  # NEWTRUE
                         stack.append(True)
                         objects += 1
@@ -227,6 +287,7 @@ class Machine(State):
             self.stack = stack
             self.position = self.following = base + index
             self.objects += objects
+            self.held += held
 
     def _match_records(self, index: int, end: int) -> int:
         """Match the run of tensor records at an index of the window; return the index behind it, or 0."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.pickle.symbols import Blob, Global, Storage
 from modelshelf_pytorch.verdict import Issue, Verdict
@@ -30,15 +31,19 @@ class Dialect(Enum):
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Limits:
-    """How much of a stream is judged; one that needs more is refused as too large to judge.
+    """How much of a stream is judged; one that needs more is not judged, which is no fault of the file.
+
+    All are counted from the bytes, so that a verdict depends neither on the machine nor on its speed.
 
     Attributes:
         structure: Bytes of opcodes and short strings.
+        memory: Bytes that the interpreter's values take, as an estimate.
         objects: Containers, calls and memo entries.
         depth: Marks open at once.
     """
 
-    structure: int = 16 * 1024 * 1024
+    structure: int = 256 * 1024 * 1024
+    memory: int = 144 * 1024 * 1024
     objects: int = 2_000_000
     depth: int = 100_000
 
@@ -109,7 +114,7 @@ class Outcome:
     @property
     def cut_short(self) -> bool:
         """Whether the bytes, or what may be judged of them, ended before the stream did."""
-        return any(issue.code in {"pickle-truncated", "pickle-too-large"} for issue in self.issues)
+        return any(issue.code in {"pickle-truncated", NOT_JUDGED} for issue in self.issues)
 
     @property
     def names_code(self) -> bool:

@@ -9,7 +9,7 @@ from modelshelf_pytorch.pickle.allowlist import ALLOWED, DATA_TYPES, NUMPY, TORC
 from modelshelf_pytorch.pickle.opcodes import LONGEST_KEPT, Window, decode_text
 from modelshelf_pytorch.pickle.outcome import Dialect, Outcome
 from modelshelf_pytorch.pickle.symbols import Blob, Global, Instance, Mapping, Tensor, type_name
-from modelshelf_pytorch.pickle.tensor_run import SHORTEST_STRING, Memo
+from modelshelf_pytorch.pickle.tensor_run import SHORTEST_STRING, WORTH_A_SEARCH, Memo
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ _SHORTEST_PICKLE = 4  # bytes of the shortest pickle with a protocol
 _COPIES_PER_BYTE, _FREE_COPIES = 2, 10_000  # references copied for each byte of a stream, and in any
 _FREE_HASHES = 4_000_000  # items of tuples that are hashed as keys again and again
 _COPIES_MESSAGE = "the stream copies what it holds over and over: loading it costs far more than its size"
+_MARK_REFERENCES = 8  # what a mark takes, as references
 _SHORT_KEY = 16  # items of a tuple that is a key and costs no more than the opcodes that made it
+KEPT_NUMBERS = 1_000_000  # items of a list from which on further numbers are passed over, not kept
+# What values take in memory, measured with CPython 3.10 to 3.14 and rounded up.
+REFERENCE_BYTES, NUMBER_BYTES, LEAST_STRING, WIDEST = 8, 32, 64, 4
+_OBJECT_BYTES, _MEMO_BYTES, _LOCATED_BYTES, _RUN_BYTES = 96, 104, 104, 40
 LONGEST_NAME = 4096  # bytes of a module's or attribute's name
 
 
@@ -62,6 +67,8 @@ class State:
         marks: The stacks below each open mark.
         memo: Values by memo index.
         objects: Containers and calls so far.
+        held: Bytes of strings, numbers and references within containers so far, as an estimate.
+        passed: Numbers of long lists that were passed over so far.
         frame_end: File offset where the current frame ends, or 0.
         copied: References that calls copied so far.
         hashed: Items within keys that were hashed so far.
@@ -77,6 +84,7 @@ class State:
         self.marks: list[list[Any]] = []
         self.memo = Memo()
         self.objects = 0
+        self.held = self.passed = 0
         self.frame_end = 0
         self.copied = self.hashed = 0
         self._globals: dict[tuple[str, str], Global] = {}
@@ -89,6 +97,19 @@ class State:
             messages.add(message)
             issue = Issue(code=code, verdict=verdict, message=message, offset=self.position, subject=subject)
             self.outcome.issues.append(issue)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the values take, estimated rather too high; what was let go of counts on."""
+        references = len(self.stack) + sum(map(len, self.marks)) + _MARK_REFERENCES * len(self.marks)
+        return (
+            self.held
+            + REFERENCE_BYTES * references
+            + _OBJECT_BYTES * self.objects
+            + _MEMO_BYTES * len(self.memo)
+            + _RUN_BYTES * (self.memo.size_at_most - len(self.memo))
+            + _LOCATED_BYTES * len(self.outcome.loose_strings)
+        )
 
     def report_frame(self, what: str) -> None:
         """Report that frames and opcodes disagree."""
@@ -124,11 +145,15 @@ class State:
         if isinstance(value, Blob):
             self.outcome.loose_strings.append((value.offset, value))
         elif isinstance(value, bytes):
+            self.held += LEAST_STRING + len(value)
             if len(value) >= _SHORTEST_PICKLE:
                 self.outcome.loose_strings.append((self.following - len(value), value))
-        elif len(value) >= SHORTEST_STRING or value[:1] > "\x7f":
-            length = len(value.encode("utf-8", "surrogatepass"))
-            self.outcome.loose_strings.append((self.following - length, value))
+        else:
+            self.held += LEAST_STRING + len(value) * (1 if value.isascii() else WIDEST)
+            if len(value) >= SHORTEST_STRING or value[:1] > "\x7f":
+                data = value.encode("utf-8", "surrogatepass")
+                if WORTH_A_SEARCH.search(data):
+                    self.outcome.loose_strings.append((self.following - len(data), value))
         self.stack.append(value)
 
     def decode_python2(self, value: bytes | Blob) -> bytes | str | Blob:
@@ -149,6 +174,7 @@ class State:
         """Take the values since the last mark off the stack, and the mark."""
         items = self.stack
         self.stack = self.marks.pop()
+        self.held += REFERENCE_BYTES * len(items)
         return items
 
     def resolve_global(self, module: bytes | str, name: bytes | str) -> Global:
@@ -194,7 +220,8 @@ class State:
             return Instance(function, arguments)
         function.called = True
         if arguments and function.path in calls.COPYING_FUNCTIONS:
-            self.count_copied(calls.count_copied(arguments))
+            copied = calls.count_copied(arguments)
+            self.count_copied(copied + self.passed if copied >= KEPT_NUMBERS else copied)
         build = function.build
         if build is not None:
             try:

@@ -6,6 +6,7 @@ reads the columns; one value for each tensor is made when somebody asks for that
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,11 @@ Column = Sequence[bytes]
 
 SHORTEST_STRING = 8
 """Characters from which on a string could be a pickle, or code."""
+
+WORTH_A_SEARCH = re.compile(  # most strings are names: one search rules them out
+    rb"[(\n\x80-\xff]|[A-Za-z0-9+/_-]{16,}|\\x[0-9a-fA-F]{2}\\|(?:[0-9a-fA-F]{2}[: ]){7}"
+)
+"""What a string holds that may hide a pickle or code, be it as UTF-8 or as Latin-1."""
 
 OBJECTS_PER_RECORD = 7
 """Containers and calls that a record makes."""
@@ -134,11 +140,11 @@ class TensorRun:
 
     @property
     def strings(self) -> list[tuple[int, str]]:
-        """Names that are long enough to hide something, with the file offsets of their first bytes."""
+        """Names that may hide something, with the file offsets of their first bytes."""
         return [
             (offset + _STRING_LEAD, name)
             for name, offset in zip(self.names, self.record_offsets, strict=True)
-            if len(name) >= SHORTEST_STRING
+            if len(name) >= SHORTEST_STRING and WORTH_A_SEARCH.search(name.encode())
         ]
 
     @property

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelshelf_pytorch.pickle import machine
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits
 from modelshelf_pytorch.pickle.symbols import expanded_size
@@ -199,5 +200,51 @@ def test_memory_stays_bounded_whatever_is_repeated(unit):
     assert peak < 32 * 1024 * 1024
 
 
-def test_a_stream_of_too_many_objects_is_refused_as_too_large():
-    assert "pickle-too-large" in codes(b"]" * 5000, limits=Limits(objects=1000))
+def test_a_stream_of_too_many_objects_is_not_judged_and_not_called_damaged():
+    assert codes(b"]" * 5000, limits=Limits(objects=1000)) == ["not-judged"]
+
+
+def test_a_vocabulary_of_600_000_entries_is_judged():
+    data = pickle.dumps({f"token{number:07d}": number for number in range(600_000)}, 2)
+    assert codes(data) == []
+
+
+@pytest.mark.parametrize("number", [1.5, 2, 300, 70_000])
+def test_numbers_of_a_long_list_are_judged_in_bounded_memory(number, monkeypatch):
+    monkeypatch.setattr(machine, "KEPT_NUMBERS", 10_000)
+    batch = pickle.dumps([number] * 1000, 2)[len(b"\x80\x02]q\x00") : -1]
+    data = b"\x80\x02]" + batch * 3000 + b"."
+    stream = Machine(BytesReader(data), 0, len(data), limits=Limits(memory=16 * 1024 * 1024))
+    outcome = stream.run()
+    assert (outcome.stopped, outcome.issues) == (True, [])
+    assert len(outcome.value) < 200_000
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_what_outgrows_the_memory_is_not_judged_unless_it_was_dangerous_before(protocol):
+    data = pickle.dumps([f"text{number}" for number in range(50_000)], protocol)
+    assert codes(data, limits=Limits(memory=1 << 20)) == ["not-judged"]
+    call = b"cos\nsystem\n)R0"
+    assert codes(call + data[2 * (protocol > 0) :], limits=Limits(memory=1 << 20))[0] == "unsafe-global"
+
+
+MEMORY_UNITS = [
+    b"]", b"}", b"\x85", b"(", b"2", b")R", b"\x94", b"N", b"]a", b"(((", b"\x8f", b"K\x01", b"Mab", b"Jabcd",
+    b"X\x03\x00\x00\x00\xe4\xb8\xad", b"X\x08\x00\x00\x00abcdefgh", b"\x8c\x02ab",
+    b"C\x04abcd", b"C\x01a",
+    b"Gabcdefgh", b"I300\n", b"F1\n", b"S'ab'\n", b"Vab\n", b"h\x00", b"2\x86", b"}NNs", b"](NNNe", b"(NNl",
+    b"(NNd",
+    b"(Nt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", MEMORY_UNITS)
+def test_the_estimate_of_memory_is_not_far_below_what_is_taken(unit):
+    data = b"\x80\x04Nq\x00" + unit * (20_000 // len(unit))
+    stream = Machine(BytesReader(data), 0, len(data))
+    run(data)
+    tracemalloc.start()
+    stream.run()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert stream.memory > taken * 0.7 - 50_000
