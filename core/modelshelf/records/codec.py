@@ -58,6 +58,7 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
+_LOCATION_ADDED = (False, Depth.HEADER.value, ())  # of a location what older entries lack
 
 
 @lru_cache(maxsize=1)
@@ -113,12 +114,15 @@ def structure_file(content: Any) -> ArtifactFile:
 
 def _unstructure_location(place: Location) -> list[Any]:
     files = [unstructure_file(one) for one in place.files]
-    state = [place.fingerprint, place.missing, place.offline, place.depth.value]
+    state: list[Any] = [place.fingerprint, place.missing, place.offline, place.depth.value]
+    if place.findings:
+        state.append([unstructure_finding(one) for one in place.findings])
     return [place.path, place.folder, place.source, files, *state]
 
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
+    offline, depth, findings, *_ = [*added, *_LOCATION_ADDED[len(added) :]]
     return Location(
         path=path,
         folder=folder,
@@ -126,8 +130,9 @@ def _structure_location(content: Any) -> Location:
         files=tuple([structure_file(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
-        offline=bool(added and added[0]),
-        depth=_DEPTHS[added[1]] if len(added) > 1 else Depth.HEADER,
+        offline=offline,
+        depth=_DEPTHS[depth],
+        findings=tuple([structure_finding(one) for one in findings]),
     )
 
 

@@ -14,7 +14,6 @@ from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
     Artifact,
     EventKind,
-    Finding,
     HealthStatus,
     Location,
     ModelConfig,
@@ -27,6 +26,7 @@ from modelshelf.model import (
 )
 from modelshelf.model.health import combine, status_of
 from modelshelf.records.write import Records
+from modelshelf.scan.copies import judged, with_own_findings
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import with_sha256
@@ -133,15 +133,14 @@ class _New:
     now: int
     names: tuple[str, ...] = ()
 
-    def findings(self, old: ModelConfig) -> tuple[Finding, ...]:
-        """Its findings; where a deeper look was at the same bytes, or this one did not finish, with those."""
-        found = self.examination.findings
+    def after(self, old: ModelConfig) -> Location:
+        """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
         before = next((one for one in old.locations if one.path == self.location.path), None)
         if before is None or not before.has_unchanged(self.location.files):
-            return found
+            return self.location
         if self.examination.is_finished and self.location.depth.reaches(before.depth):
-            return found
-        return combine(old.findings, found)
+            return self.location
+        return attrs.evolve(self.location, findings=combine(before.findings, self.location.findings))
 
 
 def commit_artifact(records: Records, artifact: Artifact, examination: Examination, now: int) -> Committed:
@@ -153,6 +152,7 @@ def commit_artifact(records: Records, artifact: Artifact, examination: Examinati
         files=with_sha256(artifact.files, examination.sha256),
         fingerprint=artifact.fingerprint.digest if examination.complete else b"",
         depth=examination.depth,
+        findings=examination.findings,
     )
     new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     entry = records.location(artifact.path)
@@ -161,7 +161,7 @@ def commit_artifact(records: Records, artifact: Artifact, examination: Examinati
         return _refresh(records, old, new)
     copy = _record_of_same_content(records, examination.content_digest, location)
     if old is not None:  # other bytes lie at its path now: it stays, without it
-        records.put(_without_location(old, location.path, now))
+        records.put(without_location(old, location.path, now))
     if copy is not None:
         return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
@@ -207,7 +207,7 @@ def mark_missing(
         config = records.model(entry.model_id, entry.version)
         if config is None:
             continue
-        changed = _without_location(config, path, now, offline=offline)
+        changed = without_location(config, path, now, offline=offline)
         if changed.locations == config.locations:
             continue
         records.put(changed)
@@ -215,6 +215,8 @@ def mark_missing(
             events.append(_event(EventKind.MISSING, changed, path=path))
         elif not changed.missing:  # a copy is gone
             events.append(_event(EventKind.UPDATED, changed, fields=["locations"], path=path))
+        if changed.health_status is not config.health_status:
+            events.append(health_event(config, changed))
     return events
 
 
@@ -284,18 +286,19 @@ def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...
 
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
-    location, examination, findings = new.location, new.examination, new.findings(old)
-    others = [one for one in old.locations if one.path != location.path]
+    judged_before = with_own_findings(old)
+    location, examination = new.after(judged_before), new.examination
+    others = [one for one in judged_before.locations if one.path != location.path]
     config = attrs.evolve(
         old,
         path=location.path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        health_status=status_of(findings),
-        findings=findings,
         content_digest=examination.content_digest,
         locations=(location, *others),
         missing_since=None,
     )
+    config = judged(config)
+    config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
     return _update(records, old, _with_aliases(records, config, new.names), new.now)
@@ -320,7 +323,7 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, *
 def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     location, examination = new.location, new.examination
-    others = [one for one in record.locations if one.path != location.path]
+    others = [one for one in with_own_findings(record).locations if one.path != location.path]
     offline = [one for one in others if one.offline]
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
@@ -333,26 +336,28 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
             config,
             metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
             health_status=status_of(examination.findings),
-            findings=examination.findings,
         )
-    config = _with_aliases(records, config, new.names)
+    config = _with_aliases(records, judged(config), new.names)
     if gone and not kept:
         return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
     return _update(records, record, config, new.now, path=location.path)
 
 
-def _without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
+def without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
+    """The record after its copy at a path is gone: that one's findings go with it."""
     locations = tuple(
         attrs.evolve(one, missing=True, offline=offline) if one.path == path else one
-        for one in config.locations
+        for one in with_own_findings(config).locations
     )
     present = [one for one in locations if not one.missing]
-    return attrs.evolve(
-        config,
-        locations=(*present, *(one for one in locations if one.missing)),
-        path=present[0].path if present else config.path,
-        missing_since=None if present else config.missing_since or now,
-        updated_at=now,
+    return judged(
+        attrs.evolve(
+            config,
+            locations=(*present, *(one for one in locations if one.missing)),
+            path=present[0].path if present else config.path,
+            missing_since=None if present else config.missing_since or now,
+            updated_at=now,
+        )
     )
 
 
