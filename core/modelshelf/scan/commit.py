@@ -25,11 +25,12 @@ from modelshelf.model import (
     merge_metadata,
 )
 from modelshelf.model.health import combine, status_of
+from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
-from modelshelf.scan.copies import judged, with_own_findings
+from modelshelf.scan.copies import FineDigests, judged, with_own_findings
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
-from modelshelf.scan.hashing import with_sha256
+from modelshelf.scan.hashing import FINE_SIZE, with_sha256
 from modelshelf.scan.volumes import is_on
 from modelshelf.source import LOCAL
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from modelshelf.scan.volumes import Volumes
+    from modelshelf.source import Source
     from modelshelf.store import Store, Transaction
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
@@ -77,6 +79,7 @@ def commit(
     examined: Sequence[tuple[Artifact, Examination]],
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
+    sources: Iterable[Source] = (),
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -85,8 +88,11 @@ def commit(
         examined: The artifacts.
         volumes: The mount points that models lie on; those of the artifacts are added.
         save_rejection: Writes why an artifact gets no record.
+        sources: The sources, for what is read of two copies before they are joined.
     """
     now = int(time.time())
+    fine = FineDigests(sources)
+    store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
 
     def work(state: Transaction) -> list[Outcome]:
@@ -100,7 +106,7 @@ def commit(
             save_rejection(records, artifact, examination.rejected)
             return Outcome(artifact=artifact, examination=examination)
         try:
-            committed = commit_artifact(records, artifact, examination, now)
+            committed = commit_artifact(records, artifact, examination, now, fine)
         except InvalidModelError as error:  # a source's id, say, that is none
             reason = Problem(code="unfit-record", path=artifact.path, message=str(error))
             return Outcome(artifact=artifact, examination=attrs.evolve(examination, rejected=reason))
@@ -143,9 +149,8 @@ class _New:
         return attrs.evolve(self.location, findings=combine(before.findings, self.location.findings))
 
 
-def commit_artifact(records: Records, artifact: Artifact, examination: Examination, now: int) -> Committed:
-    """Bring the registry up to date with one examined artifact."""
-    location = Location(
+def _location_of(artifact: Artifact, examination: Examination) -> Location:
+    return Location(
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
@@ -154,12 +159,46 @@ def commit_artifact(records: Records, artifact: Artifact, examination: Examinati
         depth=examination.depth,
         findings=examination.findings,
     )
+
+
+def _read_copies(
+    reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]], fine: FineDigests
+) -> None:
+    """Read the fine digests that `commit_artifact` will ask for."""
+    first: dict[bytes, Location] = {}
+    for artifact, examination in examined:
+        digest = examination.content_digest
+        if not digest or examination.rejected is not None:
+            continue
+        location = _location_of(artifact, examination)
+        found = reader.by_content(digest)
+        record = reader.model(*found) if found else None
+        if record is not None:
+            fine.is_copy(record, location)
+        if digest in first:
+            fine.of(first[digest])
+            fine.of(location)
+        first.setdefault(digest, location)
+
+
+def commit_artifact(
+    records: Records,
+    artifact: Artifact,
+    examination: Examination,
+    now: int,
+    fine: FineDigests | None = None,
+) -> Committed:
+    """Bring the registry up to date with one examined artifact."""
+    fine = fine or FineDigests()
+    location = _location_of(artifact, examination)
     new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
-    if old is not None and old.content_digest == examination.content_digest:
+    if old is not None and _has_content(old, examination.content_digest, location, fine):
         return _refresh(records, old, new)
-    copy = _record_of_same_content(records, examination.content_digest, location)
+    digest, copy = _record_of_same_content(records, examination.content_digest, location, fine)
+    examination = attrs.evolve(examination, content_digest=digest)
+    new = attrs.evolve(new, examination=examination)
     if old is not None:  # other bytes lie at its path now: it stays, without it
         records.put(without_location(old, location.path, now))
     if copy is not None:
@@ -227,15 +266,31 @@ def user_set(metadata: ModelMetadata) -> ModelMetadata:
     return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
 
 
-def _record_of_same_content(records: Records, digest: bytes, location: Location) -> ModelConfig | None:
-    """The record of the same content, unless the sha256 of both is known and differs."""
+def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
+    """Whether the record of a path is still that of what lies there, and of its other copies."""
+    if len(old.content_digest) == FINE_SIZE:
+        return old.content_digest == fine.of(location)
+    if old.content_digest != digest:
+        return False
+    others = [one for one in old.locations if one.path != location.path and not one.missing]
+    return not others or fine.is_copy(old, location)
+
+
+def _record_of_same_content(
+    records: Records, digest: bytes, location: Location, fine: FineDigests
+) -> tuple[bytes, ModelConfig | None]:
+    """The digest that a record of this content has, and that record where there is one.
+
+    Content that only its samples have in common with another record's is found by its fine digest.
+    """
     found = records.by_content(digest) if digest else None
     record = records.model(*found) if found else None
-    if record is None:
-        return None
-    mine = location.content_names
-    theirs = {one.content_names for one in record.locations} - {None}
-    return record if mine is None or not theirs or mine in theirs else None
+    if record is None or fine.is_copy(record, location):
+        return digest, record
+    digest = fine.of(location) or digest
+    found = records.by_content(digest) if len(digest) == FINE_SIZE else None
+    record = records.model(*found) if found else None
+    return digest, record if record is not None and fine.is_copy(record, location) else None
 
 
 def _is_registered_by_hand(record: ModelConfig, location: Location) -> bool:
@@ -293,7 +348,9 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
         old,
         path=location.path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        content_digest=examination.content_digest,
+        content_digest=old.content_digest
+        if len(old.content_digest) == FINE_SIZE
+        else examination.content_digest,
         locations=(location, *others),
         missing_since=None,
     )

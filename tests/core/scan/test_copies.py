@@ -22,8 +22,9 @@ from modelshelf import (
 from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
 from modelshelf.model.config import Location
 from modelshelf.records.write import Records
+from modelshelf.scan import hashing
 from modelshelf.scan.commit import commit_artifact, mark_missing
-from modelshelf.scan.copies import judged, with_own_findings
+from modelshelf.scan.copies import FineDigests, judged, with_own_findings
 from modelshelf.scan.examine import Examination
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
@@ -174,3 +175,62 @@ def test_a_changed_verdict_of_a_model_that_lost_a_copy_is_an_event(tmp_path: Pat
         assert only(registry).health_status is HealthStatus.UNHEALTHY
         events = registry.store.update(lambda state: mark_missing(Records(state), [str(tmp_path / "b")], 2))
         assert [one.kind.value for one in events] == ["updated", "health changed"]
+
+
+def padded(path: Path, offset: int | None = None, size: int = 300_000) -> None:
+    """A toy with content outside the samples, one byte of it other than in the next."""
+    data = bytearray(b"TOY{}".ljust(size))
+    if offset is not None:
+        data[offset] = 9
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_only_samples_take_for_one_is_two_models(
+    registry: ModelRegistry, folder: Path, apart: bool
+) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    padded(folder / "a" / "m.toy")
+    if apart:
+        registry.discover_models()
+    padded(folder / "b" / "m.toy", 20_000)
+    registry.discover_models()
+    padded(folder / "c" / "m.toy", 20_000)
+    registry.discover_models(force=True)
+    places = sorted([Path(one.folder).name for one in model.locations] for model in registry)
+    assert places == [["a"], ["b", "c"]]
+
+
+def test_a_copy_that_is_written_anew_outside_the_samples_leaves_the_record(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    for name in "ab":
+        padded(folder / name / "m.toy")
+    registry.discover_models()
+    assert len(only(registry).locations) == 2
+    padded(folder / "b" / "m.toy", 20_000)
+    registry.discover_models()
+    newest = only(registry)
+    assert [Path(one.folder).name for one in newest.locations] == ["b"]
+    assert [str(one) for one in registry.get_versions(newest.id)] == ["1.0.1", "1.0.0"]
+
+
+def test_a_fine_digest_of_a_large_file_comes_by_every_layer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hashing, "_FINE_WHOLE", 1 << 20)
+    digests = set()
+    for number, start in enumerate([None, 1_500_000, 2_900_000]):
+        data = bytearray(4 << 20)
+        if start is not None:
+            data[start : start + 70_000] = bytes([7]) * 70_000
+        (tmp_path / f"{number}.toy").write_bytes(data)
+        one = ArtifactFile(
+            name=f"{number}.toy", size=len(data), mtime_ns=(tmp_path / f"{number}.toy").stat().st_mtime_ns
+        )
+        here = Location(path=str(tmp_path / one.name), folder=str(tmp_path), files=(one,))
+        digests.add(FineDigests().of(here))
+    assert len(digests) == 3
+    assert None not in digests
