@@ -58,7 +58,7 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
-_LOCATION_ADDED = (False, Depth.HEADER.value, ())  # of a location what older entries lack
+_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, ())  # of a location what older entries lack
 
 
 @lru_cache(maxsize=1)
@@ -95,7 +95,8 @@ def _structure_version(content: Any) -> ModelVersion:
 
 def unstructure_file(one: ArtifactFile) -> list[Any]:
     """A file as plain data."""
-    return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
+    content = [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
+    return [*content, one.ctime_ns] if one.ctime_ns else content
 
 
 def structure_file(content: Any) -> ArtifactFile:
@@ -109,6 +110,7 @@ def structure_file(content: Any) -> ArtifactFile:
         role=_ROLES[role],
         etag=etag,
         sha256=added[0] if added else None,
+        ctime_ns=added[1] if len(added) > 1 else 0,
     )
 
 
@@ -122,7 +124,8 @@ def _unstructure_location(place: Location) -> list[Any]:
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
-    offline, depth, findings, *_ = [*added, *_LOCATION_ADDED[len(added) :]]
+    state: list[Any] = [*list(added), *_LOCATION_ADDED[len(added) :]]
+    offline, depth, findings, *_ = state
     return Location(
         path=path,
         folder=folder,

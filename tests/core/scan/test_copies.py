@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,3 +235,28 @@ def test_a_fine_digest_of_a_large_file_comes_by_every_layer(
         digests.add(FineDigests().of(here))
     assert len(digests) == 3
     assert None not in digests
+
+
+def test_bytes_that_hide_behind_a_restored_time_are_examined_again(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    registry.discover_models()
+    config = folder / "a" / "config.json"
+    before = config.stat()
+    config.write_bytes(config.read_bytes().replace(b"good", b"evil"))
+    os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+    registry.discover_models()
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+
+
+def test_another_mode_of_a_file_leaves_its_version_and_its_sha256_is_not_confirmed(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    registry.discover_models(depth="full")
+    before = only(registry)
+    (folder / "a" / "m.toy").chmod(0o600)
+    registry.discover_models()
+    after = only(registry)
+    names = {Path(one.folder).name: one.content_names for one in after.locations}
+    assert (after.version, names["a"], names["b"] is None) == (before.version, None, False)
+    assert registry.discover_models().models_unchanged == 2
