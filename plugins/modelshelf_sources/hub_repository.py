@@ -240,6 +240,7 @@ def _with_digest(file: ArtifactFile, sha256: str | None) -> ArtifactFile:
         role=file.role,
         etag=file.etag,
         sha256=sha256,
+        ctime_ns=file.ctime_ns,
     )
 
 

@@ -146,7 +146,12 @@ def _stat_file(root: str, name: str, role: Role) -> ArtifactFile | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     return ArtifactFile(
-        name=name, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, role=role
+        name=name,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+        role=role,
+        ctime_ns=status.st_ctime_ns,
     )
 
 

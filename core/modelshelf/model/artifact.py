@@ -35,6 +35,8 @@ class ArtifactFile:
         etag: A remote store's own tag for the content, or None.
         sha256: 64 hex digits of the whole content where the place's own names give them (an Ollama blob, a
             Hub LFS blob), or None. A claim: nothing was hashed.
+        ctime_ns: Time in nanoseconds since 1970 of the last change of content or inode, which no program can
+            set; or 0 where it is not known.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ArtifactFile:
     role: Role = Role.WEIGHTS
     etag: str | None = None
     sha256: str | None = None
+    ctime_ns: int = 0
 
 
 @frozen(kw_only=True)
@@ -51,7 +54,7 @@ class Fingerprint:
     """A digest of stat data that recognises an unchanged artifact without opening a file.
 
     Attributes:
-        digest: 16 bytes over name, role, size, mtime_ns, inode and etag of every file.
+        digest: 16 bytes over name, role, size, mtime_ns, ctime_ns, inode and etag of every file.
     """
 
     digest: bytes
@@ -65,6 +68,8 @@ class Fingerprint:
         for one in files:
             name = os.fsencode(one.name)
             hasher.update(struct.pack("<IQqQ", len(name), one.size, one.mtime_ns, one.inode))
+            if one.ctime_ns:
+                hasher.update(struct.pack("<q", one.ctime_ns))
             hasher.update(name + one.role.value.encode() + (one.etag or "").encode() + b"\0")
         return cls(digest=hasher.digest())
 

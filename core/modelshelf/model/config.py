@@ -39,6 +39,7 @@ class Location:
         missing: Whether a scan found the place without them.
         offline: Whether it is missing because the volume that holds it is not there.
         depth: How deep the last look into the files went.
+        findings: What the last look at this copy noticed, worst first.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Location:
     missing: bool = False
     offline: bool = False
     depth: Depth = Depth.HEADER
+    findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
 
     def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
         """Whether these are the files that it had, by names, sizes, times and inodes."""
@@ -124,7 +126,7 @@ class ModelConfig:
         enabled: Whether it may be selected.
         health_status: What the last probe or its server said, kept while its files are missing: `healthy` and
             `current_health` tell what that is worth now.
-        findings: What the last probe noticed, worst first.
+        findings: What the last probe of each present copy noticed, worst first.
         checked_at: Unix time in seconds of that probe, or None.
         last_used: Unix time in seconds of the last use, or None.
         use_count: Number of uses.

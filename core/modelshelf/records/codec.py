@@ -58,6 +58,7 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
+_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, ())  # of a location what older entries lack
 
 
 @lru_cache(maxsize=1)
@@ -94,7 +95,8 @@ def _structure_version(content: Any) -> ModelVersion:
 
 def unstructure_file(one: ArtifactFile) -> list[Any]:
     """A file as plain data."""
-    return [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
+    content = [one.name, one.size, one.mtime_ns, one.inode, one.role.value, one.etag, one.sha256]
+    return [*content, one.ctime_ns] if one.ctime_ns else content
 
 
 def structure_file(content: Any) -> ArtifactFile:
@@ -108,17 +110,22 @@ def structure_file(content: Any) -> ArtifactFile:
         role=_ROLES[role],
         etag=etag,
         sha256=added[0] if added else None,
+        ctime_ns=added[1] if len(added) > 1 else 0,
     )
 
 
 def _unstructure_location(place: Location) -> list[Any]:
     files = [unstructure_file(one) for one in place.files]
-    state = [place.fingerprint, place.missing, place.offline, place.depth.value]
+    state: list[Any] = [place.fingerprint, place.missing, place.offline, place.depth.value]
+    if place.findings:
+        state.append([unstructure_finding(one) for one in place.findings])
     return [place.path, place.folder, place.source, files, *state]
 
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
+    state: list[Any] = [*list(added), *_LOCATION_ADDED[len(added) :]]
+    offline, depth, findings, *_ = state
     return Location(
         path=path,
         folder=folder,
@@ -126,8 +133,9 @@ def _structure_location(content: Any) -> Location:
         files=tuple([structure_file(one) for one in files]),
         fingerprint=fingerprint,
         missing=missing,
-        offline=bool(added and added[0]),
-        depth=_DEPTHS[added[1]] if len(added) > 1 else Depth.HEADER,
+        offline=offline,
+        depth=_DEPTHS[depth],
+        findings=tuple([structure_finding(one) for one in findings]),
     )
 
 

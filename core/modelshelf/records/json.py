@@ -51,7 +51,7 @@ def json_record(config: ModelConfig) -> dict[str, Any]:
 
 def json_location(place: Location) -> dict[str, Any]:
     """One location."""
-    return {
+    content: dict[str, Any] = {
         "path": place.path,
         "folder": place.folder,
         "source": place.source,
@@ -59,6 +59,9 @@ def json_location(place: Location) -> dict[str, Any]:
         "depth": place.depth.value,
         "files": [{"name": one.name, "size": one.size, "role": one.role.value} for one in place.files],
     }
+    if place.findings:
+        content["findings"] = [json_finding(one) for one in place.findings]
+    return content
 
 
 def json_finding(finding: Finding) -> dict[str, Any]:

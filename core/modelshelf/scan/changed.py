@@ -475,7 +475,7 @@ def _cached(listed: ListedFolder) -> CachedFolder:
     else:
         trusted = pack_status(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     files = () if listed.folder is None else listed.folder.files
-    stats = [pack_status(one.size, one.mtime_ns, one.inode) for one in files]
-    stats += [pack_status(one.st_size, one.st_mtime_ns, one.st_ino) for _, one in listed.links]
+    stats = [pack_status(one.size, one.mtime_ns, one.ctime_ns) for one in files]
+    stats += [pack_status(one.st_size, one.st_mtime_ns, one.st_ctime_ns) for _, one in listed.links]
     names = [*(one.name for one in files), *(name for name, _ in listed.links)]
     return CachedFolder(trusted, "\0".join(names), bytes([OTHER]) * len(names), b"".join(stats))

@@ -14,7 +14,6 @@ from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
     Artifact,
     EventKind,
-    Finding,
     HealthStatus,
     Location,
     ModelConfig,
@@ -26,10 +25,12 @@ from modelshelf.model import (
     merge_metadata,
 )
 from modelshelf.model.health import combine, status_of
+from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
+from modelshelf.scan.copies import FineDigests, judged, with_own_findings
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
-from modelshelf.scan.hashing import with_sha256
+from modelshelf.scan.hashing import FINE_SIZE, with_sha256
 from modelshelf.scan.volumes import is_on
 from modelshelf.source import LOCAL
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from modelshelf.scan.volumes import Volumes
+    from modelshelf.source import Source
     from modelshelf.store import Store, Transaction
 
 _LENIENT_VERSION = re.compile(r"\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?!\d)", re.IGNORECASE)
@@ -77,6 +79,7 @@ def commit(
     examined: Sequence[tuple[Artifact, Examination]],
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
+    sources: Iterable[Source] = (),
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -85,8 +88,11 @@ def commit(
         examined: The artifacts.
         volumes: The mount points that models lie on; those of the artifacts are added.
         save_rejection: Writes why an artifact gets no record.
+        sources: The sources, for what is read of two copies before they are joined.
     """
     now = int(time.time())
+    fine = FineDigests(sources)
+    store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
 
     def work(state: Transaction) -> list[Outcome]:
@@ -100,7 +106,7 @@ def commit(
             save_rejection(records, artifact, examination.rejected)
             return Outcome(artifact=artifact, examination=examination)
         try:
-            committed = commit_artifact(records, artifact, examination, now)
+            committed = commit_artifact(records, artifact, examination, now, fine)
         except InvalidModelError as error:  # a source's id, say, that is none
             reason = Problem(code="unfit-record", path=artifact.path, message=str(error))
             return Outcome(artifact=artifact, examination=attrs.evolve(examination, rejected=reason))
@@ -133,35 +139,68 @@ class _New:
     now: int
     names: tuple[str, ...] = ()
 
-    def findings(self, old: ModelConfig) -> tuple[Finding, ...]:
-        """Its findings; where a deeper look was at the same bytes, or this one did not finish, with those."""
-        found = self.examination.findings
+    def after(self, old: ModelConfig) -> Location:
+        """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
         before = next((one for one in old.locations if one.path == self.location.path), None)
         if before is None or not before.has_unchanged(self.location.files):
-            return found
+            return self.location
         if self.examination.is_finished and self.location.depth.reaches(before.depth):
-            return found
-        return combine(old.findings, found)
+            return self.location
+        return attrs.evolve(self.location, findings=combine(before.findings, self.location.findings))
 
 
-def commit_artifact(records: Records, artifact: Artifact, examination: Examination, now: int) -> Committed:
-    """Bring the registry up to date with one examined artifact."""
-    location = Location(
+def _location_of(artifact: Artifact, examination: Examination) -> Location:
+    return Location(
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
         files=with_sha256(artifact.files, examination.sha256),
         fingerprint=artifact.fingerprint.digest if examination.complete else b"",
         depth=examination.depth,
+        findings=examination.findings,
     )
+
+
+def _read_copies(
+    reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]], fine: FineDigests
+) -> None:
+    """Read the fine digests that `commit_artifact` will ask for."""
+    first: dict[bytes, Location] = {}
+    for artifact, examination in examined:
+        digest = examination.content_digest
+        if not digest or examination.rejected is not None:
+            continue
+        location = _location_of(artifact, examination)
+        found = reader.by_content(digest)
+        record = reader.model(*found) if found else None
+        if record is not None:
+            fine.is_copy(record, location)
+        if digest in first:
+            fine.of(first[digest])
+            fine.of(location)
+        first.setdefault(digest, location)
+
+
+def commit_artifact(
+    records: Records,
+    artifact: Artifact,
+    examination: Examination,
+    now: int,
+    fine: FineDigests | None = None,
+) -> Committed:
+    """Bring the registry up to date with one examined artifact."""
+    fine = fine or FineDigests()
+    location = _location_of(artifact, examination)
     new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
-    if old is not None and old.content_digest == examination.content_digest:
+    if old is not None and _has_content(old, examination.content_digest, location, fine):
         return _refresh(records, old, new)
-    copy = _record_of_same_content(records, examination.content_digest, location)
+    digest, copy = _record_of_same_content(records, examination.content_digest, location, fine)
+    examination = attrs.evolve(examination, content_digest=digest)
+    new = attrs.evolve(new, examination=examination)
     if old is not None:  # other bytes lie at its path now: it stays, without it
-        records.put(_without_location(old, location.path, now))
+        records.put(without_location(old, location.path, now))
     if copy is not None:
         return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
@@ -207,7 +246,7 @@ def mark_missing(
         config = records.model(entry.model_id, entry.version)
         if config is None:
             continue
-        changed = _without_location(config, path, now, offline=offline)
+        changed = without_location(config, path, now, offline=offline)
         if changed.locations == config.locations:
             continue
         records.put(changed)
@@ -215,6 +254,8 @@ def mark_missing(
             events.append(_event(EventKind.MISSING, changed, path=path))
         elif not changed.missing:  # a copy is gone
             events.append(_event(EventKind.UPDATED, changed, fields=["locations"], path=path))
+        if changed.health_status is not config.health_status:
+            events.append(health_event(config, changed))
     return events
 
 
@@ -225,15 +266,31 @@ def user_set(metadata: ModelMetadata) -> ModelMetadata:
     return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
 
 
-def _record_of_same_content(records: Records, digest: bytes, location: Location) -> ModelConfig | None:
-    """The record of the same content, unless the sha256 of both is known and differs."""
+def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
+    """Whether the record of a path is still that of what lies there, and of its other copies."""
+    if len(old.content_digest) == FINE_SIZE:
+        return old.content_digest == fine.of(location)
+    if old.content_digest != digest:
+        return False
+    others = [one for one in old.locations if one.path != location.path and not one.missing]
+    return not others or fine.is_copy(old, location)
+
+
+def _record_of_same_content(
+    records: Records, digest: bytes, location: Location, fine: FineDigests
+) -> tuple[bytes, ModelConfig | None]:
+    """The digest that a record of this content has, and that record where there is one.
+
+    Content that only its samples have in common with another record's is found by its fine digest.
+    """
     found = records.by_content(digest) if digest else None
     record = records.model(*found) if found else None
-    if record is None:
-        return None
-    mine = location.content_names
-    theirs = {one.content_names for one in record.locations} - {None}
-    return record if mine is None or not theirs or mine in theirs else None
+    if record is None or fine.is_copy(record, location):
+        return digest, record
+    digest = fine.of(location) or digest
+    found = records.by_content(digest) if len(digest) == FINE_SIZE else None
+    record = records.model(*found) if found else None
+    return digest, record if record is not None and fine.is_copy(record, location) else None
 
 
 def _is_registered_by_hand(record: ModelConfig, location: Location) -> bool:
@@ -284,18 +341,21 @@ def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...
 
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
-    location, examination, findings = new.location, new.examination, new.findings(old)
-    others = [one for one in old.locations if one.path != location.path]
+    judged_before = with_own_findings(old)
+    location, examination = new.after(judged_before), new.examination
+    others = [one for one in judged_before.locations if one.path != location.path]
     config = attrs.evolve(
         old,
         path=location.path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        health_status=status_of(findings),
-        findings=findings,
-        content_digest=examination.content_digest,
+        content_digest=old.content_digest
+        if len(old.content_digest) == FINE_SIZE
+        else examination.content_digest,
         locations=(location, *others),
         missing_since=None,
     )
+    config = judged(config)
+    config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
     return _update(records, old, _with_aliases(records, config, new.names), new.now)
@@ -320,7 +380,7 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, *
 def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     location, examination = new.location, new.examination
-    others = [one for one in record.locations if one.path != location.path]
+    others = [one for one in with_own_findings(record).locations if one.path != location.path]
     offline = [one for one in others if one.offline]
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
@@ -333,26 +393,28 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
             config,
             metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
             health_status=status_of(examination.findings),
-            findings=examination.findings,
         )
-    config = _with_aliases(records, config, new.names)
+    config = _with_aliases(records, judged(config), new.names)
     if gone and not kept:
         return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
     return _update(records, record, config, new.now, path=location.path)
 
 
-def _without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
+def without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
+    """The record after its copy at a path is gone: that one's findings go with it."""
     locations = tuple(
         attrs.evolve(one, missing=True, offline=offline) if one.path == path else one
-        for one in config.locations
+        for one in with_own_findings(config).locations
     )
     present = [one for one in locations if not one.missing]
-    return attrs.evolve(
-        config,
-        locations=(*present, *(one for one in locations if one.missing)),
-        path=present[0].path if present else config.path,
-        missing_since=None if present else config.missing_since or now,
-        updated_at=now,
+    return judged(
+        attrs.evolve(
+            config,
+            locations=(*present, *(one for one in locations if one.missing)),
+            path=present[0].path if present else config.path,
+            missing_since=None if present else config.missing_since or now,
+            updated_at=now,
+        )
     )
 
 

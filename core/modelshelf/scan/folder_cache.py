@@ -1,10 +1,11 @@
 """The folder cache: stat data by which the next scan of a tree lists only the folders that changed.
 
 A name cannot come into a folder or leave it without the system setting the folder's times, and of a file
-that matters its size, time and inode show a change. So a folder whose own stat data are as they were, and
-those of its models' files too, needs no listing. Trusted are only folders on file systems of this machine,
-which are known to keep that promise, and only those whose last change was longer ago than their clock's
-step when they were listed; of every other folder the cache keeps no more than which models were in it.
+that matters its size and times show a change, ctime also where another program put mtime back. So a folder
+whose own stat data are as they were, and those of its models' files too, needs no listing. Trusted are only
+folders on file systems of this machine, which are known to keep that promise, and only those whose last
+change was longer ago than their clock's step when they were listed; of every other folder the cache keeps
+no more than which models were in it.
 
 Kept as columns, because a large tree has tens of thousands of folders: names joined by NUL, numbers as
 arrays. The bytes are packed by hand for the same reason: a converter would build an object for each folder.
@@ -26,7 +27,7 @@ from modelshelf.records.frame import pack, unpack
 OTHER, MODEL = 0, 1
 """A file of a cached folder: the one that a model is loaded by, or another that is watched all the same."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _MASK = (1 << 63) - 1  # an inode may use all 64 bits, a column has room for 63
 _THREE = struct.Struct("=3q")
 _UNTRUSTED = _THREE.pack(-1, -1, -1)  # in place of the stat data of a folder that is to be listed again
@@ -78,7 +79,7 @@ class CachedFolder(NamedTuple):
 
 
 def pack_status(*numbers: int) -> bytes:
-    """Stat data in the cache: inode, mtime_ns, ctime_ns of a folder; size, mtime_ns, inode of a file.
+    """Stat data in the cache: inode, mtime_ns, ctime_ns of a folder; size, mtime_ns, ctime_ns of a file.
 
     An inode that takes 64 bits loses the highest.
     """
@@ -223,7 +224,7 @@ class FolderCache:
                         if (
                             one.st_mtime_ns != stats[3 * place + 1]
                             or one.st_size != stats[3 * place]
-                            or one.st_ino & _MASK != stats[3 * place + 2]
+                            or one.st_ctime_ns != stats[3 * place + 2]
                         ):
                             found.add(number)
                             break

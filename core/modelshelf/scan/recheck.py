@@ -22,7 +22,8 @@ from modelshelf.model import (
 )
 from modelshelf.model.health import combine, not_judged, status_of, worst_first
 from modelshelf.records.write import Records
-from modelshelf.scan.commit import health_event
+from modelshelf.scan.commit import health_event, without_location
+from modelshelf.scan.copies import findings_of, judged, with_own_findings
 from modelshelf.scan.examine import Examiner
 from modelshelf.scan.hashing import copy_findings, with_sha256
 from modelshelf.scan.walk import regular_file
@@ -58,45 +59,54 @@ def check(
 def _probe_again(
     examiner: Examiner, model: ModelConfig, depth: Depth
 ) -> tuple[tuple[Finding, ...], dict[str, Location]]:
-    """What is wrong with a model now, and its locations as they were read, by their paths.
+    """What is wrong with a model now, and its present locations as they were read, by their paths.
 
-    Its first location is examined; at depth full every byte of its other locations is read too.
+    A copy that is gone counts for nothing while another one is there.
     """
-    first = next((one for one in model.locations if not one.missing), None)
-    if first is None or not first.files:
+    known = [one for one in with_own_findings(model).locations if not one.missing and one.files]
+    if not known:
         message = f"{model.path or model.id}: no file of it is known; scan its folder"
         return (Finding(code="no-files", severity=Severity.ERROR, message=message),), {}
-    artifact = _artifact_at(first)
-    if not artifact.weights:
-        message = f"{first.path}: the file is gone"
+    artifacts = {one.path: _artifact_at(one) for one in known}
+    present = [one for one in known if artifacts[one.path].weights]
+    if not present:
+        message = f"{known[0].path}: the file is gone"
         return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
+    places = [_probe_place(examiner, one, artifacts[one.path], depth) for one in present]
+    if depth is Depth.FULL:
+        differ = {one.file: one for one in copy_findings(tuple(places))}
+        places = [
+            attrs.evolve(one, findings=worst_first([*one.findings, differ[one.path]]))
+            if one.path in differ
+            else one
+            for one in places
+        ]
+    gone = {one.path: attrs.evolve(one, missing=True) for one in known if one not in present}
+    return findings_of(places), {**gone, **{one.path: one for one in places}}
+
+
+def _probe_place(examiner: Examiner, place: Location, artifact: Artifact, depth: Depth) -> Location:
+    """One copy after it was examined again, with what is wrong with it."""
     examination = examiner.examine(artifact, depth)
-    is_unchanged = first.has_unchanged(artifact.files)
+    is_unchanged = place.has_unchanged(artifact.files)
     rejected = examination.rejected
     if rejected is not None and rejected.code == UnreadableFileError.code:
-        unread = [not_judged(rejected.message)]
-        return combine(model.findings, unread) if is_unchanged else tuple(unread), {}
+        unread = (not_judged(rejected.message),)
+        return attrs.evolve(place, findings=combine(place.findings, unread) if is_unchanged else unread)
     if rejected is not None:
-        return (Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message),), {}
-    found = examination.findings
-    reached = depth
-    if is_unchanged and not (examination.is_finished and depth.reaches(first.depth)):
-        found = combine(model.findings, found)
-        reached = first.depth
-    # Without a fingerprint the next scan examines it again.
-    fingerprint = first.fingerprint if examination.complete else b""
-    examined = attrs.evolve(first, depth=reached, fingerprint=fingerprint)
-    if depth is not Depth.FULL:
-        return found, {first.path: examined}
-    findings = list(found)
-    locations = [attrs.evolve(examined, files=with_sha256(first.files, examination.sha256))]
-    for other in model.locations:
-        if other is not first and not other.missing and other.files:
-            read = examiner.hash_weights(_artifact_at(other))
-            findings += read.findings
-            locations.append(attrs.evolve(other, files=with_sha256(other.files, read.sha256), depth=depth))
-    findings += copy_findings(tuple(locations))
-    return worst_first(findings), {one.path: one for one in locations}
+        fault = Finding(code=rejected.code, severity=Severity.ERROR, message=rejected.message)
+        return attrs.evolve(place, findings=(fault,))
+    found, reached = examination.findings, depth
+    if is_unchanged and not (examination.is_finished and depth.reaches(place.depth)):
+        found, reached = combine(place.findings, found), place.depth
+    return attrs.evolve(
+        place,
+        depth=reached,
+        findings=found,
+        files=with_sha256(place.files, examination.sha256),
+        # Without a fingerprint the next scan examines it again.
+        fingerprint=place.fingerprint if examination.complete else b"",
+    )
 
 
 def _artifact_at(location: Location) -> Artifact:
@@ -133,18 +143,18 @@ def _commit(
         old = records.model(model.id, model.version)
         if old is None:
             raise UnknownModelError(model.id, model.version)
-        config = attrs.evolve(
-            old,
-            health_status=report.status,
-            findings=report.findings,
-            checked_at=report.checked_at,
-            locations=tuple(
-                locations[one.path]
-                if one.path in locations and one.fingerprint == fingerprints[one.path]
-                else one
-                for one in old.locations
-            ),
+        read = tuple(
+            locations[one.path]
+            if one.path in locations and one.fingerprint == fingerprints[one.path]
+            else one
+            for one in with_own_findings(old).locations
         )
+        config = attrs.evolve(old, checked_at=report.checked_at, locations=read)
+        for one in read:
+            if one.missing and one.path in locations:
+                config = without_location(config, one.path, report.checked_at or 0, offline=one.offline)
+        config = judged(config) if locations else attrs.evolve(config, findings=report.findings)
+        config = attrs.evolve(config, health_status=status_of(config.findings))
         records.put(config)
         return [] if config.health_status is old.health_status else [health_event(old, config)]
 

@@ -235,7 +235,13 @@ def regular_file(name: str, status: os.stat_result) -> ArtifactFile | None:
     """The file with these stat data, or None where it is no regular file."""
     if not stat.S_ISREG(status.st_mode):
         return None
-    return ArtifactFile(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+    return ArtifactFile(
+        name=name,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+        ctime_ns=status.st_ctime_ns,
+    )
 
 
 def absent(root: str, error: OSError | ValueError) -> Problem:

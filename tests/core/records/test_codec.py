@@ -13,11 +13,13 @@ from modelshelf.model import (
     Artifact,
     Depth,
     Detection,
+    Finding,
     Location,
     ModelConfig,
     ModelMetadata,
     ModelVersion,
     Problem,
+    Severity,
 )
 from modelshelf.records import frame
 from modelshelf.records.codec import converter, decode_record, encode_record, summary_of
@@ -90,7 +92,13 @@ RECORD = ModelConfig(
     id="org/model",
     path="/m/model.gguf",
     metadata=ModelMetadata(tags=("a", "b"), parameters=3),
-    locations=(Location(path="/m/model.gguf", folder="/m"),),
+    locations=(
+        Location(
+            path="/m/model.gguf",
+            folder="/m",
+            findings=(Finding(code="flaw", severity=Severity.ERROR, message="is flawed", offset=7),),
+        ),
+    ),
     added_at=1,
     updated_at=1,
 )
@@ -160,8 +168,10 @@ def test_a_place_of_before_depths_were_kept_was_looked_at_by_its_headers():
     deep = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], depth=Depth.FULL),))
     _, summary, content = decode_frame(KEY, encode_record(KEY, deep))
     earlier = unpack(content)
+    assert earlier["locations"][0].pop() == [["flaw", "error", "is flawed", None, 7]]
     assert earlier["locations"][0].pop() == "full"
-    assert decode_record(KEY, encode_frame(KEY, pack(earlier), summary)) == RECORD
+    unjudged = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], findings=()),))
+    assert decode_record(KEY, encode_frame(KEY, pack(earlier), summary)) == unjudged
 
 
 def test_fields_of_a_later_minor_release_are_left_out():

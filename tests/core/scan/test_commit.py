@@ -125,13 +125,21 @@ def test_a_model_on_a_volume_that_went_is_offline_and_one_that_was_removed_is_mi
 
 
 def test_a_copy_on_a_volume_that_went_is_not_forgotten(desk: Desk) -> None:
-    desk.commit("llama", "a", b"one")
+    desk.commit("llama", "a", b"one", sha256="a" * 64)
     desk.gone("a", offline=True)
     (desk.folder / "a").unlink()
-    desk.commit("llama", "b", b"one")
+    desk.commit("llama", "b", b"one", sha256="a" * 64)
     found = desk.model("llama")
     assert [(one.path[-1], one.offline) for one in found.locations] == [("b", False), ("a", True)]
     assert (found.path[-1], found.missing, found.offline) == ("b", False, False)
+
+
+def test_a_copy_out_of_reach_is_joined_by_its_sha256_alone(desk: Desk) -> None:
+    desk.commit("llama", "a", b"one")
+    desk.gone("a", offline=True)
+    (desk.folder / "a").unlink()
+    desk.commit("other", "b", b"one")
+    assert desk.registry.list_models() == ["llama", "other"]
 
 
 def test_what_was_offline_and_is_found_deleted_is_missing(desk: Desk) -> None:

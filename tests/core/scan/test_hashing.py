@@ -60,9 +60,9 @@ def test_copies_that_samples_take_for_one_are_told_apart_by_every_byte(tmp_path:
         path.parent.mkdir(parents=True)
         header = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (300000,), }"
         path.write_bytes(header.ljust(127) + b"\n" + large)
-    rot(path, 128 + 20_000)
     with ModelRegistry(tmp_path / "models", tmp_path / "store") as registry:
         registry.discover_models()
+        rot(path, 128 + 20_000)
         (model_id,) = registry.list_models()
         assert registry.check()[model_id].findings == ()
         report = registry.check(depth="full")[model_id]

@@ -1,0 +1,262 @@
+"""Every copy of a model has findings of its own, and the worst copy that is there decides."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf import (
+    ArtifactReader,
+    Depth,
+    Finding,
+    HealthStatus,
+    ModelConfig,
+    ModelRegistry,
+    Role,
+    Severity,
+)
+from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
+from modelshelf.model.config import Location
+from modelshelf.records.write import Records
+from modelshelf.scan import hashing
+from modelshelf.scan.commit import commit_artifact, mark_missing
+from modelshelf.scan.copies import FineDigests, judged, with_own_findings
+from modelshelf.scan.examine import Examination
+from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
+
+FLAW = Finding(code="flaw", severity=Severity.ERROR, message="is flawed")
+ODD = Finding(code="odd", severity=Severity.WARNING, message="is odd")
+
+
+class JudgesBeside(ToyFormat):
+    """A toy whose verdict rests on the `config.json` beside it."""
+
+    def modelshelf_probe_health(self, artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
+        for one in artifact.files:
+            if one.role is Role.COMPANION and b"evil" in reader.file(one.name).read(0, one.size):
+                yield FLAW
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two folders with the same weights and a harmless neighbour."""
+    for name in ("a", "b"):
+        write_toy(tmp_path / "models" / name / "m.toy", title="same")
+        beside(tmp_path / "models" / name, "good")
+    return tmp_path / "models"
+
+
+def beside(folder: Path, word: str) -> None:
+    (folder / "config.json").write_text(json.dumps({"model_type": word}))
+
+
+@pytest.fixture
+def registry(folder: Path) -> Iterator[ModelRegistry]:
+    with ModelRegistry(
+        folder, folder.parent / "store", plugins=[JudgesBeside()], blocked=BUILTIN_FORMATS
+    ) as made:
+        yield made
+
+
+def only(registry: ModelRegistry) -> ModelConfig:
+    (model,) = registry
+    return model
+
+
+@pytest.mark.parametrize("evil", ["a", "b"])
+@pytest.mark.parametrize("later", [False, True])
+def test_equal_weights_with_other_companions_are_judged_each(
+    registry: ModelRegistry, folder: Path, evil: str, later: bool
+) -> None:
+    if later:
+        registry.discover_models()
+    beside(folder / evil, "evil one")
+    registry.discover_models()
+    model = only(registry)
+    assert model.health_status is HealthStatus.UNHEALTHY
+    told = {Path(one.folder).name: one.findings for one in model.locations}
+    assert told == {**dict.fromkeys("ab", ()), evil: (FLAW,)}
+
+
+def test_the_findings_of_a_copy_go_with_it(registry: ModelRegistry, folder: Path) -> None:
+    beside(folder / "b", "evil one")
+    registry.discover_models()
+    shutil.rmtree(folder / "b")
+    registry.discover_models()
+    model = only(registry)
+    assert (model.health_status, model.findings) == (HealthStatus.HEALTHY, ())
+
+
+@pytest.mark.parametrize("gone", ["a", "b"])
+def test_what_is_wrong_with_the_copy_that_is_left_counts_on(
+    registry: ModelRegistry, folder: Path, gone: str
+) -> None:
+    beside(folder / ("b" if gone == "a" else "a"), "evil one")
+    registry.discover_models()
+    shutil.rmtree(folder / gone)
+    registry.discover_models()
+    assert only(registry).findings == (FLAW,)
+    registry.discover_models()
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("depth", ["header", "full"])
+@pytest.mark.parametrize("evil", ["a", "b"])
+def test_a_check_probes_every_copy(registry: ModelRegistry, folder: Path, evil: str, depth: str) -> None:
+    registry.discover_models()
+    beside(folder / evil, "evil one")
+    (report,) = registry.check(depth=depth).values()
+    assert report.status is only(registry).health_status is HealthStatus.UNHEALTHY
+    beside(folder / evil, "good")
+    registry.check(depth=depth)
+    assert only(registry).health_status is HealthStatus.HEALTHY
+
+
+def test_a_check_of_a_model_with_a_deleted_copy_judges_the_other(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    beside(folder / "a", "evil one")
+    registry.discover_models()
+    shutil.rmtree(folder / "a")
+    (report,) = registry.check().values()
+    model = only(registry)
+    assert report.status is model.health_status is HealthStatus.HEALTHY
+    assert (model.missing, model.path) == (False, str(folder / "b" / "m.toy"))
+
+
+def place(name: str, *findings: Finding, missing: bool = False) -> Location:
+    return Location(path=f"/{name}/m", folder=f"/{name}", findings=findings, missing=missing)
+
+
+def test_a_finding_of_a_further_copy_names_its_folder() -> None:
+    config = judged(ModelConfig(id="m", locations=(place("a", ODD), place("b", ODD, FLAW))))
+    assert [one.message for one in config.findings] == ["/b: is flawed", "is odd"]
+    assert config.health_status is HealthStatus.UNHEALTHY
+
+
+def test_a_model_without_any_copy_keeps_its_last_verdict() -> None:
+    config = ModelConfig(
+        id="m", locations=(place("a", missing=True),), findings=[FLAW], health_status=HealthStatus.UNHEALTHY
+    )
+    assert judged(config) == config
+
+
+def test_what_release_0_1_knew_of_a_record_counts_for_every_present_copy() -> None:
+    old = ModelConfig(id="m", locations=(place("a"), place("b"), place("c", missing=True)), findings=[FLAW])
+    assert [one.findings for one in with_own_findings(old).locations] == [(FLAW,), (FLAW,), ()]
+
+
+def test_a_changed_verdict_of_a_model_that_lost_a_copy_is_an_event(tmp_path: Path) -> None:
+    def examined(records: Records, name: str, *findings: Finding) -> None:
+        (tmp_path / name).write_bytes(b"same")
+        one = ArtifactFile(name=name, size=4, mtime_ns=1)
+        artifact = Artifact(folder=str(tmp_path), primary=name, files=(one,), model_id="m")
+        commit_artifact(
+            records,
+            artifact,
+            Examination(
+                format="toy",
+                content_digest=b"d" * 16,
+                metadata=ModelMetadata(format="toy"),
+                findings=findings,
+                depth=Depth.HEADER,
+            ),
+            1,
+        )
+
+    with ModelRegistry(tmp_path / "models", tmp_path / "store") as registry:
+        registry.store.update(
+            lambda state: (examined(Records(state), "a"), examined(Records(state), "b", FLAW))
+        )
+        assert only(registry).health_status is HealthStatus.UNHEALTHY
+        events = registry.store.update(lambda state: mark_missing(Records(state), [str(tmp_path / "b")], 2))
+        assert [one.kind.value for one in events] == ["updated", "health changed"]
+
+
+def padded(path: Path, offset: int | None = None, size: int = 300_000) -> None:
+    """A toy with content outside the samples, one byte of it other than in the next."""
+    data = bytearray(b"TOY{}".ljust(size))
+    if offset is not None:
+        data[offset] = 9
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_only_samples_take_for_one_is_two_models(
+    registry: ModelRegistry, folder: Path, apart: bool
+) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    padded(folder / "a" / "m.toy")
+    if apart:
+        registry.discover_models()
+    padded(folder / "b" / "m.toy", 20_000)
+    registry.discover_models()
+    padded(folder / "c" / "m.toy", 20_000)
+    registry.discover_models(force=True)
+    places = sorted([Path(one.folder).name for one in model.locations] for model in registry)
+    assert places == [["a"], ["b", "c"]]
+
+
+def test_a_copy_that_is_written_anew_outside_the_samples_leaves_the_record(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    for name in "ab":
+        padded(folder / name / "m.toy")
+    registry.discover_models()
+    assert len(only(registry).locations) == 2
+    padded(folder / "b" / "m.toy", 20_000)
+    registry.discover_models()
+    newest = only(registry)
+    assert [Path(one.folder).name for one in newest.locations] == ["b"]
+    assert [str(one) for one in registry.get_versions(newest.id)] == ["1.0.1", "1.0.0"]
+
+
+def test_a_fine_digest_of_a_large_file_comes_by_every_layer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hashing, "_FINE_WHOLE", 1 << 20)
+    digests = set()
+    for number, start in enumerate([None, 1_500_000, 2_900_000]):
+        data = bytearray(4 << 20)
+        if start is not None:
+            data[start : start + 70_000] = bytes([7]) * 70_000
+        (tmp_path / f"{number}.toy").write_bytes(data)
+        one = ArtifactFile(
+            name=f"{number}.toy", size=len(data), mtime_ns=(tmp_path / f"{number}.toy").stat().st_mtime_ns
+        )
+        here = Location(path=str(tmp_path / one.name), folder=str(tmp_path), files=(one,))
+        digests.add(FineDigests().of(here))
+    assert len(digests) == 3
+    assert None not in digests
+
+
+def test_bytes_that_hide_behind_a_restored_time_are_examined_again(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    registry.discover_models()
+    config = folder / "a" / "config.json"
+    before = config.stat()
+    config.write_bytes(config.read_bytes().replace(b"good", b"evil"))
+    os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
+    registry.discover_models()
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+
+
+def test_another_mode_of_a_file_leaves_its_version_and_its_sha256_is_not_confirmed(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    registry.discover_models(depth="full")
+    before = only(registry)
+    (folder / "a" / "m.toy").chmod(0o600)
+    registry.discover_models()
+    after = only(registry)
+    names = {Path(one.folder).name: one.content_names for one in after.locations}
+    assert (after.version, names["a"], names["b"] is None) == (before.version, None, False)
+    assert registry.discover_models().models_unchanged == 2
