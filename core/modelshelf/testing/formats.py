@@ -15,7 +15,16 @@ from attrs import field, frozen
 from modelshelf.model import Artifact, ArtifactFile, Depth, FormatType, HealthStatus, Origin
 from modelshelf.reader import HEAD_BLOCK
 from modelshelf.testing.audit import deeds
-from modelshelf.testing.looks import HEAD, NOWHERE, Look, artifact_of, in_memory, look, plugin_set
+from modelshelf.testing.looks import (
+    HEAD,
+    NOWHERE,
+    Look,
+    artifact_of,
+    in_memory,
+    look,
+    plugin_set,
+    ranges_read,
+)
 from modelshelf.testing.mutations import cuts, lies
 
 if TYPE_CHECKING:
@@ -198,8 +207,37 @@ class FormatSuite:
 
     def test_no_lie_gets_anything_but_a_read_error(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """Bytes that are overwritten, left out or put in raise nothing else, and stay within the budget."""
-        for where, _, seen in _mutilated(format_case, plugins, lies):
-            assert not seen.failures, f"{where}: {seen.failures}"
+        contents = format_case.contents
+        read = ranges_read(plugins, format_case.artifact, format_case.format, contents)
+        names = [*(path.name for path in format_case.weights), *(name for name in read if name in contents)]
+        for name in dict.fromkeys(names):
+            mutation = partial(lies, ranges=read.get(name, ()))
+            for where, _, result in _mutilated(format_case, plugins, mutation, (name,)):
+                assert not result.failures, f"{where}: {result.failures}"
+
+    def test_a_lie_has_no_finding_outside_of_the_file(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """What a header says of an offset is no place in the file until it was checked against its size."""
+        read = ranges_read(plugins, format_case.artifact, format_case.format, format_case.contents)
+        for path in format_case.weights:
+            mutation = partial(lies, ranges=read.get(path.name, ()))
+            for where, sizes, result in _mutilated(format_case, plugins, mutation, (path.name,)):
+                for one in (*result.findings, *result.read_errors):
+                    size = max(sizes.values()) if one.file is None else sizes.get(one.file, -1)
+                    inside = one.offset is None or 0 <= one.offset <= size
+                    assert inside, f"{one.code}: offset {one.offset} lies outside of the file ({where})"
+
+    def test_a_quick_look_reads_no_more_than_headers(
+        self, format_case: FormatCase, plugins: PluginSet
+    ) -> None:
+        """Depth ``quick`` has the budget of a header probe at most: sizes, shards, what detection reads."""
+        if Depth.QUICK not in format_case.depths:
+            pytest.skip("the case leaves out depth quick")
+        quick = _on_disk(format_case, plugins, Depth.QUICK).spent
+        header = _on_disk(format_case, plugins).spent
+        assert quick <= format_case.most_read, f"{quick} bytes were read at depth quick"
+        assert quick <= header, f"{quick} bytes at depth quick, {header} at depth header"
 
     def test_the_same_bytes_give_the_same_answer(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """Each time, in a plugin that was loaded anew, and whichever of the hooks comes first."""
@@ -274,16 +312,16 @@ def _cuts_of(case: FormatCase) -> Mutation:
 
 
 def _mutilated(
-    case: FormatCase, plugins: PluginSet, mutations: Mutation
+    case: FormatCase, plugins: PluginSet, mutations: Mutation, names: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, dict[str, int], Look]]:
-    """Looks at the model with one weight file after another made wrong: how, its files' sizes, what it is."""
+    """Looks at the model with one file after another made wrong: how, its files' sizes, what it is."""
     contents = case.contents
-    for path in case.weights:
-        for where, wrong in mutations(contents[path.name]):
-            made = {**contents, path.name: wrong}
+    for name in names or tuple(path.name for path in case.weights):
+        for where, wrong in mutations(contents[name]):
+            made = {**contents, name: wrong}
             artifact, opener = in_memory(case.artifact, made)
-            seen = look(plugins, artifact, case.format, opener=opener, budget=_LIE_BUDGET)
-            yield f"{path.name}: {where}", {name: len(held) for name, held in made.items()}, seen
+            result = look(plugins, artifact, case.format, opener=opener, budget=_LIE_BUDGET)
+            yield f"{name}: {where}", {one: len(content) for one, content in made.items()}, result
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,13 @@ from modelshelf.plugin.call import Outcome, PluginSet
 from modelshelf.plugin.given import given
 from modelshelf.plugin.load import load
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Budget, FileReader, Opener, open_local
+from modelshelf.testing.confinement import HOOK_SECONDS, nothing_executed, time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 HEAD = 512  # bytes that a candidate brings along
+_FULL_SECONDS = 60.0  # the real loader may have to be imported
 _EXTRACT, _PROBE = "modelshelf_extract_metadata", "modelshelf_probe_health"
 NOWHERE = "memory://conformance"
 """The folder of files that are on no disk: whoever opens a path himself finds nothing there."""
@@ -62,13 +65,22 @@ def described(path: Path, folder: Path, role: Role = Role.WEIGHTS) -> ArtifactFi
 
 
 class MemoryFile(FileReader):
-    """A file that is nowhere but in memory, as one on a remote store is nowhere on this disk."""
+    """A file that is nowhere but in memory, as one on a remote store is nowhere on this disk.
+
+    Attributes:
+        ranges: The (offset, length) of every read that was asked for.
+    """
 
     def __init__(self, content: bytes, name: str, budget: Budget) -> None:
         super().__init__(name, budget)
         self.size = len(content)
+        self.ranges: list[tuple[int, int]] = []
         self._content = content
         budget.opened += 1
+
+    def _ranged(self, offset: int, length: int) -> bytes:
+        self.ranges.append((offset, length))
+        return super()._ranged(offset, length)
 
     def _fetch(self, offset: int, length: int) -> bytes:
         return self._content[offset : offset + length]
@@ -87,7 +99,21 @@ def in_memory(artifact: Artifact, contents: Mapping[str, bytes]) -> tuple[Artifa
     return attrs.evolve(artifact, folder=NOWHERE, files=files), opener
 
 
-def _as_told(errors: Iterable[ReadError]) -> list[tuple[object, ...]]:
+def ranges_read(
+    plugins: PluginSet, artifact: Artifact, format: str, contents: Mapping[str, bytes]
+) -> dict[str, list[tuple[int, int]]]:
+    """The (offset, length) of every read that the plugin asks for, by the name of the file."""
+    made, _ = in_memory(artifact, contents)
+    files: dict[str, MemoryFile] = {}
+
+    def opener(_artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
+        return files.setdefault(one.name, MemoryFile(contents[one.name], one.name, budget))
+
+    look(plugins, made, format, opener=opener)
+    return {name: [(at, length) for at, length in one.ranges if length] for name, one in files.items()}
+
+
+def _comparable(errors: Iterable[ReadError]) -> list[tuple[object, ...]]:
     return [(type(one), str(one), one.code, one.file, one.offset) for one in errors]
 
 
@@ -107,7 +133,7 @@ class Look:
     detections: tuple[Detection, ...] = field(default=(), converter=as_tuple)
     metadata: tuple[ModelMetadata, ...] = field(default=(), converter=as_tuple)
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
-    read_errors: tuple[ReadError, ...] = field(default=(), converter=as_tuple, eq=_as_told)
+    read_errors: tuple[ReadError, ...] = field(default=(), converter=as_tuple, eq=_comparable)
     failures: tuple[str, ...] = field(default=(), converter=as_tuple)
     spent: int = field(default=0, eq=False)
 
@@ -140,21 +166,27 @@ def look(
         detect: Whether there is a detection first, which reads the file's head for all of them.
     """
     before = len(plugins.failures)
-    shared: dict[str, Any] = {"artifact": artifact, "format": format}
     detected: list[Outcome] = []
+    called: dict[str, list[Outcome]] = {}
     unread: list[ReadError] = []
-    with ArtifactReader(artifact, opener, budget) as reader:
+    limit = _FULL_SECONDS if depth is Depth.FULL else HOOK_SECONDS
+    with (
+        ArtifactReader(artifact, opener, budget) as reader,
+        _executing_nothing(plugins, depth) as tried,
+        time_limit(limit) as expired,
+    ):
         try:
             if detect:
                 detected += plugins.call("modelshelf_detect_format", candidate=_candidate(reader))
         except ReadError as error:  # a scan shows such a file to nobody
             unread.append(error)
         hooks = [_EXTRACT, _PROBE]
-        called: dict[str, list[Outcome]] = {}
         for hook in reversed(hooks) if probe_first else hooks:
             extra: dict[str, Any] = {"depth": depth} if hook == _PROBE else {}
-            called[hook] = list(plugins.call(hook, **shared, reader=reader, **extra))
+            called[hook] = list(plugins.call(hook, artifact=artifact, format=format, reader=reader, **extra))
         spent = reader.bytes_read
+    assert not expired, f"a hook is endless: {expired[0]}"
+    assert not tried, f"a hook runs what lies in a file: {tried}"
     outcomes = [*detected, *called[_EXTRACT], *called[_PROBE]]
     return Look(
         detections=_results(detected),
@@ -164,6 +196,22 @@ def look(
         failures=[str(one) for one in plugins.failures[before:]],
         spent=spent,
     )
+
+
+@contextmanager
+def _executing_nothing(plugins: PluginSet, depth: Depth) -> Iterator[list[str]]:
+    """Refuse whatever runs a file's content; the real loader, at full depth, is trusted to run nothing."""
+    if depth is Depth.FULL:
+        yield []
+        return
+    with nothing_executed(packages_of(plugins)) as tried:
+        yield tried
+
+
+def packages_of(plugins: PluginSet) -> frozenset[str]:
+    """Top-level packages of the plugins' own code."""
+    hooks = plugins._loaded.hooks.values()  # noqa: SLF001 - nobody else asks whose code a hook is
+    return frozenset(one.function.__module__.split(".")[0] for given in hooks for one in given)
 
 
 def _candidate(reader: ArtifactReader) -> Candidate:

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import io
+import json
 import os
 import pickle
 import socket
 import struct
+import time
 from pathlib import Path
+from pickle import loads
 
 import pytest
 
 from modelshelf.errors import BudgetExceededError, FormatError
-from modelshelf.model import Detection, Finding, FormatType, ModelMetadata, Origin, Severity
+from modelshelf.model import Depth, Detection, Finding, FormatType, ModelMetadata, Origin, Severity
 from modelshelf.testing import FormatCase, FormatSuite
 
 HEADER = struct.Struct("<8sQ")
@@ -36,12 +41,12 @@ class Tally:
         return Detection(format="tally", confidence=0.2) if candidate.suffix == ".tally" else None
 
     def modelshelf_extract_metadata(self, artifact, format, reader):
-        return self.told(reader) if format == "tally" else None
+        return self.metadata(reader) if format == "tally" else None
 
     def modelshelf_probe_health(self, artifact, format, reader):
         return self.findings(reader) if format == "tally" else None
 
-    def told(self, reader):
+    def metadata(self, reader):
         return ModelMetadata.partial(Origin.HEADER, "header", parameters=self.count(reader))
 
     def findings(self, reader):
@@ -61,7 +66,9 @@ class Tally:
 def format_case(request, tmp_path):
     file = tmp_path / "model" / "model.tally"
     file.parent.mkdir()
-    file.write_bytes(HEADER.pack(MAGIC, NUMBERS) + bytes(4 * NUMBERS))
+    table = json.dumps({"dtype": "F32", "shape": [16], "offset": 80000}).encode().ljust(64)
+    content = HEADER.pack(MAGIC, NUMBERS) + bytes(4 * NUMBERS)
+    file.write_bytes(content[: WithTable.at] + table + content[WithTable.at + len(table) :])
     return FormatCase(plugin=request.cls.Plugin(), format="tally", weights=file)
 
 
@@ -95,7 +102,7 @@ class TestFindsFaultWithAll(FormatSuite):
 
 class TestTellsNoOrigin(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             return ModelMetadata(parameters=self.count(reader))
 
     caught_by = "test_metadata_tells_where_each_value_comes_from"
@@ -122,7 +129,7 @@ class TestClaimsEverything(FormatSuite):
 class TestSpeaksOfOtherFormats(FormatSuite):
     class Plugin(Tally):
         def modelshelf_extract_metadata(self, artifact, format, reader):
-            return self.told(reader)
+            return self.metadata(reader)
 
     caught_by = "test_models_of_other_formats_are_left_alone"
 
@@ -188,7 +195,7 @@ class TestIsNotDeterministic(FormatSuite):
     class Plugin(Tally):
         asked = 0
 
-        def told(self, reader):
+        def metadata(self, reader):
             type(self).asked += 1
             return ModelMetadata.partial(Origin.HEADER, "asked", parameters=self.asked)
 
@@ -206,54 +213,226 @@ class TestChangesItsInput(FormatSuite):
 
 class TestLeavesAFileBeside(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             if os.path.isdir(reader.artifact.folder):
                 Path(reader.artifact.folder, "cache").write_bytes(b"")
-            return super().told(reader)
+            return super().metadata(reader)
 
     caught_by = "test_nothing_that_it_is_given_is_changed"
 
 
 class TestUnpickles(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             pickle.loads(b"cbuiltins\nlen\n.")  # noqa: S301 - what the kit has to catch
-            return super().told(reader)
+            return super().metadata(reader)
 
     caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
 
 
 class TestStartsAProgram(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             os.system("true")  # noqa: S605 - what the kit has to catch
-            return super().told(reader)
+            return super().metadata(reader)
 
     caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
 
 
 class TestAsksTheNetwork(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             with contextlib.suppress(OSError), socket.socket() as asked:
                 asked.connect(("127.0.0.1", 9))
-            return super().told(reader)
+            return super().metadata(reader)
 
     caught_by = "test_nothing_is_run_written_fetched_or_unpickled"
 
 
 class TestPrints(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             print("looking")  # noqa: T201 - what the kit has to catch
-            return super().told(reader)
+            return super().metadata(reader)
 
     caught_by = "test_nothing_is_printed_and_no_setting_of_the_process_changed"
 
 
 class TestTellsWhatNoStoreKeeps(FormatSuite):
     class Plugin(Tally):
-        def told(self, reader):
+        def metadata(self, reader):
             return ModelMetadata.partial(Origin.HEADER, "header", details={"made": object()})
 
     caught_by = "test_a_scan_records_it_and_a_second_scan_reads_nothing"
+
+
+class WithTable(Tally):
+    """Beyond the first 1,024 bytes, where only who looks at what is read tells lies: a table of JSON."""
+
+    at = 4096
+
+    def table(self, reader):
+        raw = reader.file().read(self.at, 64)
+        try:
+            value = json.loads(raw)
+        except ValueError as error:
+            raise FormatError("no table", file=reader.file().name, offset=self.at) from error
+        if not isinstance(value, dict):
+            raise FormatError("no table", file=reader.file().name, offset=self.at)
+        return value
+
+    def findings(self, reader):
+        self.use(reader, self.table(reader))
+        return super().findings(reader)
+
+    def use(self, reader, table):
+        pass
+
+
+class TestBelievesTheKeysOfATable(FormatSuite):
+    class Plugin(WithTable):
+        def use(self, reader, table):
+            table["dtype"]
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestBelievesTheTypesOfATable(FormatSuite):
+    class Plugin(WithTable):
+        def use(self, reader, table):
+            table.get("shape", [1])[0] * 2
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestBelievesACodeOfATable(FormatSuite):
+    class Plugin(WithTable):
+        def use(self, reader, table):
+            {"F32": 4}[table.get("dtype", "F32")]
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestPassesOnAnOffsetOfATable(FormatSuite):
+    class Plugin(WithTable):
+        def findings(self, reader):
+            at = self.table(reader).get("offset")
+            if isinstance(at, int) and at != 80000:
+                return [Finding(code="at", severity=Severity.ERROR, message="there", offset=max(at, 0))]
+            return Tally.findings(self, reader)
+
+    caught_by = "test_a_lie_has_no_finding_outside_of_the_file"
+
+
+class TestReadsAllAtDepthQuick(FormatSuite):
+    class Plugin(Tally):
+        def modelshelf_probe_health(self, artifact, format, reader, depth):
+            if format == "tally" and depth is Depth.QUICK:
+                reader.file().read(0, reader.file().size)
+            return self.findings(reader) if format == "tally" else None
+
+    caught_by = "test_a_quick_look_reads_no_more_than_headers"
+
+
+class TestReadsMoreAtDepthQuick(FormatSuite):
+    class Plugin(Tally):
+        def modelshelf_probe_health(self, artifact, format, reader, depth):
+            if format == "tally" and depth is Depth.QUICK:
+                reader.file().read(HEADER.size, 2000)
+                reader.file().read(20_000, 2000)
+            return self.findings(reader) if format == "tally" else None
+
+    caught_by = "test_a_quick_look_reads_no_more_than_headers"
+
+
+HARMLESS = pickle.dumps({"a": 1})  # nothing is looked up by name, so no audit event tells of it
+
+
+class Executing(Tally):
+    def metadata(self, reader):
+        self.execute(reader)
+        return super().metadata(reader)
+
+
+SOUND = "test_a_sound_model_is_healthy_at_every_depth"
+
+
+class TestUnpicklesPlainValues(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            pickle.loads(HARMLESS)  # noqa: S301
+
+    caught_by = SOUND
+
+
+class TestUnpicklesByANameOfItsOwn(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            loads(HARMLESS)  # noqa: S301
+
+    caught_by = SOUND
+
+
+class TestUnpicklesAndKeepsQuiet(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            with contextlib.suppress(Exception):
+                pickle.load(io.BytesIO(HARMLESS))  # noqa: S301
+
+    caught_by = SOUND
+
+
+class TestHasAnUnpickler(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            pickle.Unpickler(io.BytesIO(HARMLESS)).load()  # noqa: S301
+
+    caught_by = SOUND
+
+
+class TestEvaluates(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            eval("{'a': 1}")  # noqa: S307
+
+    caught_by = SOUND
+
+
+class TestExecutes(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            builtins.exec("a = 1")
+
+    caught_by = SOUND
+
+
+class TestNeverEnds(FormatSuite):
+    class Plugin(Tally):
+        def metadata(self, reader):
+            while True:
+                pass
+
+    caught_by = SOUND
+
+
+class TestNeverEndsAndCatchesAll(FormatSuite):
+    class Plugin(Tally):
+        def metadata(self, reader):
+            while True:
+                try:
+                    time.sleep(60)
+                except Exception:  # noqa: BLE001, S110
+                    pass
+
+    caught_by = SOUND
+
+
+class TestNeverEndsOnALie(FormatSuite):
+    class Plugin(Tally):
+        def findings(self, reader):
+            size, at = self.count(reader), 0
+            while size >> 32 and at != size:
+                at = (at + 1) % 1000
+            return super().findings(reader)
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
