@@ -21,26 +21,25 @@ _COMPARED = (4096, 32768)
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
-class _Size(click.ParamType):
-    """A number with a binary unit: ``24G`` and ``24GiB`` of memory, ``32k`` tokens."""
+def _size(value: str) -> int:
+    """Read a number with a binary unit: ``24G`` and ``24GiB`` of memory, ``32k`` tokens.
 
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([KMGT]?)(?:I?B)?", str(value).strip().upper())
-        if match is None or not float(match[1]):
-            self.fail(f"{value!r} is no size; write 24G, 512M or a number", param, ctx)
-        return round(float(match[1]) * (1 << _UNITS[match[2]]))
-
-
-_SIZE = _Size()
+    Raises:
+        click.BadParameter: It is none.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*([KMGT]?)(?:I?B)?", value.strip().upper())
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no size; write 24G, 512M or a number")
+    return round(float(match[1]) * (1 << _UNITS[match[2]]))
 
 
 @click.command()
 @click.argument("model_id", metavar="[ID]", required=False, shell_complete=complete_id)
-@click.option("--memory", type=_SIZE, help="The device's memory: 24G. Without it all runs on the host.")
-@click.option("--ram", type=_SIZE, help="The host's memory. [what is available now]")
-@click.option("--ctx", "context", type=_SIZE, help="Tokens of context: 32k. [4096]")
+@click.option(
+    "--memory", metavar="SIZE", type=_size, help="The device's memory: 24G. Without it all runs on the host."
+)
+@click.option("--ram", metavar="SIZE", type=_size, help="The host's memory. [what is available now]")
+@click.option("--ctx", "context", metavar="TOKENS", type=_size, help="Tokens of context: 32k. [4096]")
 @click.option("--parallel", type=click.IntRange(1), default=1, help="Sequences at the same time.")
 @click.option("--unified", is_flag=True, help="Sequences share one cache.")
 @click.option("--cache-k", default="f16", help="Element type of cached keys.")
@@ -175,7 +174,7 @@ def _list(app: App, registry: ModelRegistry, request: MemoryRequest, room: Room,
         Column("VERDICT"),
     )
     styles = {True: "green", False: "red", None: "dim"}
-    rows = []
+    rows: list[tuple[str | Cell, ...]] = []
     for model, one in found:
         needs = [
             _gib(
