@@ -122,7 +122,7 @@ def caches(attention: Attention, request: MemoryRequest, context: int, first: in
         ubatch = min(request.ubatch, context)
         sizes["sliding window"] = padded(min(cells, attention.window * together + ubatch))
     widest = _widest_values(attention.groups)
-    made = {}
+    made: dict[str, CacheMemory] = {}
     for group in attention.groups:
         rows = sizes[group.kind] * streams
         v_width = group.v_width if request.flash or not group.v_width else widest[group.kind]

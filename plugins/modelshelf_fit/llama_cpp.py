@@ -90,13 +90,13 @@ def _sum(
         engine=ENGINE,
         context=context,
         context_max=context_max,
-        weights_bytes=known["weights"],  # type: ignore[arg-type] # each item has its own type
+        weights_bytes=known["weights"],
         kv=None if isinstance(kv, str) else tuple(kv),
-        state_bytes=known["state"],  # type: ignore[arg-type]
+        state_bytes=known["state"],
         state_device_bytes=state_device,
         compute_low_bytes=low,
         compute_high_bytes=high,
-        output_bytes=known["output"],  # type: ignore[arg-type]
+        output_bytes=known["output"],
         overhead_bytes=_DEVICE_MARGIN if placed else 0,
         layers=model.blocks + 1,
         device_layers=placed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -101,7 +101,7 @@ class Facts:
         return self.has("attention.key_length_mla", "attention.value_length_mla")
 
 
-def _checked(key: str) -> Any:
+def _checked(key: str) -> Callable[[object], int]:
     def check(value: object) -> int:
         if not isinstance(value, int) or not 0 <= value <= _MOST:
             raise UnknownMemoryError(f"{key} cannot be {value!r}")

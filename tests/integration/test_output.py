@@ -68,6 +68,7 @@ ARGUMENTS: dict[tuple[str, ...], list[list[str]]] = {
     ("export",): [[], ["-o", f"{FILE_NAMES[0]}/no-folder"], ["--format", "settings"]],
     ("import",): [["settings.json"], ["--dry-run", "settings.json"], ["evil.json"], [FILE_NAMES[0]]],
     ("doctor",): [[], ["--repair"]],
+    ("fit",): [[], ["--memory", "24G"]],
     ("du",): [[], ["--by", "family"], ["--by", EVIL]],
     ("dupes",): [[]],
     ("sources",): [[], [EVIL]],

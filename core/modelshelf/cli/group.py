@@ -31,6 +31,7 @@ SUMMARIES = {
     "import": "Take over what was set by hand elsewhere.",
     "doctor": "Check the store and the plugins; repair a damaged store.",
     "du": "Show where the space goes: by store, family and quantization.",
+    "fit": "Say whether models fit into memory, and with which context.",
     "dupes": "Show models that take up space more than once.",
     "sources": "List, add and remove places where models lie.",
     "watch": "Keep the records up to date while files come and go.",
