@@ -22,9 +22,11 @@ def modelshelf_extract_metadata(reader: ArtifactReader) -> Iterator[ModelMetadat
 
 
 def modelshelf_probe_health(reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
-    """Name the companions that cannot be read; at quick depth none is opened."""
+    """Name the companions that cannot be read or that carry code; at quick depth none is opened."""
     from modelshelf.model import Depth as Depths
+    from modelshelf_companions.code import code_beside
     from modelshelf_companions.read import read_companions
 
     if depth is not Depths.QUICK:
         yield from read_companions(reader).findings
+        yield from code_beside(reader)

@@ -66,8 +66,14 @@ def modelshelf_extract_metadata(
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
-    """Yield what is broken, unsafe or strange in each file, in the index, and in the pickles beside them."""
+    """Yield what is broken, unsafe or strange in each file, in the index, and in pickles beside any model."""
     if format not in FORMATS:
+        from modelshelf_pytorch.signatures import may_be_pickled_companion
+
+        if any(may_be_pickled_companion(file.name) for file in artifact.companions):
+            from modelshelf_pytorch.health import probe_companions
+
+            yield from probe_companions(artifact, reader, depth)
         return
     from modelshelf_pytorch.health import probe
 

@@ -10,14 +10,15 @@ from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
 from modelshelf_pytorch.pickle.allowlist import runs_code
+from modelshelf_pytorch.signatures import may_be_pickled_companion
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
     from modelshelf_pytorch.containers.inspection import Inspection
 
-_COMPANION_NAMES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scheduler.bin")
-_COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+_TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
+_PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _NO_CHECKPOINT = suspicious(
     "no-checkpoint",
     "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses it; "
@@ -39,7 +40,7 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
         yield unreadable("missing-shard", "this shard is missing; download it again").finding(name)
     if artifact.index is not None:
         yield from _index_findings(artifact, reader, artifact.index.name)
-    yield from _companion_findings(artifact, reader, depth)
+    yield from probe_companions(artifact, reader, depth)
 
 
 def _no_checkpoint(inspection: Inspection, format: str, name: str) -> Iterator[Finding]:
@@ -74,18 +75,16 @@ def _read_failure(error: ReadError, file: str) -> Finding:
     )
 
 
-def _is_pickled_companion(name: str) -> bool:
-    """Return whether a file beside a model is one of this plugin's: optimizer, scheduler, random state."""
-    base = name.rpartition("/")[2].lower()
-    return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
-
-
-def _companion_findings(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
+def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
     """Yield findings about the pickles beside a model: an attack fails it, a foreign class degrades it."""
     for file in artifact.companions:
-        if not _is_pickled_companion(file.name):
+        if not may_be_pickled_companion(file.name):
             continue
         try:
+            if file.name.lower().endswith(_TOKENIZER) and not reader.file(file.name).read_up_to(
+                0, 2
+            ).startswith(_PICKLE_STARTS):
+                continue
             issues = examine(reader.file(file.name), depth)
         except ReadError as error:
             yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)

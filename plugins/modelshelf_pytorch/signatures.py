@@ -103,3 +103,20 @@ def failed_download(head: bytes) -> tuple[str, str] | None:
             "the file is a web page, perhaps an error message saved by a download; download the model again",
         )
     return None
+
+
+_COMPANION_NAMES = (
+    "training_args.bin",
+    "optimizer.pt",
+    "optimizer.bin",
+    "scheduler.pt",
+    "scheduler.bin",
+    "tokenizer.model",
+)
+_COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+
+
+def may_be_pickled_companion(name: str) -> bool:
+    """Return whether a file beside a model may be a pickle: optimizer, scheduler, random state, tokenizer."""
+    base = name.rpartition("/")[2].lower()
+    return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
