@@ -70,7 +70,8 @@ def _probe_again(
     if not artifact.weights:
         message = f"{first.path}: the file is gone"
         return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
-    examination = examiner.examine(artifact, depth)
+    with examiner.plugins.limit():
+        examination = examiner.examine(artifact, depth)
     is_unchanged = first.has_unchanged(artifact.files)
     rejected = examination.rejected
     if rejected is not None and rejected.code == UnreadableFileError.code:
