@@ -9,7 +9,7 @@ its own call loses every result where one of them raises.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -27,6 +27,7 @@ from modelshelf.plugin.spec import HOOK_SECONDS, PREFIX
 if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.limit import HookTimer
+    from modelshelf.reader import ArtifactReader
 
 _MOST_RESULTS = 10_000  # of one call: a generator that never ends must end
 
@@ -80,7 +81,7 @@ class PluginSet:
         Args:
             plugins: Modules, objects whose methods are hooks, or paths of one-file plugins.
             blocked: Names of plugins that are not imported, beside those of `MODELSHELF_DISABLE_PLUGINS`.
-            timer: Ends a hook that runs past its time, while it is entered; None lets each run.
+            timer: Ends a hook that runs past its time, while it is entered; None: `limit` makes one.
         """
         names = frozenset(blocked) | blocked_names()
         passed = with_environment(plugins)
@@ -106,6 +107,18 @@ class PluginSet:
             if report.state is PluginState.FAILED:
                 raise PluginLoadError(report.plugin, report.failures[0].reason)
         return cls(loaded, timer, selection)
+
+    def limit(self) -> HookTimer:
+        """What ends each hook that runs past its time, while it is entered, in the thread that enters it.
+
+        In the main thread of a program without a SIGALRM handler of its own, hooks that wait for the system
+        end too; elsewhere a loop of Python code does, and native code that never returns goes on.
+        """
+        if self._timer is None:
+            from modelshelf.plugin.limit import HookTimer
+
+            self._timer = HookTimer(HOOK_SECONDS)
+        return self._timer
 
     @property
     def reports(self) -> tuple[PluginReport, ...]:
@@ -183,14 +196,15 @@ class PluginSet:
         failures_before = len(self.failures)
         # Reading every byte takes as long as the disk does.
         limited = arguments.get("depth") is not Depth.FULL
-        timer = self._timer if limited else None
+        timer = self._timer
+        progress = None if limited or timer is None else _bytes_read_by(arguments.get("reader"))
         if len(one.arguments) < len(arguments):
             arguments = {name: arguments[name] for name in one.arguments}
         started = time.monotonic()
         try:
             try:
                 if timer is not None:
-                    timer.begin()
+                    timer.begin(progress)
                 value = one.function(**arguments)
                 if value is not None:
                     self._gather(one, path, value, kept)
@@ -249,6 +263,10 @@ class PluginSet:
             import logging
 
             logging.getLogger(__name__).warning("%s: %s: %s", plugin, hook, warning)
+
+
+def _bytes_read_by(reader: ArtifactReader | None) -> Callable[[], int] | None:
+    return None if reader is None else lambda: reader.bytes_read
 
 
 def _mark(implementation: HookImplementation, *, worked: bool) -> None:

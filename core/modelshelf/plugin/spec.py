@@ -52,7 +52,7 @@ PREFIX = "modelshelf_"
 """How the name of every hook begins."""
 
 HOOK_SECONDS = 60.0
-"""Time that a hook has for one artifact. A worker process ends it then; elsewhere it is reported."""
+"""Time that a hook has for one artifact; at depth full, time in which it reads nothing. Then it is ended."""
 
 _hookspec = pluggy.HookspecMarker(PROJECT)
 

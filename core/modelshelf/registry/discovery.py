@@ -79,6 +79,11 @@ class ModelDiscovery(ModelListing):
         bad file, folder or plugin is a problem in the result, never the scan's end; ending it early (Ctrl-C)
         leaves what was committed.
 
+        A plugin's hook that runs for more than a minute, at depth full one that reads nothing for so long, is
+        ended, and its check is not judged. Worker processes end every such hook. In this process a loop of
+        Python code is ended; one that waits for the system only in the main thread of a program that has no
+        SIGALRM handler of its own, and native code that never returns to the interpreter never.
+
         Args:
             paths: What to scan: folders, files, or places as `places` gives them; None means
                 `model_base_path`.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from contextlib import nullcontext
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
@@ -149,7 +148,9 @@ def _first_batches(batches: Iterator[list[Artifact]], wanted: int) -> list[list[
 
 def _examine_here(examiner: Examiner, batches: Iterable[list[Artifact]], depth: Depth) -> Iterator[Examined]:
     for batch in batches:
-        yield [(artifact, examiner.examine(artifact, depth)) for artifact in batch]
+        with examiner.plugins.limit():  # not over the yield: what happens there is no hook's time
+            examined = [(artifact, examiner.examine(artifact, depth)) for artifact in batch]
+        yield examined
 
 
 def examine_on(
@@ -212,7 +213,7 @@ def examine_encoded(call: bytes) -> bytes:
 
     artifacts, depth, settings = decode_call(call)
     examiner, timer = _worker(settings)
-    with nullcontext() if depth is Depth.FULL else timer:
+    with timer:
         return encode_answer([examiner.examine(one, depth) for one in artifacts])
 
 

@@ -87,7 +87,8 @@ def _probe_again(
 
 def _probe_place(examiner: Examiner, place: Location, artifact: Artifact, depth: Depth) -> Location:
     """One copy after it was examined again, with what is wrong with it."""
-    examination = examiner.examine(artifact, depth)
+    with examiner.plugins.limit():
+        examination = examiner.examine(artifact, depth)
     is_unchanged = place.has_unchanged(artifact.files)
     rejected = examination.rejected
     if rejected is not None and rejected.code == UnreadableFileError.code:

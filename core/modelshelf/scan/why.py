@@ -116,7 +116,8 @@ def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
 
 
 def _examined(artifact: Artifact, examiner: Examiner) -> list[Reason]:
-    examination = examiner.examine(artifact, Depth.HEADER)
+    with examiner.plugins.limit():
+        examination = examiner.examine(artifact, Depth.HEADER)
     reasons = [
         _reason(
             vote.plugin,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,6 +17,16 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no int
 
 LONG, SHORT = 600.0, 0.02  # seconds
 FINDING = Finding(code="odd-size", severity=Severity.INFO, message="the size is odd")
+
+
+@pytest.fixture(autouse=True)
+def unused_alarm() -> Iterator[None]:
+    """The process leaves SIGALRM alone, which the test runner does not."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def work_without_end() -> None:
@@ -91,13 +102,87 @@ def test_a_hook_of_another_thread_is_not_ended_in_its_place() -> None:
             ring()
 
 
+def test_where_the_program_has_its_own_alarm_handler_a_loop_is_ended_all_the_same() -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        with HookTimer(SHORT) as timer:
+            assert signal.getsignal(signal.SIGALRM) is not before
+            for _ in range(3):
+                timer.begin()
+                with pytest.raises(HookTimeout, match=r"ran past its 0\.02 s and was ended"):
+                    work_without_end()
+                timer.end()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    failed: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - the test's own thread raises it again
+            failed.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert failed == []
+
+
+def test_in_another_thread_a_loop_is_ended() -> None:
+    def work() -> None:
+        with HookTimer(SHORT) as timer:
+            timer.begin()
+            with pytest.raises(HookTimeout, match=r"ran past its 0\.02 s and was ended"):
+                work_without_end()
+            timer.end()
+
+    in_thread(work)
+
+
+def test_a_hook_that_is_done_as_its_time_ends_is_not_followed_by_an_error() -> None:
+    def work() -> None:
+        with HookTimer(0.001) as timer:
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until:
+                try:
+                    try:
+                        timer.begin()
+                        busy = time.monotonic() + 0.001
+                        while time.monotonic() < busy:
+                            pass
+                    finally:
+                        timer.end()
+                except HookTimeout:
+                    pass
+
+    in_thread(work)
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_a_hook_that_goes_on_reading_has_its_time_again(threaded: bool) -> None:
+    def work() -> None:
+        with HookTimer(0.1) as timer:
+            reached = iter(range(1_000_000))
+            timer.begin(lambda: next(reached))
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                pass
+            timer.end()
+            timer.begin(lambda: 7)
+            with pytest.raises(HookTimeout):
+                work_without_end()
+            timer.end()
+
+    in_thread(work) if threaded else work()
+
+
 class Endless:
-    def modelshelf_probe_health(self, depth: Depth) -> None:
-        if depth is Depth.HEADER:
-            work_without_end()
-        else:
-            time.sleep(SHORT)
-            ring()
+    def modelshelf_probe_health(self) -> None:
+        work_without_end()
 
 
 class Sound:
@@ -105,17 +190,14 @@ class Sound:
         return FINDING
 
 
-def called(depth: Depth) -> tuple[list[int], list[str]]:
-    timer = HookTimer(SHORT)
-    plugins = PluginSet(load(given([Endless(), Sound()])), timer=timer)
-    with timer:
-        outcomes = list(plugins.call("modelshelf_probe_health", depth=depth))
-    return [len(one.results) for one in outcomes], [one.reason for one in plugins.failures]
+class Reader:
+    bytes_read = 7
 
 
-def test_a_hook_past_its_time_costs_its_own_contribution_only() -> None:
-    assert called(Depth.HEADER) == ([0, 1], ["HookTimeout: ran past its 0.02 s and was ended"])
-
-
-def test_reading_every_byte_has_no_limit() -> None:
-    assert called(Depth.FULL) == ([0, 1], [])
+@pytest.mark.parametrize("depth", list(Depth))
+def test_a_hook_past_its_time_costs_its_own_contribution_only(depth: Depth) -> None:
+    plugins = PluginSet(load(given([Endless(), Sound()])), timer=HookTimer(SHORT))
+    with plugins.limit():
+        outcomes = list(plugins.call("modelshelf_probe_health", depth=depth, reader=Reader()))
+    assert [len(one.results) for one in outcomes] == [0, 1]
+    assert [one.reason for one in plugins.failures] == ["HookTimeout: ran past its 0.02 s and was ended"]

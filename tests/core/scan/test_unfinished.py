@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ class Probe(ToyFormat):
         super().__init__()
         self.findings: dict[Depth, list[Finding]] = {}
         self.error: BaseException | None = None
+        self.loops = False
 
     def modelshelf_probe_health(self, depth: Depth) -> Iterator[Finding]:
+        while self.loops:
+            pass
         yield from self.findings.get(depth, [])
         if self.error is not None:
             raise self.error
@@ -101,6 +105,30 @@ def test_a_plugins_failure_is_tried_again_by_the_next_scan(shelf: Shelf) -> None
     assert shelf.scan().health_status is HealthStatus.UNKNOWN
     shelf.probe.error = None
     assert shelf.scan().health_status is HealthStatus.HEALTHY
+
+
+@pytest.mark.parametrize("depth", ["header", "full"])
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.parametrize("again", ["check", "scan"])
+def test_a_hook_that_loops_in_this_process_is_ended_and_tried_again_by_the_next_scan(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, depth: str, threaded: bool, again: str
+) -> None:
+    def look() -> None:
+        shelf.scan(depth=depth, force=True) if again == "scan" else shelf.registry.check(depth=depth)
+
+    monkeypatch.setattr("modelshelf.plugin.call.HOOK_SECONDS", 0.2)
+    shelf.scan(depth=depth)
+    shelf.probe.loops = True
+    if threaded:
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(look).result(60)
+    else:
+        look()
+    (model,) = shelf.registry
+    assert model.findings[0].code == "not-judged"
+    assert model.health_status is HealthStatus.UNKNOWN
+    shelf.probe.loops = False
+    assert shelf.scan(depth=depth).health_status is HealthStatus.HEALTHY
 
 
 @pytest.mark.parametrize(("deep", "shallow"), [("header", "quick"), ("full", "header"), ("full", "quick")])
