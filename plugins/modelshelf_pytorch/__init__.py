@@ -66,8 +66,14 @@ def modelshelf_extract_metadata(
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
-    """Yield what is broken, unsafe or strange in each file, in the index, and in the pickles beside them."""
+    """Yield what is broken, unsafe or strange in each file, in the index, and in the pickles beside them.
+
+    Of a model of another format, what its files would do to a loader that takes them for pickles.
+    """
     if format not in FORMATS:
+        from modelshelf_pytorch.polyglot import probe_foreign
+
+        yield from probe_foreign(artifact, format, reader, depth)
         return
     from modelshelf_pytorch.health import probe
 
