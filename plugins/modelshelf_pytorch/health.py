@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
+_TRAINING_ARGUMENTS = "training_args.bin"
+_TRAINER_CLASSES = frozenset(  # what transformers' Trainer writes there; no model loader reads the file
+    {
+        "accelerate.state.PartialState",
+        "accelerate.utils.dataclasses.DistributedType",
+        "transformers.trainer_pt_utils.AcceleratorConfig",
+        "transformers.trainer_utils.HubStrategy",
+        "transformers.trainer_utils.IntervalStrategy",
+        "transformers.trainer_utils.SaveStrategy",
+        "transformers.trainer_utils.SchedulerType",
+        "transformers.training_args.OptimizerNames",
+        "transformers.training_args.TrainingArguments",
+        "transformers.training_args_seq2seq.Seq2SeqTrainingArguments",
+    }
+)
 _NO_CHECKPOINT = suspicious(
     "no-checkpoint",
     "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses it; "
@@ -90,7 +105,15 @@ def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -
             yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)
             continue
         for issue in issues:
-            yield issue.finding(file.name, Severity.WARNING if _is_mild(issue) else None)
+            yield issue.finding(file.name, _companion_severity(file.name, issue))
+
+
+def _companion_severity(name: str, issue: Issue) -> Severity | None:
+    """Return the severity of an issue of a companion, or None for that of its verdict."""
+    arguments = name.rpartition("/")[2].lower() == _TRAINING_ARGUMENTS
+    if arguments and issue.subject in _TRAINER_CLASSES:
+        return Severity.INFO
+    return Severity.WARNING if _is_mild(issue) else None
 
 
 def _is_mild(issue: Issue) -> bool:

@@ -31,3 +31,15 @@ def test_a_pickle_that_calls_code_fails_the_safetensors_model_beside_it(tmp_path
 @pytest.mark.parametrize("honest", [b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02", b"IQ== 0\nIg== 1\n"])
 def test_an_honest_tokenizer_beside_a_model_is_left_alone(tmp_path, honest):
     assert severities(tmp_path, "tokenizer.model", honest) == set()
+
+
+def _arguments(module, name):
+    return f"\x80\x02c{module}\n{name}\n)\x81}}X\x01\x00\x00\x00aK\x01sb.".encode("latin-1")
+
+
+def test_training_arguments_of_the_trainer_are_an_info_and_other_classes_a_warning(tmp_path):
+    honest = _arguments("transformers.training_args", "TrainingArguments")
+    assert severities(tmp_path, "training_args.bin", honest) == {Severity.INFO}
+    assert severities(tmp_path, "optimizer.pt", honest) == {Severity.WARNING}
+    other = _arguments("my_training", "Arguments")
+    assert severities(tmp_path, "training_args.bin", other) == {Severity.WARNING}

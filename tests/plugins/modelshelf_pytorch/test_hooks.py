@@ -128,7 +128,7 @@ def test_an_attack_in_a_companion_fails_the_model_and_names_the_file(tmp_path):
 
 
 def test_a_foreign_class_in_a_companion_degrades(tmp_path):
-    data = checkpoint(pickle=b"\x80\x02ctransformers.training_args\nTrainingArguments\n)\x81.")
+    data = checkpoint(pickle=b"\x80\x02cmy_training.args\nTrainingArguments\n)\x81.")
     assert status_of(probe_beside(tmp_path, "training_args.bin", data)) is HealthStatus.DEGRADED
 
 
