@@ -72,6 +72,14 @@ def _show(screen: Screen, model: ModelConfig, versions: list[ModelVersion], *, i
     screen.heading("Places")
     for place in model.locations:
         _show_place(screen, place)
+    present = [one for one in model.locations if not one.missing]
+    if len(present) > 1:
+        from modelshelf.records.space import are_confirmed
+
+        if not are_confirmed(present):
+            screen.line(
+                "  probable copies: not all bytes were compared; `modelshelf check --depth full` does"
+            )
     if not model.locations:
         screen.line(f"  {model.path or 'none'}")
 

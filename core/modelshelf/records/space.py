@@ -131,11 +131,16 @@ def _duplicate(model: ModelConfig) -> Duplicate | None:
         Copy(path=place.path, source=place.source, bytes=sum(inodes.values()), own=_own(place, weights))
         for place, inodes in weights
     )
-    names = {place.content_names for place, _ in weights}
-    confirmed = len(names) == 1 and None not in names
+    confirmed = are_confirmed([place for place, _ in weights])
     return Duplicate(
         id=model.id, version=str(model.version), copies=copies, freeable=freeable, confirmed=confirmed
     )
+
+
+def are_confirmed(places: Iterable[Location]) -> bool:
+    """Whether the sha256 of all these copies are known, and the same; otherwise they are probable copies."""
+    names = {place.content_names for place in places}
+    return len(names) == 1 and None not in names
 
 
 def _alike(weights: list[tuple[Location, dict[Inode, int]]]) -> list[tuple[Location, dict[Inode, int]]]:

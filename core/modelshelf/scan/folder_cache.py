@@ -95,11 +95,11 @@ def is_settled(status: os.stat_result, listed_at: int) -> bool:
     """
     newest = max(status.st_mtime_ns, status.st_ctime_ns)
     coarse = not status.st_mtime_ns % _SECOND and not status.st_ctime_ns % _SECOND
-    return newest + (_COARSE_STEP if coarse else _FINE_STEP) < listed_at and _keeps_times(status.st_dev)
+    return newest + (_COARSE_STEP if coarse else _FINE_STEP) < listed_at and keeps_times(status.st_dev)
 
 
 @cache
-def _keeps_times(device: int) -> bool:
+def keeps_times(device: int) -> bool:
     """Whether the file system on a device sets a folder's times with every change of its names."""
     if os.name == "nt":
         return False

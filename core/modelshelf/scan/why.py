@@ -12,6 +12,7 @@ from modelshelf.model import Artifact, Depth, Problem
 from modelshelf.model.health import status_of
 from modelshelf.scan.examine import Examiner, arbitrate
 from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
+from modelshelf.scan.folder_cache import keeps_times
 from modelshelf.scan.group import group, read_index
 from modelshelf.scan.passing import passed_over
 from modelshelf.scan.walk import regular_file, walk
@@ -20,6 +21,11 @@ from modelshelf.source import Folder
 if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.records.read import RecordReader
+
+_NO_CTIME = (
+    "its file system is not known to keep a change time (ctime) that no program can set: bytes that were "
+    "written with the old size and time put back may go unnoticed by scans; `modelshelf check` reads them"
+)
 
 
 @frozen(kw_only=True)
@@ -51,6 +57,8 @@ def why(path: str, plugins: PluginSet, records: RecordReader) -> list[Reason]:
     if one is None:
         return [_reason("file", "rejected", "is a pipe, socket or device; only regular files are opened")]
     reasons = [*_passing_rule(path), _reason("file", "noted", f"a regular file of {one.size} bytes")]
+    if not keeps_times(status.st_dev):
+        reasons.append(_reason("change time", "noted", _NO_CTIME))
     entry = records.location(path)
     reasons += _name_rules(name, examiner, is_model=entry is not None and not entry.missing)
     artifact = _artifact_with(path, examiner)
