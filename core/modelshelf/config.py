@@ -20,6 +20,7 @@ as long as the rest of a short command.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FILE_NAME = "modelshelf.toml"
 STORE_FOLDER = "vendor/layerData"
 MODELS_FOLDER = "vendor/layerModels"
+_MOST_CHARACTERS = 1 << 20
 _PROGRAM = "modelshelf"
 _USER_FOLDERS = {
     "config": ("XDG_CONFIG_HOME", "~/.config"),
@@ -137,8 +139,8 @@ def _default_paths() -> tuple[str, ...]:
 def _read(file: str, *, must_exist: bool) -> dict[str, Any]:
     """The settings of a file, checked; none where it is absent and nobody named it."""
     try:
-        with open(file, encoding="utf-8") as opened:
-            text = opened.read()
+        with open(file, encoding="utf-8", opener=_opened_at_once) as opened:
+            text = opened.read(_MOST_CHARACTERS + 1)
     except FileNotFoundError:
         if must_exist:
             raise ConfigurationError(f"{file}: the configuration file is not there") from None
@@ -149,6 +151,8 @@ def _read(file: str, *, must_exist: bool) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise ConfigurationError(f"{file}: is not valid TOML: it is not UTF-8") from error
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigurationError(f"{file}: is no settings file: it has over {_MOST_CHARACTERS} characters")
     import tomllib  # costs as much as a small run, and most have no file
 
     try:
@@ -157,6 +161,15 @@ def _read(file: str, *, must_exist: bool) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: is not valid TOML: {error}") from error
     folder = os.path.join(os.getcwd(), os.path.dirname(file))
     return {key: _checked(key, value, f"{file}: {key}", folder) for key, value in table.items()}
+
+
+def _opened_at_once(file: str, flags: int) -> int:
+    """A descriptor of a file that can be read at once; a FIFO would be waited for. ``/dev/null`` is empty."""
+    descriptor = os.open(file, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
+    if not (stat.S_ISREG(mode := os.fstat(descriptor).st_mode) or stat.S_ISCHR(mode)):
+        os.close(descriptor)
+        raise ConfigurationError(f"{file}: the configuration file cannot be read: it is not a regular file")
+    return descriptor
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -58,14 +58,18 @@ def has_store(folder: str) -> bool:
     """Whether a folder has a store's data file that is not empty.
 
     Raises:
-        StoreUnavailableError: That cannot be found out.
+        StoreUnavailableError: That cannot be found out, or it is a FIFO, a device or a folder.
     """
+    path = os.path.join(folder, DATA_NAME)
     try:
-        return os.stat(os.path.join(folder, DATA_NAME)).st_size > 0
+        status = os.stat(path)
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
         raise translated(error, folder, "opening") from error
+    if not stat.S_ISREG(status.st_mode):  # LMDB would wait for a FIFO's other end
+        raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
+    return status.st_size > 0
 
 
 def reset_lock_file(folder: str) -> None:

@@ -167,3 +167,24 @@ def test_a_place_is_written_as_pathlib_writes_it(parts):
     text = "".join(parts)
     told = load(environ={"MODELSHELF_STORE": text, "MODELSHELF_CONFIG": os.devnull})
     assert told.store == str(Path.cwd() / os.path.expanduser(text))
+
+
+@pytest.mark.parametrize("make", [getattr(os, "mkfifo", os.mkdir), os.mkdir])
+def test_a_settings_file_that_is_a_fifo_or_a_folder_is_refused_at_once(home, make):
+    make(home / "odd.toml")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load(environ={"MODELSHELF_CONFIG": str(home / "odd.toml")})
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device here")
+def test_a_settings_file_without_end_is_refused_at_once():
+    with pytest.raises(ConfigurationError, match="is no settings file"):
+        load(environ={"MODELSHELF_CONFIG": "/dev/zero"})
+
+
+def test_a_settings_file_of_terabytes_is_refused_at_once(home):
+    path = home / "large.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ConfigurationError, match="is no settings file"):
+        load(environ={"MODELSHELF_CONFIG": str(path)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,23 @@ def test_both_ways_open_nothing_new_to_read_it(location: str) -> None:
     for opening in (open_builtin, open_guarded):
         with pytest.raises(StoreUnavailableError, match="no store yet"):
             opening(location, readonly=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_a_data_file_that_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path, kind: str, readonly: bool
+) -> None:
+    path = tmp_path / "data.mdb"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(StoreUnavailableError, match="is not a regular file"):
+        open_store(str(tmp_path), readonly=readonly)
 
 
 @pytest.mark.parametrize("name", ["lmdb", "modelshelf[lmdb]", "modelshelf"])
