@@ -153,7 +153,7 @@ def _read_ref(path: str, tag: str, present: frozenset[str]) -> _Ref:
         raise UnusableDocumentError(f"{path}: has no list of files")
     blobs, models = {}, []
     for file in files:
-        if not isinstance(file, dict) or not isinstance(file.get("name"), str):
+        if not isinstance(file, dict) or not isinstance(file.get("name"), str) or not file["name"]:
             raise UnusableDocumentError(f"{path}: a file has no name")
         blobs[file["name"]] = _checked_name(file.get("hash"), path)
         if str(file.get("type")).endswith("model"):  # also gguf_model and safetensor_model

@@ -1,4 +1,4 @@
-"""What code does beyond reading, as the interpreter's audit events tell it (PEP 578)."""
+"""What code does beyond reading, by the interpreter's audit events (PEP 578)."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ _FORBIDDEN = frozenset(
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 _recording: dict[int, list[str]] = {}  # thread to what it did; empty while nobody asks
+_opening: dict[int, list[str]] = {}  # thread to the paths that it opens
 _installed = False
 
 
@@ -64,9 +65,24 @@ def deeds() -> Iterator[list[str]]:
         del _recording[threading.get_ident()]
 
 
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """List the paths that this thread opens in the block, whatever for. Blocks do not nest."""
+    with deeds():
+        paths: list[str] = []
+        _opening[threading.get_ident()] = paths
+        try:
+            yield paths
+        finally:
+            del _opening[threading.get_ident()]
+
+
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _recording:
         return
+    opening = _opening.get(threading.get_ident())
+    if opening is not None and event == "open" and isinstance(arguments[0], str | bytes):
+        opening.append(os.fsdecode(arguments[0]))
     done = _recording.get(threading.get_ident())
     if done is None or not (event in _FORBIDDEN or (event == "open" and _writes(arguments))):
         return

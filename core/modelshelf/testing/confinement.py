@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -123,9 +124,10 @@ def time_limit(seconds: float = HOOK_SECONDS) -> Iterator[list[str]]:
         raise EndlessCallError(expired[0])
 
     handler = signal.signal(signal.SIGALRM, interrupt)
+    started = time.monotonic()
     left, _interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield expired
     finally:
-        signal.setitimer(signal.ITIMER_REAL, max(left - seconds, 0.1) if left else 0)
+        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.1) if left else 0)
         signal.signal(signal.SIGALRM, handler)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 from functools import cache, partial
 from pathlib import Path
@@ -19,8 +21,9 @@ from modelshelf.scan.file_names import FormatTable
 from modelshelf.scan.group import group, read_index
 from modelshelf.scan.walk import walk
 from modelshelf.source import Folder, Listing, Place, PlainFolders
-from modelshelf.testing.audit import deeds
-from modelshelf.testing.looks import plugin_set
+from modelshelf.testing.audit import deeds, opened_files
+from modelshelf.testing.confinement import EndlessCallError, nothing_executed, time_limit
+from modelshelf.testing.looks import packages_of, plugin_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,6 +39,15 @@ _GARBAGE = (
     b"[" * 50_000,
     b'{"layers": 7, "models": {"a": null}, "size": -1, "digest": "../../x", "name": ["\\u0000"]}',
     b"../../../../etc/passwd\n\n\x00\n",
+)
+_REWRITES = 12  # strings, and numbers, in one file
+_REWRITTEN = (
+    (
+        "the string",
+        rb'"([^"\\\n]*)"',
+        (b"", b"../../../../etc/passwd", b"/etc/passwd", b"a\\u0000b", b"sha256:.."),
+    ),
+    ("the value", rb'(?<![\w"])("[^"\\\n]*"|\d+)(?!\w)(?!"?:)', (b"null", b"-1", b"[]", b"{}", b"1e400")),
 )
 _WRONG_SETTINGS: tuple[Any, ...] = (5, None, {"a": 1}, [5], "\0", ["\0"])
 _ODD_ROOTS = ("", "/", "a\0b", "/nonexistent/folder", "https://example.org/models", "\udcff")
@@ -54,6 +66,7 @@ class SourceCase:
             anew for each test.
         settings: What the source is made with to look there.
         models: Number of models in it, one file each or more, that a scan finds.
+        indexes: Names of files that speak of more than one model, so that a bad one may cost more than one.
     """
 
     plugin: object
@@ -61,6 +74,7 @@ class SourceCase:
     root: Path
     settings: dict[str, Any] = field(factory=dict)
     models: int = 1
+    indexes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> SourceType:
@@ -209,6 +223,69 @@ class SourceSuite:
             _listed(source_case, formats)
             path.write_bytes(content)
 
+    def test_a_damaged_file_costs_one_entry_and_a_problem_says_so(
+        self, source_case: SourceCase, formats: FormatTable
+    ) -> None:
+        """Each small text file in turn is cut short, or strings and numbers in it are others."""
+        sound = _paths_of(source_case, _listed(source_case, formats), formats)
+        for path, how, _ in _damaged_texts(source_case.root):
+            listed = _listed(source_case, formats)
+            found = _paths_of(source_case, listed, formats)
+            missing, name = sorted(sound - found), path.relative_to(source_case.root)
+            if len(found) < len(sound):
+                reported = any(isinstance(one, Problem | SourceError) for one in listed)
+                assert reported, f"{name} ({how}): {missing} are no longer listed, without a problem"
+            if path.name not in source_case.indexes:
+                assert len(found) >= len(sound) - 1, f"{name} ({how}): it costs {missing}"
+
+    def test_names_in_a_file_lead_nowhere_else(self, source_case: SourceCase, formats: FormatTable) -> None:
+        """Whatever a file of the place says, a listed file has a plain relative name, without ``..``."""
+        for path, how, _ in _damaged_texts(source_case.root):
+            for one in _artifacts(source_case, _listed(source_case, formats), formats):
+                for file in one.files:
+                    parts = file.name.replace("\\", "/").split("/")
+                    plain = ".." not in parts and parts[0] and "\0" not in file.name
+                    assert plain, f"{path.name} ({how}): {file.name!r} is listed"
+                assert ".." not in one.folder.split("/"), f"{path.name} ({how}): {one.folder!r} is listed"
+
+    def test_a_model_whose_file_is_gone_is_listed_no_more(
+        self, source_case: SourceCase, formats: FormatTable
+    ) -> None:
+        """A manifest or link that is left is no model, and the other models are listed as before."""
+        sound = _artifacts(source_case, _listed(source_case, formats), formats)
+        for removed in sorted({os.path.realpath(path) for one in sound for path in _weights_of(one)}):
+            if not removed.startswith(os.path.realpath(source_case.root)):
+                continue
+            others = {one.path for one in sound if removed not in map(os.path.realpath, _weights_of(one))}
+            moved = removed + ".away"
+            Path(removed).rename(moved)
+            found = _artifacts(source_case, _listed(source_case, formats), formats)
+            for one in found:
+                for path in _weights_of(one):
+                    assert os.path.exists(path), f"{path} is listed, and it is gone"
+            missing = others - {one.path for one in found}
+            assert not missing, f"without {removed}, {sorted(missing)} are not listed either"
+            Path(moved).rename(removed)
+
+    def test_a_sha256_is_that_of_the_bytes(self, source_case: SourceCase, formats: FormatTable) -> None:
+        """Where the source gives one; a digest of something else joins models that are not the same."""
+        for one in _artifacts(source_case, _listed(source_case, formats), formats):
+            for file in one.files:
+                path = one.path_of(file.name)
+                if file.sha256 is not None and "://" not in path:
+                    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+                    assert file.sha256 == digest, f"{path}: its sha256 is not {file.sha256}"
+
+    def test_no_weights_are_read_while_listing(self, source_case: SourceCase, formats: FormatTable) -> None:
+        """Names, sizes and times come from the file system; weights are opened by a scan, if they changed."""
+        listed = _listed(source_case, formats)
+        artifacts = _artifacts(source_case, listed, formats)
+        weights = {os.path.realpath(path) for one in artifacts for path in _weights_of(one)}
+        with opened_files() as paths:
+            _listed(source_case, formats)
+        opened = weights & {os.path.realpath(path) for path in paths}
+        assert not opened, f"opened while listing: {sorted(opened)}"
+
     def test_wrong_settings_are_told_as_such(self, source_case: SourceCase, formats: FormatTable) -> None:
         """A setting of another type is a `ConfigurationError`, or does no harm."""
         for key in source_case.settings:
@@ -249,9 +326,16 @@ def _listed(
     """All that the source lists; a `SourceError`, which ends one place's listing, stands among it."""
     source = case.make()
     listed: list[Listing | SourceError] = []
-    for place in source.places() if places is None else places:
-        if places is not None or place.present:
-            listed += _one_place(source, place, formats)
+    packages = packages_of(plugin_set(case.plugin)) | {type(source).__module__.split(".")[0]}
+    with nothing_executed(packages) as tried, time_limit() as expired:
+        try:
+            for place in source.places() if places is None else places:
+                if places is not None or place.present:
+                    listed += _one_place(source, place, formats)
+        except EndlessCallError as error:
+            pytest.fail(f"listing is endless: {error}")
+    assert not expired, f"listing is endless: {expired[0]}"
+    assert not tried, f"listing runs what lies in a file: {tried}"
     return listed
 
 
@@ -278,6 +362,41 @@ def _artifacts(
             grouped = group(one, formats, read_index, case.name).artifacts
             found += [made for made in grouped if formats.claims(made.weights[0].name)]
     return found
+
+
+def _paths_of(case: SourceCase, listed: Iterable[Listing | SourceError], formats: FormatTable) -> set[str]:
+    return {one.path for one in _artifacts(case, listed, formats)}
+
+
+def _weights_of(artifact: Artifact) -> list[str]:
+    return [artifact.path_of(one.name) for one in artifact.weights]
+
+
+def _damaged_texts(root: Path) -> Iterator[tuple[Path, str, bytes]]:
+    """Damages one small text file after another, in several ways; each is whole again afterwards."""
+    for path in _files(root):
+        if path.stat().st_size > _SETTINGS_FILE:
+            continue
+        content = path.read_bytes()
+        try:
+            content.decode()
+        except UnicodeDecodeError:
+            continue
+        for how, wrong in _text_damages(content):
+            path.write_bytes(wrong)
+            yield path, how, wrong
+        path.write_bytes(content)
+
+
+def _text_damages(content: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "cut to a half", content[: len(content) // 2]
+    yield "empty", b""
+    for kind, pattern, others in _REWRITTEN:
+        found = list(re.finditer(pattern, content))
+        for value in found[:: max(len(found) // _REWRITES, 1)]:
+            for other in others:
+                wrong = content[: value.start(1)] + other + content[value.end(1) :]
+                yield f"{kind} {value.group(1)[:40]!r} is {other!r}", wrong
 
 
 def _files(root: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
 
 _THREADS, _PROCESSES, _TIMES = 4, 2, 8
+_RECORDS = 1024  # bytes: a smaller file is no place of records
 _PATIENCE = 60  # seconds that another thread or process has
 
 
@@ -38,11 +40,19 @@ class StoreCase:
         plugin: The plugin: its module, or an object whose methods are hooks.
         scheme: The URL scheme that it offers.
         location: A path or URL of its own for each test, where nothing is yet.
+        shared: Whether handles and processes share the store. A store in memory says False, and is spared
+            the tests of several handles, several processes and reopening.
     """
 
     plugin: object
     scheme: str
     location: str
+    shared: bool = True
+
+    def need_sharing(self) -> None:
+        """Skip the test where the store lives in one handle alone."""
+        if not self.shared:
+            pytest.skip("the store is not shared between handles")
 
     def open(self, *, readonly: bool = False) -> Store:
         """Open the store there."""
@@ -98,6 +108,7 @@ class StoreSuite:
 
     def test_what_was_put_is_there_after_reopening(self, store_case: StoreCase, store: Store) -> None:
         """Every byte of keys and values, the longest and the empty ones included."""
+        store_case.need_sharing()
         values = {b"\0": b"", b"\xff" * LONGEST_KEY: b"\0\xff", b"large": os.urandom(1 << 20)}
         assert store.update(lambda state: _put(state, values)) == len(values)
         store.close()
@@ -105,14 +116,108 @@ class StoreSuite:
         assert _everything(reopened) == values
         reopened.close()
 
+    def test_keys_keep_case_and_every_byte(self, store: Store) -> None:
+        """Keys that differ in case or in trailing zeros, or that are no text, are keys of their own."""
+        keys = [
+            b"key",
+            b"KEY",
+            b"Key",
+            b"key ",
+            b" key",
+            b"key\0",
+            b"key\n",
+            b"k/../key",
+            b"\xc3\xa9",
+            b"e\xcc\x81",
+        ]
+        keys += [bytes([byte]) for byte in range(256) if byte]
+        keys += [b"\xff" * LONGEST_KEY, b"\xff" * (LONGEST_KEY - 1)]
+        values = {key: b"%d" % number for number, key in enumerate(keys)}
+        store.update(lambda state: _put(state, values))
+        assert _everything(store) == values
+        for key, value in values.items():
+            assert store.view(lambda state, key=key: state.get(key)) == value, key  # type: ignore[misc]
+        store.update(lambda state: state.delete(b"key"))
+        assert _everything(store) == {key: value for key, value in values.items() if key != b"key"}
+
+    def test_values_are_kept_whole_whatever_their_length(self, store: Store) -> None:
+        """Beyond 64 KiB and 1 MiB too, with every byte; a value that is shorter than the last one is so."""
+        lengths = (0, 1, 255, 256, 65_535, 65_536, (1 << 20) + 1, 5 << 20)
+        values = {b"%d" % length: os.urandom(length) for length in lengths}
+        values[b"blanks"] = b" \t\n blanks \n\t "
+        values[b"bytes"] = bytes(range(256)) + b" \t\r\n\0"
+        store.update(lambda state: _put(state, values))
+        assert _everything(store) == values
+        store.update(lambda state: state.put(b"%d" % lengths[-1], b"short"))
+        assert store.view(lambda state: state.get(b"%d" % lengths[-1])) == b"short"
+
+    def test_a_view_changes_nothing(self, store: Store) -> None:
+        """What `view` gives to its work has no `put` that is kept."""
+        store.update(add_one)
+
+        def work(state: Snapshot) -> None:
+            with contextlib.suppress(Exception):
+                state.put(b"b", b"2")  # type: ignore[attr-defined]
+
+        store.view(work)
+        assert _everything(store) == {b"counter": b"1"}
+
+    def test_an_update_and_a_view_give_their_works_result(self, store: Store) -> None:
+        """The very value, None and false ones too; an exception of a view comes through as it is."""
+        for result in (None, 0, b"", object()):
+            assert store.update(lambda _state, result=result: result) is result  # type: ignore[misc]
+            assert store.view(lambda _state, result=result: result) is result  # type: ignore[misc]
+
+        def fail(_state: Snapshot) -> None:
+            raise LookupError("stop")
+
+        with pytest.raises(LookupError):
+            store.view(fail)
+        store.update(add_one)
+        assert store.view(counted) == 1
+
+    def test_the_revision_changes_with_a_commit_that_only_deletes(self, store: Store) -> None:
+        """And with one that only writes another value: caches go by it."""
+        store.update(lambda state: _put(state, {b"a": b"1", b"b": b"2"}))
+        revisions = [store.revision()]
+        changes: list[Callable[[Transaction], object]] = [
+            lambda state: state.delete(b"a"),
+            lambda state: state.put(b"b", b"3"),
+            lambda state: state.delete(b"b"),
+            lambda state: _put(state, {b"a": b"1", b"b": b"2"}),  # what there was in the beginning
+        ]
+        for change in changes:
+            store.update(change)
+            revisions.append(store.revision())
+            assert store.view(lambda state: state.revision) == revisions[-1]
+        assert len(set(revisions)) == len(revisions), f"revisions repeat: {revisions}"
+
+    def test_damage_is_found(self, store_case: StoreCase, store: Store) -> None:
+        """Files cut short or overwritten: what is read is right, or a `StoreError` or a finding says so.
+
+        Skipped for a store that has no files at its location.
+        """
+        store_case.need_sharing()
+        values = {b"key %d" % number: os.urandom(3000) for number in range(40)}
+        store.update(lambda state: _put(state, values))
+        store.close()
+        files = _files_of(store_case)
+        if not files:
+            pytest.skip("the store has no files at its location")
+        contents = {path: path.read_bytes() for path in files}
+        for how, damage in _DAMAGES.items():
+            for path, content in contents.items():
+                path.write_bytes(damage(content))
+            assert _is_noticed(store_case, values), f"{how}: other records are given, and nothing is found"
+
     def test_an_update_sees_its_own_changes(self, store: Store) -> None:
         """Put and deleted keys show in the transaction's own reading, its scan included."""
 
         def work(state: Transaction) -> tuple[object, ...]:
             state.put(b"a", b"1")
             state.put(b"b", b"2")
-            told = (state.delete(b"a"), state.delete(b"a"), state.get(b"a"), state.get(b"b"))
-            return (*told, dict(state.scan()))
+            given = (state.delete(b"a"), state.delete(b"a"), state.get(b"a"), state.get(b"b"))
+            return (*given, dict(state.scan()))
 
         assert store.update(work) == (True, False, None, b"2", {b"b": b"2"})
 
@@ -125,8 +230,9 @@ class StoreSuite:
             found = store.view(lambda state, prefix=prefix: [key for key, _ in state.scan(prefix)])  # type: ignore[misc]
             assert found == sorted(key for key in keys if key.startswith(prefix)), prefix
 
-    def test_it_does_what_a_dictionary_does(self, opened: Callable[[], Store]) -> None:
+    def test_it_does_what_a_dictionary_does(self, store_case: StoreCase, opened: Callable[[], Store]) -> None:
         """Over many small updates by turns through two handles."""
+        store_case.need_sharing()
         chosen, wanted = random.Random(0), {}  # noqa: S311 - the same each time
         handles = [opened(), opened()]
         for number in range(30):
@@ -156,21 +262,27 @@ class StoreSuite:
             store.update(work)
         assert (_everything(store), store.revision()) == ({b"counter": b"1"}, before)
 
-    def test_the_revision_changes_with_every_commit_of_any_handle(self, opened: Callable[[], Store]) -> None:
-        """And with nothing else; a snapshot tells the same."""
+    def test_the_revision_changes_with_every_commit_of_any_handle(
+        self, store_case: StoreCase, opened: Callable[[], Store]
+    ) -> None:
+        """And with nothing else; a snapshot gives the same."""
+        store_case.need_sharing()
         one, other = opened(), opened()
-        seen = [one.revision()]
+        revisions = [one.revision()]
         for handle in (one, other, one):
             handle.update(add_one)
-            seen.append(one.revision())
-            assert other.revision() == seen[-1], "two handles tell different revisions"
-            assert other.view(lambda state: state.revision) == seen[-1]
+            revisions.append(one.revision())
+            assert other.revision() == revisions[-1], "two handles tell different revisions"
+            assert other.view(lambda state: state.revision) == revisions[-1]
             _everything(one)
-            assert one.revision() == seen[-1], "reading changes the revision"
-        assert len(set(seen)) == len(seen), f"revisions repeat: {seen}"
+            assert one.revision() == revisions[-1], "reading changes the revision"
+        assert len(set(revisions)) == len(revisions), f"revisions repeat: {revisions}"
 
-    def test_a_view_sees_one_state_whatever_is_committed_meanwhile(self, opened: Callable[[], Store]) -> None:
+    def test_a_view_sees_one_state_whatever_is_committed_meanwhile(
+        self, store_case: StoreCase, opened: Callable[[], Store]
+    ) -> None:
         """A second handle commits in the middle of it, and is not held up by it."""
+        store_case.need_sharing()
         store, other = opened(), opened()
         store.update(lambda state: _put(state, {b"a": b"old", b"b": b"old"}))
 
@@ -184,21 +296,27 @@ class StoreSuite:
         assert store.view(work) == (b"old", b"old", None, [b"old", b"old"])
         assert set(_everything(store).values()) == {b"new"}
 
-    def test_an_open_update_shows_to_nobody_else(self, opened: Callable[[], Store]) -> None:
+    def test_an_open_update_shows_to_nobody_else(
+        self, store_case: StoreCase, opened: Callable[[], Store]
+    ) -> None:
         """Until it is committed."""
+        store_case.need_sharing()
         store, other = opened(), opened()
-        seen: list[dict[bytes, bytes]] = []
+        states: list[dict[bytes, bytes]] = []
 
         def work(state: Transaction) -> None:
             add_one(state)
-            _in_thread(lambda: seen.append(_everything(other)))
+            _in_thread(lambda: states.append(_everything(other)))
 
         store.update(work)
-        assert seen[-1] == {}, "what is not committed is seen"
+        assert states[-1] == {}, "what is not committed is visible"
         assert _everything(other) == {b"counter": b"1"}
 
-    def test_no_update_of_several_threads_is_lost(self, opened: Callable[[], Store]) -> None:
+    def test_no_update_of_several_threads_is_lost(
+        self, store_case: StoreCase, opened: Callable[[], Store]
+    ) -> None:
         """Each thread with a handle of its own, and all with one."""
+        store_case.need_sharing()
         shared = opened()
         handles = [shared, shared, *(opened() for _ in range(_THREADS - 2))]
         threads = [threading.Thread(target=count, args=(one, _TIMES), daemon=True) for one in handles]
@@ -210,6 +328,7 @@ class StoreSuite:
 
     def test_no_update_of_several_processes_is_lost(self, store_case: StoreCase, store: Store) -> None:
         """And the handle that was open before sees all of them."""
+        store_case.need_sharing()
         running = [store_case.elsewhere("count", _TIMES) for _ in range(_PROCESSES)]
         for one in running:  # so that all of them write at once
             assert one.stdout is not None
@@ -226,6 +345,7 @@ class StoreSuite:
 
     def test_a_killed_writer_leaves_nothing_half_done(self, store_case: StoreCase, store: Store) -> None:
         """What was committed before stands, and the next writer is not locked out."""
+        store_case.need_sharing()
         store.update(add_one)
         died = store_case.elsewhere("die")
         out, _ = died.communicate("\n", timeout=_PATIENCE)
@@ -236,6 +356,7 @@ class StoreSuite:
 
     def test_a_forked_child_works_on_its_own(self, store_case: StoreCase, store: Store) -> None:
         """Parent and child go on with the store that was open before the fork."""
+        store_case.need_sharing()
         forked = store_case.elsewhere("fork")
         out, _ = forked.communicate("\n", timeout=_PATIENCE)
         assert forked.returncode == 0, out
@@ -271,6 +392,7 @@ class StoreSuite:
 
     def test_reading_only_writes_nothing(self, store_case: StoreCase) -> None:
         """Not even the place; an update is refused with a `StoreError`."""
+        store_case.need_sharing()
         with pytest.raises(StoreError):
             store_case.open(readonly=True)
         if "://" not in store_case.location:
@@ -297,6 +419,7 @@ class StoreSuite:
         self, store_case: StoreCase, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """Asked for by its URL, as a person does."""
+        store_case.need_sharing()
         from modelshelf.registry.registry import ModelRegistry
 
         prefix = f"{store_case.scheme}://"
@@ -307,6 +430,36 @@ class StoreSuite:
             registry.register(model)
         with ModelRegistry(folder, url, plugins=[store_case.plugin], readonly=True) as registry:
             assert registry.get("lab/model") == model
+
+
+_DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut to a third": lambda content: content[: len(content) // 3],
+    "zeros": lambda content: bytes(len(content)),
+    "text": lambda content: b"no store of records\n" * (len(content) // 20 + 1),
+}
+
+
+def _files_of(case: StoreCase) -> list[Path]:
+    """The store's files of some length; locks and the like are no records."""
+    place = Path(case.location.split("://", 1)[-1])
+    found = [place] if place.is_file() else sorted(place.rglob("*")) if place.is_dir() else []
+    return [path for path in found if path.is_file() and path.stat().st_size >= _RECORDS]
+
+
+def _is_noticed(case: StoreCase, values: dict[bytes, bytes]) -> bool:
+    """Whether the damaged store gives the values that were put, or says that it is damaged."""
+    try:
+        store = case.open()
+    except StoreError:
+        return True
+    try:
+        if any(one.severity is Severity.ERROR for one in store.check()):
+            return True
+        return _everything(store) == values
+    except StoreError:
+        return True
+    finally:
+        store.close()
 
 
 def _put(state: Transaction, values: dict[bytes, bytes]) -> int:
@@ -325,7 +478,7 @@ def _in_thread(work: Callable[[], object]) -> None:
     def run() -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - told in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             failed.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

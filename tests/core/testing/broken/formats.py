@@ -401,7 +401,7 @@ class TestEvaluates(FormatSuite):
 class TestExecutes(FormatSuite):
     class Plugin(Executing):
         def execute(self, reader):
-            builtins.exec("a = 1")
+            builtins.exec("a = 1")  # noqa: S102
 
     caught_by = SOUND
 
@@ -419,7 +419,7 @@ class TestNeverEndsAndCatchesAll(FormatSuite):
     class Plugin(Tally):
         def metadata(self, reader):
             while True:
-                try:
+                try:  # noqa: SIM105 - as people write it
                     time.sleep(60)
                 except Exception:  # noqa: BLE001, S110
                     pass

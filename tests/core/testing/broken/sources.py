@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import pickle
+import time
 from pathlib import Path
 
 import attrs
 import pytest
 
 from modelshelf.errors import ConfigurationError
+from modelshelf.model import Artifact, ArtifactFile, Problem
 from modelshelf.reader import LocalFile, open_local
 from modelshelf.source import Folder, Place, SourceType
 from modelshelf.testing import ModelFiles, SourceCase, SourceSuite
@@ -45,9 +50,11 @@ class Shelf:
 def source_case(request, tmp_path):
     root = tmp_path / "place"
     files = ModelFiles(root)
-    files.sound("gguf", name="one")
-    files.sound("safetensors", name="two")
+    made = {"one": files.sound("gguf", name="one"), "two": files.sound("safetensors", name="two")}
     (root / "index.json").write_text(json.dumps({"models": ["one", "two"]}))
+    for name, path in made.items():
+        manifest = {"file": path.name, "size": path.stat().st_size, "tags": ["tiny"]}
+        (root / f"manifest-{name}.json").write_text(json.dumps(manifest))
     make = request.cls.Source
 
     class Plugin:
@@ -171,3 +178,180 @@ class TestBelievesItsSettings(SourceSuite):
             self.root = settings.get("root", "/nonexistent/shelf").rstrip("/")
 
     caught_by = "test_wrong_settings_are_told_as_such"
+
+
+DAMAGED = "test_a_damaged_file_costs_one_entry_and_a_problem_says_so"
+NAMES = "test_names_in_a_file_lead_nowhere_else"
+GONE = "test_a_model_whose_file_is_gone_is_listed_no_more"
+
+
+class Manifests(Shelf):
+    """Each model has a manifest that names its file."""
+
+    def list(self, place, walk):
+        root = Path(place.root)
+        for manifest in sorted(root.glob("manifest-*.json")):
+            try:
+                artifact = self.read(root, manifest)
+            except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+                yield from self.failed(manifest, error)
+            else:
+                if artifact is not None:
+                    yield artifact
+
+    def failed(self, manifest, error):
+        yield Problem(path=str(manifest), code="bad-manifest", message=str(error))
+
+    def read(self, root, manifest):
+        value = json.loads(manifest.read_bytes())
+        folder = root / manifest.stem.removeprefix("manifest-")
+        return self.artifact(folder, self.checked(value["file"]), value)
+
+    def checked(self, name):
+        if "/" in name or "\0" in name or not name:
+            raise ValueError("no plain name")
+        return name
+
+    def artifact(self, root, name, value):
+        status = os.stat(root / name)
+        sha256 = self.sha256(root / name, value)
+        file = ArtifactFile(
+            name=name, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino, sha256=sha256
+        )
+        return Artifact(folder=str(root), primary=name, files=(file,), source="shelf")
+
+    def sha256(self, path, value):
+        return None
+
+
+class TestManifestsAreSound(SourceSuite):
+    Source = Manifests
+    caught_by = None
+
+
+class TestLosesABadManifestWithoutAWord(SourceSuite):
+    class Source(Manifests):
+        def failed(self, manifest, error):
+            return iter(())
+
+    caught_by = DAMAGED
+
+
+class TestEndsAtABadManifest(SourceSuite):
+    class Source(Manifests):
+        def list(self, place, walk):
+            for one in super().list(place, walk):
+                yield one
+                if isinstance(one, Problem):
+                    return
+
+    caught_by = DAMAGED
+
+
+class TestBelievesTheTypesOfAManifest(SourceSuite):
+    class Source(Manifests):
+        def checked(self, name):
+            if not isinstance(name, str):
+                raise AssertionError("no string")  # noqa: TRY004 - what no guard of a manifest expects
+            return super().checked(name)
+
+    caught_by = DAMAGED
+
+
+class TestNeedsTheNameOfAManifest(SourceSuite):
+    class Source(Manifests):
+        def read(self, root, manifest):
+            json.loads(manifest.read_bytes() or b"{}").get("file") or 1 / 0
+            return super().read(root, manifest)
+
+    caught_by = DAMAGED
+
+
+class TestFollowsAManifestUpwards(SourceSuite):
+    class Source(Manifests):
+        def checked(self, name):
+            return name
+
+        def artifact(self, root, name, value):
+            file = ArtifactFile(name=name, size=1, mtime_ns=0)
+            return Artifact(folder=str(root), primary=name, files=(file,), source="shelf")
+
+    caught_by = NAMES
+
+
+class TestListsWhatIsGone(SourceSuite):
+    class Source(Manifests):
+        def artifact(self, root, name, value):
+            file = ArtifactFile(name=name, size=1, mtime_ns=0)
+            return Artifact(folder=str(root), primary=name, files=(file,), source="shelf")
+
+    caught_by = GONE
+
+
+class TestEndsWhereAFileIsGone(SourceSuite):
+    class Source(Manifests):
+        def list(self, place, walk):
+            listed = list(super().list(place, walk))
+            return iter([] if any(isinstance(one, Problem) for one in listed) else listed)
+
+    caught_by = GONE
+
+
+class TestTrustsADigest(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            return "0" * 64
+
+    caught_by = "test_a_sha256_is_that_of_the_bytes"
+
+
+class TestDigestsTheName(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            return hashlib.sha256(path.name.encode()).hexdigest()
+
+    caught_by = "test_a_sha256_is_that_of_the_bytes"
+
+
+class TestHashesWhileListing(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    caught_by = "test_no_weights_are_read_while_listing"
+
+
+class TestLooksIntoTheWeights(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            with path.open("rb") as stream:
+                stream.read(4)
+
+    caught_by = "test_no_weights_are_read_while_listing"
+
+
+class TestUnpicklesAManifest(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            with contextlib.suppress(Exception):
+                pickle.loads(pickle.dumps({"a": 1}))  # noqa: S301
+
+    caught_by = "test_it_lists_what_is_there"
+
+
+class TestEvaluatesAManifest(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            eval("{}")  # noqa: S307
+
+    caught_by = "test_it_lists_what_is_there"
+
+
+class TestNeverEnds(SourceSuite):
+    class Source(Manifests):
+        def sha256(self, path, value):
+            while True:
+                with contextlib.suppress(Exception):
+                    time.sleep(60)
+
+    caught_by = "test_it_lists_what_is_there"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -109,12 +110,12 @@ class Blind(Sound):
 
     def update(self, work):
         def inner(state):
-            seen = dict(state.scan())
+            before = dict(state.scan())
 
             class Old:
                 put, delete = state.put, state.delete
-                get = staticmethod(seen.get)
-                scan = staticmethod(lambda prefix=b"": iter(sorted(seen.items())))
+                get = staticmethod(before.get)
+                scan = staticmethod(lambda prefix=b"": iter(sorted(before.items())))
 
             return work(Old)
 
@@ -149,6 +150,180 @@ class Pessimist(Sound):
         yield Finding(code="damaged", severity=Severity.ERROR, message="surely")
 
 
+class Changed(Sound):
+    """Its transactions and snapshots change what goes through them."""
+
+    put_twice = False
+
+    def key(self, key):
+        return key
+
+    def value(self, value):
+        return value
+
+    def _wrapped(self, state):
+        outer = self
+
+        class State:
+            revision = state.revision
+
+            def get(self, key):
+                return state.get(outer.key(key))
+
+            def scan(self, prefix=b""):
+                return state.scan(prefix)
+
+            def put(self, key, value):
+                state.put(outer.key(key), outer.value(value))
+
+            def delete(self, key):
+                return state.delete(outer.key(key))
+
+        return State()
+
+    def view(self, work):
+        return self.inner.view(lambda state: work(self._wrapped(state)))
+
+    def update(self, work):
+        return self.inner.update(lambda state: work(self._wrapped(state)))
+
+
+class Lower(Changed):
+    """Keys without case."""
+
+    def key(self, key):
+        return key.lower()
+
+
+class Stripping(Changed):
+    """Keys without the zeros at their end, as strings of C."""
+
+    def key(self, key):
+        return key.rstrip(b"\0") or key
+
+
+class Textual(Changed):
+    """Keys that are taken for text."""
+
+    def key(self, key):
+        return key.decode("utf-8", "replace").encode()[:511] or key
+
+
+class Short(Changed):
+    """Values of 1 MiB at most."""
+
+    def value(self, value):
+        return value[: 1 << 20]
+
+
+class Lines(Changed):
+    """Values written as lines of text."""
+
+    def value(self, value):
+        return value.replace(b"\r\n", b"\n")
+
+
+class Trimming(Changed):
+    """Values that are stripped."""
+
+    def value(self, value):
+        return value.strip()
+
+
+class PutsOnly(Sound):
+    """A revision that does not know of a commit that only deletes."""
+
+    ADDED = b"\xff" * 511
+
+    def __init__(self, location, readonly):
+        super().__init__(location, readonly)
+        self.missed = 0
+
+    def revision(self):
+        return self.inner.revision() - self.missed
+
+    def update(self, work):
+        put = []
+
+        def inner(state):
+            class State:
+                get, scan, delete = state.get, state.scan, state.delete
+
+                def put(self, key, value):
+                    put.append(key)
+                    state.put(key, value)
+
+            return work(State())
+
+        before = self.inner.revision()
+        result = self.inner.update(inner)
+        if not put:
+            self.missed += self.inner.revision() - before
+        return result
+
+
+class Fingerprint(Sound):
+    """A revision that is the digest of the data: the same data, the same revision."""
+
+    def revision(self):
+        return hash(tuple(self.inner.view(lambda state: list(state.scan()))))
+
+    def view(self, work):
+        def inner(state):
+            class State:
+                get, scan = state.get, state.scan
+                revision = hash(tuple(state.scan()))
+
+            return work(State())
+
+        return self.inner.view(inner)
+
+
+class Resultless(Sound):
+    """Drops what the work of an update gives."""
+
+    def update(self, work):
+        self.inner.update(work)
+
+
+class Swallowing(Sound):
+    """Keeps an exception of a view to itself."""
+
+    def view(self, work):
+        try:
+            return self.inner.view(work)
+        except LookupError:
+            return None
+
+
+class Writable(Sound):
+    """A view that writes."""
+
+    def view(self, work):
+        return self.inner.update(work)
+
+
+class Starting(Live):
+    """Starts anew where the file cannot be read."""
+
+    def load(self):
+        try:
+            return super().load()
+        except ValueError:
+            return {}
+
+
+class Salvaging(Live):
+    """Gives what lines it can read."""
+
+    def load(self):
+        text = self.file.read_text("utf-8", "replace")
+        found = re.findall(r'"([0-9a-f]*)": "([0-9a-f]*)"', text)
+        return {bytes.fromhex(key): bytes.fromhex(value) for key, value in found}
+
+
+SPOILED = (Lower, Stripping, Textual, Short, Lines, Trimming, PutsOnly, Fingerprint, Resultless, Swallowing)
+STORES |= {one.__name__.lower(): one for one in (*SPOILED, Writable, Starting, Salvaging)}
 STORES |= {one.__name__.lower(): one for one in (Live, Forgetful, Blind, Unsorted, Stuck, Pessimist)}
 STORES["Mute scheme"] = Mute
 
@@ -209,3 +384,68 @@ class TestRevisionIsStuck(StoreSuite):
 class TestFindsDamageInTheSound(StoreSuite):
     scheme = "pessimist"
     caught_by = "test_a_sound_store_is_found_sound"
+
+
+class TestKeysHaveNoCase(StoreSuite):
+    scheme = "lower"
+    caught_by = "test_keys_keep_case_and_every_byte"
+
+
+class TestKeysLoseTheirZeros(StoreSuite):
+    scheme = "stripping"
+    caught_by = "test_keys_keep_case_and_every_byte"
+
+
+class TestKeysAreText(StoreSuite):
+    scheme = "textual"
+    caught_by = "test_keys_keep_case_and_every_byte"
+
+
+class TestValuesAreShort(StoreSuite):
+    scheme = "short"
+    caught_by = "test_values_are_kept_whole_whatever_their_length"
+
+
+class TestValuesAreLines(StoreSuite):
+    scheme = "lines"
+    caught_by = "test_values_are_kept_whole_whatever_their_length"
+
+
+class TestValuesAreStripped(StoreSuite):
+    scheme = "trimming"
+    caught_by = "test_values_are_kept_whole_whatever_their_length"
+
+
+class TestDeletingIsNoCommit(StoreSuite):
+    scheme = "putsonly"
+    caught_by = "test_the_revision_changes_with_a_commit_that_only_deletes"
+
+
+class TestRevisionIsADigest(StoreSuite):
+    scheme = "fingerprint"
+    caught_by = "test_the_revision_changes_with_a_commit_that_only_deletes"
+
+
+class TestDropsResults(StoreSuite):
+    scheme = "resultless"
+    caught_by = "test_an_update_and_a_view_give_their_works_result"
+
+
+class TestSwallowsExceptions(StoreSuite):
+    scheme = "swallowing"
+    caught_by = "test_an_update_and_a_view_give_their_works_result"
+
+
+class TestViewsWrite(StoreSuite):
+    scheme = "writable"
+    caught_by = "test_a_view_changes_nothing"
+
+
+class TestStartsAnewOnDamage(StoreSuite):
+    scheme = "starting"
+    caught_by = "test_damage_is_found"
+
+
+class TestSalvagesWithoutAWord(StoreSuite):
+    scheme = "salvaging"
+    caught_by = "test_damage_is_found"
