@@ -211,14 +211,14 @@ def test_an_optional_hook_of_another_release_is_no_error(
         from modelshelf import hookimpl
 
         @hookimpl(optionalhook=True)
-        def modelshelf_estimate_memory(model, request): ...
+        def modelshelf_foretell_speed(model, request): ...
         """
     write_distribution(site, "newer-shelf", source)
     scanned = program("scan", models, site=site)
     assert (scanned.code, scanned.err) == (0, "")
     listed = program("plugins", site=site)
     assert listed.code == 0
-    assert "newer-shelf[newer-shelf]: modelshelf_estimate_memory: this release (API version" in listed.out
+    assert "newer-shelf[newer-shelf]: modelshelf_foretell_speed: this release (API version" in listed.out
 
 
 def test_two_plugins_of_one_format_are_told_apart_with_a_warning(

@@ -211,15 +211,15 @@ def optional(model: object, request: object) -> None: ...
 
 
 def test_an_optional_hook_of_another_release_is_no_failure_and_is_noted() -> None:
-    report = report_of(module_with("newer", modelshelf_formats=formats, modelshelf_estimate_memory=optional))
+    report = report_of(module_with("newer", modelshelf_formats=formats, modelshelf_foretell_speed=optional))
     assert (report.state, report.failures) == (PluginState.LOADED, [])
     assert report.hooks == ("modelshelf_formats",)
     note = f"this release (API version {API_VERSION}) has no such hook; it is marked optional"
-    assert report.warnings == [f"modelshelf_estimate_memory: {note}"]
+    assert report.warnings == [f"modelshelf_foretell_speed: {note}"]
 
 
 def test_a_plugin_whose_only_hook_is_optional_and_unknown_is_loaded() -> None:
-    report = report_of(module_with("newest", modelshelf_estimate_memory=optional))
+    report = report_of(module_with("newest", modelshelf_foretell_speed=optional))
     assert (report.state, report.hooks, report.failures) == (PluginState.LOADED, (), [])
 
 
