@@ -41,7 +41,16 @@ _OPTIONAL = (  # patched where they were imported
     ("yaml", "full_load"),
 )
 # What evaluates its own text, never a file's: imports, and what makes classes and patterns.
-_OWN_CODE = ("importlib", "_frozen_importlib", "attr", "attrs", "collections", "dataclasses", "inspect", "re")
+_OWN_CODE: tuple[str, ...] = (
+    "importlib",
+    "_frozen_importlib",
+    "attr",
+    "attrs",
+    "collections",
+    "dataclasses",
+    "inspect",
+    "re",
+)
 _OWN_CODE += ("typing", "zipimport", "cattrs", "linecache", "traceback", "ast", "tokenize", "pluggy", "runpy")
 
 

@@ -30,6 +30,8 @@ from modelshelf.testing.mutations import cuts, lies
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from modelshelf.errors import ReadError
+    from modelshelf.model import Finding
     from modelshelf.plugin.call import PluginSet
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -223,7 +225,8 @@ class FormatSuite:
         for path in format_case.weights:
             mutation = partial(lies, ranges=read.get(path.name, ()))
             for where, sizes, result in _mutilated(format_case, plugins, mutation, (path.name,)):
-                for one in (*result.findings, *result.read_errors):
+                found: list[Finding | ReadError] = [*result.findings, *result.read_errors]
+                for one in found:
                     size = max(sizes.values()) if one.file is None else sizes.get(one.file, -1)
                     inside = one.offset is None or 0 <= one.offset <= size
                     assert inside, f"{one.code}: offset {one.offset} lies outside of the file ({where})"
