@@ -5,7 +5,6 @@ Every scan loads this module, so the parser is imported only when there is a fil
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Depth, Detection, FormatType
@@ -30,8 +29,6 @@ def modelshelf_formats() -> Iterator[FormatType]:
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     """Vote by the magic; by the suffix alone only weakly, so that a broken file still gets its verdict."""
     if candidate.head.startswith(MAGIC):
-        if _is_piece(candidate.artifact.primary):
-            return None
         return Detection(format=FORMAT, confidence=0.9, evidence="magic bytes 'GGUF'")
     if candidate.suffix == SUFFIX:
         return Detection(
@@ -68,11 +65,6 @@ def modelshelf_probe_health(
         return health.preamble_findings(artifact, reader)
     findings = health.full_findings if depth is Depth.FULL else health.header_findings
     return findings(artifact, _headers(artifact, reader), reader)
-
-
-def _is_piece(name: str) -> bool:
-    """Return whether a name is that of a file cut into pieces by bytes, of which none is a file by itself."""
-    return re.search(r"(?i)\.gguf[.-](?:part[-_.]?\d+(?:of\d+)?|split-?[a-z]{2}|\d{3})$", name) is not None
 
 
 def _headers(artifact: Artifact, reader: ArtifactReader) -> tuple[Header, ...]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
 from modelshelf_pytorch.signatures import (
+    ARCHIVE_SUFFIXES,
     CHECKPOINT_SUFFIXES,
     LEGACY_MAGIC_NUMBER,
     NUMPY_MAGIC,
     PICKLE_SUFFIXES,
     SUFFIX_FORMATS,
     closed_container,
-    failed_download,
     is_compressed,
     is_zip,
     other_program,
@@ -47,8 +47,8 @@ def detect(candidate: Candidate) -> Detection | None:
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     container = closed_container(head)
     if container is not None:
-        ours = suffix in SUFFIX_FORMATS
-        evidence = f"a {container} archive under a model's name"
+        ours = suffix in ARCHIVE_SUFFIXES or suffix in SUFFIX_FORMATS
+        evidence = f"a {container} archive"
         return Detection(format="archive", confidence=0.6, evidence=evidence) if ours else None
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
@@ -140,28 +140,10 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
         return _legacy_checkpoint()
     if outcome.stopped or outcome.convinces(at_start=True):
         return Detection(format="pickle", confidence=0.5, evidence="its first opcodes are a pickle's")
-    if _is_none_of_ours(candidate, outcome):
+    if suffix == ".bin" and other_program(candidate.reader.name, head) is not None:
         return None
     name, confidence = SUFFIX_FORMATS[suffix]
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
-
-
-def _is_none_of_ours(candidate: Candidate, outcome: Outcome) -> bool:
-    """Return whether a file under a suffix that others use too did not begin as anything that is read here.
-
-    It may be anybody's, so it is not damaged. A failed download is: it should have begun so.
-    """
-    suffix, head = candidate.suffix, candidate.head
-    if suffix not in CHECKPOINT_SUFFIXES and suffix != ".bin":
-        return False
-    if suffix == ".bin" and other_program(candidate.reader.name, head) is not None:
-        return True
-    # Python's path configuration: as an opcode, `i` would name a module "mport …" for want of a mark.
-    if suffix == ".pth" and head.startswith((b"import ", b"import\t")):
-        return True
-    if failed_download(head) is not None or not head or outcome.globals:
-        return False
-    return _is_malformed(outcome)
 
 
 def _detect_call(candidate: Candidate) -> Detection | None:

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
     from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
-FOREIGN = "foreign"
-"""Code of a file that is another program's and no model."""
-
-HARMLESS = frozenset({FOREIGN, "no-format", "no-weights-here", "offline"})
+HARMLESS = frozenset({"no-format", "no-weights-here", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
 
 

@@ -25,7 +25,6 @@ from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import NOT_OPENED, is_unfinished, not_judged, worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
-from modelshelf.scan.counters import FOREIGN
 from modelshelf.scan.file_names import FormatTable, suffix_of
 from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
 from modelshelf.scan.places import make_sources
@@ -286,9 +285,6 @@ class _Steps:
         path = self._artifact.path
         if faults:
             return self._rejected(faults[0].code, f"{path}: {faults[0]}")
-        foreign = next((one.detection for one in self._votes if one.detection.evidence), None)
-        if foreign is not None:
-            return self._rejected(FOREIGN, f"{path}: {foreign.evidence}")
         if suffix in self._formats.suffixes:
             reason = f"its ending {suffix} is known, its content is not"
         else:

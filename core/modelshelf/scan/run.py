@@ -19,7 +19,7 @@ from modelshelf.model import Depth, Orphan, Problem, UnfinishedDownload
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
-from modelshelf.scan.counters import FOREIGN, HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
+from modelshelf.scan.counters import HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
 from modelshelf.scan.passing import PASSED_OVER, PassingRules
 from modelshelf.scan.passing import RULES as PASSING_RULES
@@ -289,8 +289,7 @@ class Scan:
             else:
                 self._counters.done += 1
                 reason = Problem(code=entry.code, path=artifact.path, message=entry.message or "")
-                is_news = entry.code != FOREIGN and self._is_claimed(artifact)
-                self._leave_out(artifact, reason, changes, is_news=is_news)
+                self._leave_out(artifact, reason, changes, is_news=self._is_claimed(artifact))
 
     def _examine(self, changed: Iterator[Artifact]) -> Iterator[Examined]:
         first = next(changed, None)
@@ -319,10 +318,8 @@ class Scan:
         self._counters.add_examined(examination.bytes_read, examination.failures)
         if examination.rejected is not None:
             # A file that no format claims by name was examined by grace; leaving it out is no news.
-            # Nor is another program's, whatever its name.
-            code = examination.rejected.code
-            is_news = artifact.named_directly or code not in HARMLESS
-            is_news = is_news or (code != FOREIGN and self._is_claimed(artifact))
+            is_news = artifact.named_directly or examination.rejected.code not in HARMLESS
+            is_news = is_news or self._is_claimed(artifact)
             self._leave_out(artifact, examination.rejected, changes, is_news=is_news)
             return
         if not examination.complete or not examination.depth.reaches(Depth.HEADER):

@@ -26,7 +26,7 @@ def test_a_model_of_another_program_is_let_be(tmp_path, name):
 
 
 def test_an_unidentified_file_is_not_healthy_and_a_pickle_is_judged_whatever_it_is_called(tmp_path):
-    assert look_at(tmp_path, bytes(range(256)), "model.bin").format is None  # no record, so never healthy
+    assert look_at(tmp_path, bytes(range(256)), "model.bin").status is HealthStatus.UNHEALTHY
     assert "os.system" in look_at(tmp_path, EVIL, "openvino_model.bin").text
 
 
