@@ -66,15 +66,10 @@ def modelshelf_extract_metadata(
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
-    """Yield what is broken, unsafe or strange in each file, in the index, and in pickles beside any model.
-
-    Of a model of another format also what its files would do to a loader that takes them for pickles.
-    """
+    """Yield what is broken, unsafe or strange in each file, in the index, and in pickles beside any model."""
     if format not in FORMATS:
-        from modelshelf_pytorch.polyglot import probe_foreign
         from modelshelf_pytorch.signatures import may_be_pickled_companion
 
-        yield from probe_foreign(artifact, format, reader, depth)
         if any(may_be_pickled_companion(file.name) for file in artifact.companions):
             from modelshelf_pytorch.health import probe_companions
 

@@ -147,36 +147,26 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
 
 
 def _detect_call(candidate: Candidate) -> Detection | None:
-    """Detect a pickle without PROTO under a foreign name."""
-    if stream_at_start(candidate.reader, candidate.head, candidate.size) is None:
-        return None
-    evidence = "its first opcodes are a pickle's that reaches for code"
-    return Detection(format="pickle", confidence=0.5, evidence=evidence)
+    """Detect a pickle without PROTO under a foreign name: it calls what it names, as no text happens to.
 
-
-def stream_at_start(reader: FileReader, head: bytes, size: int) -> Outcome | None:
-    """Return what a file does as a pickle from its first byte on, or None where it is none.
-
-    It is one if it calls what it names, as no other file happens to. Of one that is longer than what may be
-    judged here it is enough that it names what runs code.
-
-    Args:
-        reader: The file.
-        head: Its first bytes.
-        size: All its bytes.
+    Of one that is longer than what may be judged here it is enough that it names what runs code.
     """
+    head = candidate.head
     if names_nothing(head):
         return None
     outcome = _interpret(head)
     attack = outcome.convinces(at_start=False)
-    if not attack and len(head) < size and outcome.cut_short:
+    if not attack and len(head) < candidate.size and outcome.cut_short:
         from modelshelf_pytorch.pickle.machine import Machine
         from modelshelf_pytorch.pickle.outcome import Limits
 
         limits = Limits(structure=_MOST_OPCODES)
-        outcome = Machine(reader, 0, size, limits=limits).run()
+        outcome = Machine(candidate.reader, 0, candidate.size, limits=limits).run()
         attack = outcome.convinces(at_start=False) or outcome.names_code
-    return outcome if attack else None
+    if not attack:
+        return None
+    evidence = "its first opcodes are a pickle's that reaches for code"
+    return Detection(format="pickle", confidence=0.5, evidence=evidence)
 
 
 def names_nothing(head: bytes) -> bool:

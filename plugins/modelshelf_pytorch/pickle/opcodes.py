@@ -40,9 +40,6 @@ WINDOW_BYTES = 256 * 1024
 LONGEST_LINE = 1024 * 1024
 """Bytes that a newline-terminated argument may take."""
 
-LONGEST_TEXT = 128 * 1024 * 1024
-"""Bytes that a newline-terminated text may take: more than the header of any format that may be inside it."""
-
 
 class Window:
     """The part of a file that opcodes are read from: bounded, and sliding forward with them.
@@ -116,15 +113,6 @@ class Window:
                 offset=position,
             )
         return self.data[index:end], self.base + end + 1
-
-    def line_end(self, position: int) -> int | None:
-        """The offset after the newline of a line longer than `LONGEST_LINE`, if there is one."""
-        for start in range(position, min(self.limit, position + LONGEST_TEXT), LONGEST_LINE):
-            data = self._reader.read_up_to(start, min(LONGEST_LINE, self.limit - start))
-            place = data.find(b"\n")
-            if place >= 0:
-                return start + place + 1
-        return None
 
 
 Unpack = Callable[[bytes], tuple[Any, ...]]
@@ -277,16 +265,7 @@ def _unescape(data: bytes) -> bytes:
 
 def _unicode_line(window: Window, position: int) -> tuple[Any, int]:
     r"""Read the argument of UNICODE: raw-unicode-escape, where ``\\uXXXX`` alone is an escape."""
-    try:
-        data, end = window.read_line(position)
-    except FormatError:
-        found = window.line_end(position)
-        if found is None:
-            raise
-        data, end = window.read(position, LONGEST_KEPT), found
-    if end - position > LONGEST_KEPT:
-        window.skipped += end - position - LONGEST_KEPT
-        return Blob(end - 1 - position, data[:LONGEST_KEPT], text=True, offset=position), end
+    data, end = window.read_line(position)
     try:
         return data.decode("raw-unicode-escape"), end
     except UnicodeDecodeError:
