@@ -133,9 +133,11 @@ def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
     source = """
         import time
 
-        def modelshelf_probe_health(artifact, depth):
+        def modelshelf_probe_health(artifact, depth, reader):
             if artifact.folder.endswith("m007"):
-                time.sleep(4)
+                for _ in range(8):
+                    time.sleep(0.5)
+                    reader.budget.spend(1)
         """
     write_distribution(site, "thorough-shelf", source)
     monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 1.5)

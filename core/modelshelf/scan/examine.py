@@ -22,7 +22,7 @@ from modelshelf.model import (
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
-from modelshelf.model.health import NOT_OPENED, is_unfinished, not_judged, worst_first
+from modelshelf.model.health import NOT_OPENED, Concern, is_unfinished, not_judged, worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
 from modelshelf.scan.file_names import FormatTable, suffix_of
@@ -181,7 +181,7 @@ class _Steps:
             return self._unclaimed(suffix, faults)
         format_name = winner.detection.format
         metadata, faults = self.extract(winner)
-        findings = [*_shard_findings(self._artifact), *self.probe(format_name)]
+        findings = [*_shard_findings(self._artifact), *self.probe(winner)]
         findings += map(self._finding_of, faults)
         findings += self._unfinished_checks()
         digest, sha256 = b"", {}
@@ -246,17 +246,23 @@ class _Steps:
             faults += [outcome.read_error] if outcome.read_error else []
         return merge_metadata([*partials, *_listed_metadata(self._artifact, format_name)]), faults
 
-    def probe(self, format_name: str) -> Iterator[Finding]:
-        """What the plugins, and the reading of the files for them, find wrong."""
+    def probe(self, winner: Vote) -> Iterator[Finding]:
+        """What the plugins, and the reading of the files for them, find wrong.
+
+        That nobody reads a foreign format is no news of one that the winner reads.
+        """
         for outcome in self._plugins.call(
             "modelshelf_probe_health",
             path=self._artifact.path,
             artifact=self._artifact,
-            format=format_name,
+            format=winner.detection.format,
             reader=self._reader,
             depth=self._depth,
         ):
-            yield from outcome.results
+            if outcome.plugin == winner.plugin:
+                yield from outcome.results
+            else:
+                yield from (one for one in outcome.results if one.concern is not Concern.FOREIGN)
             if outcome.read_error:
                 yield self._finding_of(outcome.read_error)
 
