@@ -137,7 +137,7 @@ def test_reading_every_byte_may_take_longer_than_a_hook_otherwise_may(
             if artifact.folder.endswith("m007"):
                 for _ in range(8):
                     time.sleep(0.5)
-                    reader.budget.spend(1)
+                    reader.budget.spend(1, "m", 0)
         """
     write_distribution(site, "thorough-shelf", source)
     monkeypatch.setattr("modelshelf.scan.batches.HOOK_SECONDS", 1.5)

@@ -111,7 +111,10 @@ def flip(store: Path, key: bytes, value: bytes, place: str) -> bytes:
     data = bytearray((store / "data.mdb").read_bytes())
     [at] = nodes(data, key)
     if place == "value":
-        data[data.index(value) + len(value) // 2] ^= 4
+        found = data.find(value)
+        while found >= 0:  # pages that are free by now may have the same bytes
+            data[found + len(value) // 2] ^= 4
+            found = data.find(value, found + 1)
     else:
         data[at + {"first": 0, "second": 1, "last": len(key) - 1}[place.partition(" ")[0]]] ^= 2
     (store / "data.mdb").write_bytes(data)

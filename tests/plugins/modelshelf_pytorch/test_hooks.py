@@ -212,14 +212,14 @@ def test_a_whole_probe_imports_executes_and_calls_nothing(tmp_path):
 def test_importing_the_plugin_and_reading_with_it_imports_no_torch_and_no_numpy(tmp_path):
     (tmp_path / "a.pt").write_bytes(saved({"a": torch.ones(2)}))
     code = (
-        "import sys; from pathlib import Path; import modelshelf_pytorch as plugin\n"
+        "import sys; from pathlib import Path; from tests.support import *; from modelshelf.model import Depth\n"
+        "before = {*sys.modules} - {'torch', 'numpy'}; import modelshelf_pytorch as plugin\n"
         "assert not [name for name in sys.modules if name.startswith('modelshelf_pytorch.')]\n"
-        "from tests.support import *; from modelshelf.model import Depth\n"
         "reader = reader_of(Path(sys.argv[1]))\n"
         "vote = plugin.modelshelf_detect_format(candidate_of(reader))\n"
         "assert plugin.modelshelf_extract_metadata(reader.artifact, vote.format, reader).parameters == 2\n"
         "list(plugin.modelshelf_probe_health(reader.artifact, vote.format, reader, Depth.HEADER))\n"
-        "assert not {'torch', 'numpy', 'pickle'} & set(sys.modules)\n"
+        "assert not {'torch', 'numpy', 'pickle'} & ({*sys.modules} - before)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], check=True)
 
