@@ -212,7 +212,8 @@ def test_a_whole_probe_imports_executes_and_calls_nothing(tmp_path):
 def test_importing_the_plugin_and_reading_with_it_imports_no_torch_and_no_numpy(tmp_path):
     (tmp_path / "a.pt").write_bytes(saved({"a": torch.ones(2)}))
     code = (
-        "import sys; from pathlib import Path; from tests.support import *; from modelshelf.model import Depth\n"
+        "import sys; from pathlib import Path; from tests.support import *\n"
+        "from modelshelf.model import Depth\n"
         "before = {*sys.modules} - {'torch', 'numpy'}; import modelshelf_pytorch as plugin\n"
         "assert not [name for name in sys.modules if name.startswith('modelshelf_pytorch.')]\n"
         "reader = reader_of(Path(sys.argv[1]))\n"
