@@ -92,6 +92,10 @@ def _list_snapshot(
     for name in sorted(ref.missing):
         message = f"{model}: the blob of {name} is not there; pull the model again"
         yield Problem(code="missing-blob", path=f"{root}/{name}", message=message)
+    for name in ref.models:
+        if name not in ref.missing and not os.path.lexists(f"{root}/{name}"):
+            message = f"{model}: its tag names {name}, which the snapshot does not have; pull the model again"
+            yield Problem(code="missing-file", path=f"{root}/{name}", message=message)
     for item in walk(root):
         if not isinstance(item, Folder):
             if relative(item.path or "", root) not in ref.missing:
@@ -155,11 +159,18 @@ def _read_ref(path: str, tag: str, present: frozenset[str]) -> _Ref:
     for file in files:
         if not isinstance(file, dict) or not isinstance(file.get("name"), str) or not file["name"]:
             raise UnusableDocumentError(f"{path}: a file has no name")
+        if not _is_below(file["name"]):
+            raise UnusableDocumentError(f"{path}: {file['name'][:100]!r} is no name within the snapshot")
         blobs[file["name"]] = _checked_name(file.get("hash"), path)
         if str(file.get("type")).endswith("model"):  # also gguf_model and safetensor_model
             models.append(file["name"])
     missing = frozenset(name for name, blob in blobs.items() if blob not in present)
     return _Ref(tag=tag, snapshot=snapshot, blobs=blobs, models=tuple(models), missing=missing)
+
+
+def _is_below(name: str) -> bool:
+    """Whether a file's name stays within its folder."""
+    return not name.startswith(("/", "\\")) and ".." not in re.split(r"[/\\]", name) and "\0" not in name
 
 
 def _checked_name(value: object, path: str) -> str:

@@ -66,7 +66,8 @@ class SourceCase:
             anew for each test.
         settings: What the source is made with to look there.
         models: Number of models in it, one file each or more, that a scan finds.
-        indexes: Names of files that speak of more than one model, so that a bad one may cost more than one.
+        indexes: Names of files that list several models, one after another. A bad one may cost more than
+            one of them, and one that ends earlier is a shorter list, of which no problem has to speak.
     """
 
     plugin: object
@@ -232,7 +233,8 @@ class SourceSuite:
             listed = _listed(source_case, formats)
             found = _paths_of(source_case, listed, formats)
             missing, name = sorted(sound - found), path.relative_to(source_case.root)
-            if len(found) < len(sound):
+            is_shorter_list = path.name in source_case.indexes and how in _SHORTENED
+            if len(found) < len(sound) and not is_shorter_list:
                 reported = any(isinstance(one, Problem | SourceError) for one in listed)
                 assert reported, f"{name} ({how}): {missing} are no longer listed, without a problem"
             if path.name not in source_case.indexes:
@@ -372,6 +374,9 @@ def _weights_of(artifact: Artifact) -> list[str]:
     return [artifact.path_of(one.name) for one in artifact.weights]
 
 
+_SHORTENED = ("cut to a half", "empty")
+
+
 def _damaged_texts(root: Path) -> Iterator[tuple[Path, str, bytes]]:
     """Damages one small text file after another, in several ways; each is whole again afterwards."""
     for path in _files(root):
@@ -389,8 +394,9 @@ def _damaged_texts(root: Path) -> Iterator[tuple[Path, str, bytes]]:
 
 
 def _text_damages(content: bytes) -> Iterator[tuple[str, bytes]]:
-    yield "cut to a half", content[: len(content) // 2]
-    yield "empty", b""
+    half, empty = _SHORTENED
+    yield half, content[: len(content) // 2]
+    yield empty, b""
     for kind, pattern, others in _REWRITTEN:
         found = list(re.finditer(pattern, content))
         for value in found[:: max(len(found) // _REWRITES, 1)]:

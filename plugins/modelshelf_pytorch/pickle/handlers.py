@@ -111,7 +111,7 @@ def _on_frozenset(state: State, _: None) -> None:
 
 def _on_append(state: State, _: None) -> None:
     item = state.stack.pop()
-    state.held += REFERENCE_BYTES
+    state.value_bytes += REFERENCE_BYTES
     state.append_items(state.stack[-1], [item])
 
 
@@ -123,7 +123,7 @@ def _on_appends(state: State, _: None) -> None:
 def _on_setitem(state: State, _: None) -> None:
     value = state.stack.pop()
     key = state.stack.pop()
-    state.held += 2 * REFERENCE_BYTES
+    state.value_bytes += 2 * REFERENCE_BYTES
     state.set_items(state.stack[-1], [key, value])
 
 
@@ -243,7 +243,7 @@ def _pusher(make: Callable[[], Any]) -> Handler:
 
 
 def _push_value(state: State, argument: Any) -> None:
-    state.held += NUMBER_BYTES
+    state.value_bytes += NUMBER_BYTES
     state.stack.append(argument)
 
 
@@ -252,7 +252,7 @@ def _push_decimal(state: State, argument: int) -> None:
     if type(argument) is int and argument and text.strip().lstrip(b"+-").startswith(b"0"):
         what = "a number with a leading zero, which Python's unpickler refuses and C's counts by eights"
         state.report("pickle-malformed", Verdict.UNREADABLE, what)
-    state.held += NUMBER_BYTES
+    state.value_bytes += NUMBER_BYTES
     state.stack.append(argument)
 
 

@@ -144,7 +144,7 @@ class Machine(State):
         safe = end - LONGEST_FIXED
         before = base - self.outcome.start  # bytes of the stream before the window
         stack, marks, memo = self.stack, self.marks, self.memo
-        objects = held = 0
+        objects = value_bytes = 0
         foreign = self.outcome.foreign is not None
         after_tensor = False  # where another record may follow
         try:
@@ -176,7 +176,7 @@ class Machine(State):
                         if stop > end or stop - start > LONGEST_KEPT:
                             break
                         text = data[start:stop].decode("utf-8", "surrogatepass")
-                        held += LEAST_STRING + (stop - start) * (1 if text.isascii() else WIDEST)
+                        value_bytes += LEAST_STRING + (stop - start) * (1 if text.isascii() else WIDEST)
                         if (len(text) >= SHORTEST_STRING or text[:1] > "\x7f") and WORTH_A_SEARCH.search(
                             data, start, stop
                         ):
@@ -195,7 +195,7 @@ class Machine(State):
                         index += 1
                     case 0x74:  # TUPLE
                         items = tuple(stack)
-                        held += REFERENCE_BYTES * len(items)
+                        value_bytes += REFERENCE_BYTES * len(items)
                         stack = marks.pop()
                         stack.append(items)
                         objects += 1
@@ -213,7 +213,7 @@ class Machine(State):
                         index += 1
                     case 0x4D:  # BININT2
                         stack.append(data[index + 1] | data[index + 2] << 8)
-                        held += NUMBER_BYTES
+                        value_bytes += NUMBER_BYTES
                         index += 3
                     case 0x51:  # BINPERSID
                         self.position = base + index
@@ -234,7 +234,7 @@ class Machine(State):
                         index += 5
                     case 0x4A:  # BININT
                         stack.append(_unpack_i32(data, index + 1)[0])
-                        held += NUMBER_BYTES
+                        value_bytes += NUMBER_BYTES
                         index += 5
                     case 0x85:  # TUPLE1
                         stack[-1] = (stack[-1],)
@@ -248,7 +248,7 @@ class Machine(State):
                         # SETITEM of what a dict takes without a question
                         stack[-3].extend(stack[-2:])
                         del stack[-2:]
-                        held += 2 * REFERENCE_BYTES
+                        value_bytes += 2 * REFERENCE_BYTES
                         index += 1
                     case 0x4E:  # NONE
                         stack.append(None)
@@ -259,7 +259,7 @@ class Machine(State):
                         if stop > end:
                             break
                         text = data[index + 2 : stop].decode("utf-8", "surrogatepass")
-                        held += LEAST_STRING + len(text) * (1 if text.isascii() else WIDEST)
+                        value_bytes += LEAST_STRING + len(text) * (1 if text.isascii() else WIDEST)
                         if (len(text) >= SHORTEST_STRING or text[:1] > "\x7f") and WORTH_A_SEARCH.search(
                             data, index + 2, stop
                         ):
@@ -271,7 +271,7 @@ class Machine(State):
                         index += 1
                     case 0x47:  # BINFLOAT
                         stack.append(_unpack_f64(data, index + 1)[0])
-                        held += NUMBER_BYTES
+                        value_bytes += NUMBER_BYTES
                         index += 9
                     case 0x88:  # NEWTRUE
                         stack.append(True)
@@ -287,7 +287,7 @@ class Machine(State):
             self.stack = stack
             self.position = self.following = base + index
             self.objects += objects
-            self.held += held
+            self.value_bytes += value_bytes
 
     def _match_records(self, index: int, end: int) -> int:
         """Match the run of tensor records at an index of the window; return the index behind it, or 0."""

@@ -67,7 +67,7 @@ class State:
         marks: The stacks below each open mark.
         memo: Values by memo index.
         objects: Containers and calls so far.
-        held: Bytes of strings, numbers and references within containers so far, as an estimate.
+        value_bytes: Bytes of strings, numbers and references within containers so far, as an estimate.
         passed: Numbers of long lists that were passed over so far.
         frame_end: File offset where the current frame ends, or 0.
         copied: References that calls copied so far.
@@ -84,7 +84,7 @@ class State:
         self.marks: list[list[Any]] = []
         self.memo = Memo()
         self.objects = 0
-        self.held = self.passed = 0
+        self.value_bytes = self.passed = 0
         self.frame_end = 0
         self.copied = self.hashed = 0
         self._globals: dict[tuple[str, str], Global] = {}
@@ -103,7 +103,7 @@ class State:
         """Bytes that the values take, estimated rather too high; what was let go of counts on."""
         references = len(self.stack) + sum(map(len, self.marks)) + _MARK_REFERENCES * len(self.marks)
         return (
-            self.held
+            self.value_bytes
             + REFERENCE_BYTES * references
             + _OBJECT_BYTES * self.objects
             + _MEMO_BYTES * len(self.memo)
@@ -145,11 +145,11 @@ class State:
         if isinstance(value, Blob):
             self.outcome.loose_strings.append((value.offset, value))
         elif isinstance(value, bytes):
-            self.held += LEAST_STRING + len(value)
+            self.value_bytes += LEAST_STRING + len(value)
             if len(value) >= _SHORTEST_PICKLE:
                 self.outcome.loose_strings.append((self.following - len(value), value))
         else:
-            self.held += LEAST_STRING + len(value) * (1 if value.isascii() else WIDEST)
+            self.value_bytes += LEAST_STRING + len(value) * (1 if value.isascii() else WIDEST)
             if len(value) >= SHORTEST_STRING or value[:1] > "\x7f":
                 data = value.encode("utf-8", "surrogatepass")
                 if WORTH_A_SEARCH.search(data):
@@ -174,7 +174,7 @@ class State:
         """Take the values since the last mark off the stack, and the mark."""
         items = self.stack
         self.stack = self.marks.pop()
-        self.held += REFERENCE_BYTES * len(items)
+        self.value_bytes += REFERENCE_BYTES * len(items)
         return items
 
     def resolve_global(self, module: bytes | str, name: bytes | str) -> Global:

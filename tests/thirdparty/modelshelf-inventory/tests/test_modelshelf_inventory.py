@@ -28,7 +28,12 @@ def source_case(tmp_path: Path) -> SourceCase:
     file = root / "inventory.yaml"
     file.write_text(LISTED, encoding="utf-8")
     return SourceCase(
-        plugin=modelshelf_inventory, name="inventory", root=root, settings={"file": str(file)}, models=2
+        plugin=modelshelf_inventory,
+        name="inventory",
+        root=root,
+        settings={"file": str(file)},
+        models=2,
+        indexes=("inventory.yaml",),
     )
 
 
