@@ -92,6 +92,9 @@ def _list_snapshot(
     for name in sorted(ref.missing):
         message = f"{model}: the blob of {name} is not there; pull the model again"
         yield Problem(code="missing-blob", path=f"{root}/{name}", message=message)
+    if not ref.models:
+        message = f"{model}: its tag names no file that is a model; pull the model again"
+        yield Problem(code="no-model-file", path=root, message=message)
     for name in ref.models:
         if name not in ref.missing and not os.path.lexists(f"{root}/{name}"):
             message = f"{model}: its tag names {name}, which the snapshot does not have; pull the model again"
