@@ -29,15 +29,15 @@ def write_distribution(
     (site / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
     if entry_points is None:
         entry_points = f"[modelshelf]\n{entry or name} = {module}\n"
-    told = site / f"{module}-{version}.dist-info"
-    told.mkdir()
+    metadata = site / f"{module}-{version}.dist-info"
+    metadata.mkdir()
     texts = {
         "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "entry_points.txt": entry_points,
         "INSTALLER": "tests\n",
     }
     for file, text in texts.items():
-        (told / file).write_text(text, encoding="utf-8")
-    held = [f"{module}.py", *(f"{told.name}/{file}" for file in (*texts, "RECORD"))]
-    (told / "RECORD").write_text("".join(f"{file},,\n" for file in held), encoding="utf-8")
+        (metadata / file).write_text(text, encoding="utf-8")
+    files_of_it = [f"{module}.py", *(f"{metadata.name}/{file}" for file in (*texts, "RECORD"))]
+    (metadata / "RECORD").write_text("".join(f"{file},,\n" for file in files_of_it), encoding="utf-8")
     return module

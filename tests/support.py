@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelshelf.model import Candidate
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader
-from modelshelf.testing.looks import artifact_of
+from modelshelf.testing.artifacts import artifact_of
 
 __all__ = ["CORPUS", "artifact_of", "candidate_of", "reader_of"]
 

@@ -20,7 +20,7 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, known: set[str]) -> set[str]:
+def imports(path: Path, module_names: set[str]) -> set[str]:
     """The known modules that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -28,8 +28,8 @@ def imports(path: Path, known: set[str]) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in known else node.module for name in inner}
-    return found & known
+            found |= {name if name in module_names else node.module for name in inner}
+    return found & module_names
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -61,8 +61,8 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 def graph_of(*roots: Path) -> dict[str, set[str]]:
     paths = {name: path for root in roots for name, path in modules(root).items()}
-    known = set(paths)
-    return {name: imports(path, known) - {name} for name, path in paths.items()}
+    module_names = set(paths)
+    return {name: imports(path, module_names) - {name} for name, path in paths.items()}
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:

@@ -33,8 +33,8 @@ def safetensors_content(path: Path) -> dict[str, tuple[str, list[int], bytes]]:
     from safetensors import deserialize
 
     return {
-        name: (told["dtype"], told["shape"], bytes(told["data"]))
-        for name, told in deserialize(path.read_bytes())
+        name: (tensor["dtype"], tensor["shape"], bytes(tensor["data"]))
+        for name, tensor in deserialize(path.read_bytes())
     }
 
 

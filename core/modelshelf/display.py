@@ -200,7 +200,7 @@ def _texts(of_column: Sequence[str | Cell]) -> list[str]:
     return [cell if type(cell) is str else cell[0] for cell in of_column]
 
 
-def _is_plain(texts: Iterable[str]) -> bool:
+def _is_printable_ascii(texts: Iterable[str]) -> bool:
     """Whether all of it is printable ASCII: neutral as it is, and as many cells wide as it is long.
 
     Nearly every column is, and one look at a table of many rows finds out instead of one for each cell.
@@ -210,11 +210,11 @@ def _is_plain(texts: Iterable[str]) -> bool:
 
 
 def _neutral_all(texts: list[str]) -> list[str]:
-    return texts if _is_plain(texts) else list(map(neutral, texts))
+    return texts if _is_printable_ascii(texts) else list(map(neutral, texts))
 
 
 def _measure(texts: Iterable[str]) -> Callable[[str], int]:
-    return len if _is_plain(texts) else cells
+    return len if _is_printable_ascii(texts) else cells
 
 
 def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:

@@ -122,7 +122,7 @@ class FileReader(ABC):
         """
         return [self.read(offset, length) for offset, length in spans]
 
-    def holds(self, offset: int, expected: bytes) -> bool | None:  # noqa: ARG002 - nothing is at hand here
+    def matches_cached(self, offset: int, expected: bytes) -> bool | None:  # noqa: ARG002 - nothing is at hand here
         """Whether `expected` lies at `offset`, where that can be found out without fetching a byte.
 
         Returns:
@@ -229,7 +229,7 @@ class LocalFile(FileReader):
         self._budget.spend(total, self.name, offsets[0])
         return data
 
-    def holds(self, offset: int, expected: bytes) -> bool | None:
+    def matches_cached(self, offset: int, expected: bytes) -> bool | None:
         """Whether `expected` lies at `offset`, by the page cache alone.
 
         Asking makes Linux fetch what is not there, and no more than that, until the next `read`: several

@@ -62,7 +62,7 @@ INTERVAL = frozenset({"qwen3next", "qwen35", "qwen35moe"})
 INDEXER = frozenset({"deepseek32", "glm-dsa"})
 """A second cache holds the keys of a sparse indexer."""
 
-PLAIN = frozenset(
+ATTENTION_ONLY = frozenset(
     [
         "apertus",
         "arcee",
@@ -181,5 +181,5 @@ WINDOWS = {
 }
 """Architectures that have a second, shorter cache for the layers with a sliding window."""
 
-KNOWN = ENCODERS | CACHELESS | RECURRENT | HYBRID | INDEXER | PLAIN | WINDOWS.keys()
+ARCHITECTURES = ENCODERS | CACHELESS | RECURRENT | HYBRID | INDEXER | ATTENTION_ONLY | WINDOWS.keys()
 """Every architecture of which it is known what its layers keep."""

@@ -84,23 +84,23 @@ def _sum(
     )
     output = _try(lambda: _FLOAT * facts.number("vocab_size") * request.parallel)
     items = {"weights": weights, "kv": kv, "state": state, "compute": buffers, "output": output}
-    known = {name: None if isinstance(item, str) else item for name, item in items.items()}
+    numbers = {name: None if isinstance(item, str) else item for name, item in items.items()}
     low, high = buffers if isinstance(buffers, tuple) else (None, None)
     return MemoryEstimate(
         engine=ENGINE,
         context=context,
         context_max=context_max,
-        weights_bytes=known["weights"],
+        weights_bytes=numbers["weights"],
         kv=None if isinstance(kv, str) else tuple(kv),
-        state_bytes=known["state"],
+        state_bytes=numbers["state"],
         state_device_bytes=state_device,
         compute_low_bytes=low,
         compute_high_bytes=high,
-        output_bytes=known["output"],
+        output_bytes=numbers["output"],
         overhead_bytes=_DEVICE_MARGIN if placed else 0,
         layers=model.blocks + 1,
         device_layers=placed,
-        exact=tuple([one for one in known if one != "compute" and known[one] is not None]),
+        exact=tuple([one for one in numbers if one != "compute" and numbers[one] is not None]),
         estimated=("compute", "overhead") if low is not None else ("overhead",),
         unknown=tuple([f"{name}: {item}" for name, item in items.items() if isinstance(item, str)]),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from modelshelf_fit.architectures import ENCODERS, KNOWN
+from modelshelf_fit.architectures import ARCHITECTURES, ENCODERS
 
 MOST_LAYERS = 4096
 _MOST = 2**48
@@ -42,7 +42,7 @@ class Facts:
                 "the record lacks the facts of the header; scan the model again: `modelshelf scan --force`"
             )
         architecture = memory.get("architecture")
-        if architecture not in KNOWN:
+        if architecture not in ARCHITECTURES:
             raise UnknownMemoryError(f"what the architecture {architecture!r} keeps in memory is not known")
         return cls(architecture=str(architecture), keys=keys)
 

@@ -109,9 +109,9 @@ class _StringArray:
         if start + self.length > file.size:
             return False
         offset, last = self.chunks[-1]
-        if file.holds(*_sample(start + offset, last)) is not None:
+        if file.matches_cached(*_sample(start + offset, last)) is not None:
             for offset, chunk in reversed(self.chunks):
-                same = file.holds(start + offset, chunk)
+                same = file.matches_cached(start + offset, chunk)
                 if same is None:
                     break
                 if not same:
@@ -129,7 +129,7 @@ class _StringArray:
         offset, last = self.chunks[-1]
         samples = [(start + offset + max(len(last) - _PAGE, 0), last[-_PAGE:])]
         samples += (_sample(start + offset, chunk) for offset, chunk in reversed(self.chunks))
-        in_memory = [file.holds(*sample) for sample in samples]
+        in_memory = [file.matches_cached(*sample) for sample in samples]
         if False in in_memory:
             return False
         unknown = [sample for sample, same in zip(samples, in_memory, strict=True) if same is None]

@@ -73,7 +73,7 @@ def _detect_foreign(candidate: Candidate, directory: Directory) -> Detection | N
         return Detection(format="archive", confidence=0.7, evidence=f"a ZIP with a member {named!r}")
     effort = Effort()
     for member in directory.members[:_MOST_SNIFFED]:
-        if _holds_pickle(candidate.reader, member, effort):
+        if _contains_pickle(candidate.reader, member, effort):
             evidence = f"a ZIP whose member {member.name!r} is a pickle"
             return Detection(format="archive", confidence=0.7, evidence=evidence)
     if candidate.suffix in PICKLE_SUFFIXES:
@@ -83,7 +83,7 @@ def _detect_foreign(candidate: Candidate, directory: Directory) -> Detection | N
     return None
 
 
-def _holds_pickle(reader: FileReader, member: Member, effort: Effort, level: int = 0) -> bool:
+def _contains_pickle(reader: FileReader, member: Member, effort: Effort, level: int = 0) -> bool:
     """Return whether a member is a pickle, or an archive that has one among its members."""
     if member.name.lower().endswith(PICKLED_MEMBER_SUFFIXES):
         return True
@@ -94,7 +94,7 @@ def _holds_pickle(reader: FileReader, member: Member, effort: Effort, level: int
         if head.startswith(ZIP_MAGIC) and level < _MOST_LEVELS and member.size <= _LARGEST_INNER:
             inner = BytesReader(read_member(reader, member, _LARGEST_INNER))
             members = read_directory(inner).members[:_MOST_SNIFFED]
-            return any(_holds_pickle(inner, within, effort, level + 1) for within in members)
+            return any(_contains_pickle(inner, within, effort, level + 1) for within in members)
         return (
             is_pickle(head, member.name, effort)
             or is_long_pickle(reader, member, head, effort)

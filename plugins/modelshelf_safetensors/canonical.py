@@ -131,7 +131,7 @@ def _columns(tensors: str, form: _Form) -> tuple[list[str], list[Layout], list[i
     if any(cut[column::_COLUMNS].count(text) != count for column, text in form.constant):
         return None
     names, dtypes, kinds = cut[1::_COLUMNS], cut[5::_COLUMNS], cut[8::_COLUMNS]
-    if not _is_plain("".join(names)) or METADATA in names or len(set(names)) != count:
+    if not _is_printable("".join(names)) or METADATA in names or len(set(names)) != count:
         return None
     dtype = dtypes[0]
     if dtypes.count(dtype) != count:
@@ -185,7 +185,7 @@ def _layout_of(form: _Form, kind: str) -> tuple[Layout, int] | None:
     return (_kept_layout if len(kind) <= _LONGEST_KEPT else _parse_layout)(form, kind)
 
 
-def _is_plain(names: str) -> bool:
+def _is_printable(names: str) -> bool:
     """Whether names have no escape and nothing unprintable."""
     if "\\" in names:
         return False

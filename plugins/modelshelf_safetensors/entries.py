@@ -97,12 +97,12 @@ class Entries:
             return None
         begins, ends = zip(*fields.offsets, strict=True)
         kinds = list(zip(fields.dtypes, map(tuple, fields.shapes), strict=True))
-        known = self.tensors.kinds
-        new = [kind for kind in dict.fromkeys(kinds) if kind not in known.numbers]
+        table = self.tensors.kinds
+        new = [kind for kind in dict.fromkeys(kinds) if kind not in table.numbers]
         if new and not self._learn(new, fields.dtypes, members.names):
             return None
-        numbers = list(map(known.numbers.__getitem__, kinds))
-        sizes = list(map(known.sizes.__getitem__, numbers))
+        numbers = list(map(table.numbers.__getitem__, kinds))
+        sizes = list(map(table.sizes.__getitem__, numbers))
         spans = list(map(sub, ends, begins))
         if spans != sizes and not all(
             span == size or (size is None and span >= 0) for span, size in zip(spans, sizes, strict=True)
@@ -190,10 +190,10 @@ class Entries:
 
     def _number(self, name: str, kind: Kind) -> int:
         """The number of the kind of the tensor of this name."""
-        known = self.tensors.kinds
-        if kind not in known.numbers:
+        table = self.tensors.kinds
+        if kind not in table.numbers:
             try:
-                known.add([kind])
+                table.add([kind])
             except OverflowError as error:
                 self._refuse_tensor(name, str(error), "size-overflow")
             except ValueError as error:
@@ -202,7 +202,7 @@ class Entries:
                 if fault := self._fault_of_dtype(kind[0]):
                     self._refuse_tensor(name, f"its dtype {shown(kind[0])} {fault}")
                 self._note_dtype(name, kind[0])
-        return known.numbers[kind]
+        return table.numbers[kind]
 
     def _fault_of_dtype(self, dtype: str) -> str:
         """Why a new dtype of unknown width is refused; empty if it is not."""

@@ -172,7 +172,7 @@ def _safe_entries(weight_map: tuple[tuple[str, Any], ...], findings: BoundedFind
             findings.add(
                 "index-value-not-text", Severity.ERROR, f"the shard of tensor {shown(tensor)} is no text"
             )
-        elif not is_plain_name(shard):
+        elif not is_file_name(shard):
             findings.add(
                 "index-unsafe-path",
                 Severity.ERROR,
@@ -186,7 +186,7 @@ def _safe_entries(weight_map: tuple[tuple[str, Any], ...], findings: BoundedFind
     return entries
 
 
-def is_plain_name(name: str) -> bool:
+def is_file_name(name: str) -> bool:
     """Whether text can only mean a file in the same folder, on any system."""
     return (
         name not in {"", ".", ".."}

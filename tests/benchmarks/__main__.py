@@ -56,14 +56,14 @@ def main() -> int:
         parser.error(f"there is no topic {', '.join(unknown)}; there are {', '.join(topics())}")
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=given.folder) as folder:
         workshop = Workshop(folder=Path(folder), rounds=given.rounds, scale=given.scale)
-        held = []
+        results = []
         print(_line(_HEADINGS))
         for one in run(given.topics or topics(), workshop):
-            held.append(one)
-            print(_told(one), flush=True)
-    given.json.write_text(json.dumps([_record(one) for one in held], indent=1) + "\n")
-    missed = [one for one in held if isinstance(one, Comparison) and one.met is False]
-    print(f"{len(held)} lines, {len(missed)} goals missed; written to {given.json}")
+            results.append(one)
+            print(_row(one), flush=True)
+    given.json.write_text(json.dumps([_record(one) for one in results], indent=1) + "\n")
+    missed = [one for one in results if isinstance(one, Comparison) and one.met is False]
+    print(f"{len(results)} lines, {len(missed)} goals missed; written to {given.json}")
     return 1 if missed else 0
 
 
@@ -71,7 +71,7 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"tests.benchmarks.{name}")
 
 
-def _told(one: Comparison | Skipped) -> str:
+def _row(one: Comparison | Skipped) -> str:
     if isinstance(one, Skipped):
         return f"{one.case:58} not measured: {one.reason}"
     goal = "" if one.goal is None else f"{one.goal:.4g}"

@@ -48,8 +48,8 @@ from modelshelf_gguf.vocabulary_cache import PROCESS_CACHE
 """
 _OURS = f"""{_IMPORT_OURS}
 for path in sys.argv[1:]:
-    told, (folder, name) = os.stat(path), os.path.split(path)
-    one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)
+    status, (folder, name) = os.stat(path), os.path.split(path)
+    one = ArtifactFile(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns)
     artifact = Artifact(folder=folder, primary=name, files=(one,))
     with ArtifactReader(artifact) as reader:
         (header,) = parse_headers(artifact, reader, PROCESS_CACHE)
@@ -61,13 +61,13 @@ for path in sys.argv[1:]:
     assert len(GGUFReader(path).tensors) == {TENSORS}
 """
 _TELL_PEAK = """
-with open("/proc/self/status") as told:
-    print(next(line.split()[1] for line in told if line.startswith("VmHWM:")))
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
 """
 _NODE = f"""
 import {{ gguf }} from "@huggingface/gguf";
-const told = await gguf(process.argv[2], {{ allowLocalFile: true }});
-if (told.tensorInfos.length !== {TENSORS}) throw new Error("not all tensors were read");
+const header = await gguf(process.argv[2], {{ allowLocalFile: true }});
+if (header.tensorInfos.length !== {TENSORS}) throw new Error("not all tensors were read");
 """
 
 
@@ -154,20 +154,20 @@ def _against_reader(big: Model, distinct: Sequence[Model], workshop: Workshop) -
         peer_name="gguf.GGUFReader",
         goal=1 / 60,
     )
-    imported, imported_peer, held_peer = _peak(_IMPORT_OURS), _peak(_IMPORT_READER), _peak(_READER, big.path)
+    imported, imported_peer, peer_peak = _peak(_IMPORT_OURS), _peak(_IMPORT_READER), _peak(_READER, big.path)
     for case, models in (
         ("one big vocabulary", [big]),
         (f"scan of {len(distinct)} distinct big vocabularies", distinct),
     ):
-        held = _peak(_OURS, *(model.path for model in models))
+        peak = _peak(_OURS, *(model.path for model in models))
         yield Comparison(
             case=f"GGUF, {case}: memory beyond the imports",
-            ours=max(held - imported, 0.1),
-            peer=held_peer - imported_peer,
+            ours=max(peak - imported, 0.1),
+            peer=peer_peak - imported_peer,
             peer_name="gguf.GGUFReader of one",
             goal=1 / 15,
             unit="MB",
-            note=f"peaks {held:.0f} and {held_peer:.0f} MB",
+            note=f"peaks {peak:.0f} and {peer_peak:.0f} MB",
         )
 
 
@@ -191,7 +191,7 @@ def _against_node(big: Model, room: Path, workshop: Workshop) -> Comparison | Sk
         return Skipped(case=case, reason=f"@huggingface/gguf cannot be installed: {error}")
     script = room / "read.mjs"
     script.write_text(_NODE)
-    told = json.loads((room / "node_modules/@huggingface/gguf/package.json").read_text())
+    package = json.loads((room / "node_modules/@huggingface/gguf/package.json").read_text())
     ours, peer = processes_side_by_side(
         _python(_OURS, big.path), [node, script, big.path], min(workshop.rounds, 3)
     )
@@ -201,7 +201,7 @@ def _against_node(big: Model, room: Path, workshop: Workshop) -> Comparison | Sk
         peer=peer.processor_seconds,
         peer_name="@huggingface/gguf",
         goal=1 / 9,
-        note=f"version {told['version']}",
+        note=f"version {package['version']}",
     )
 
 

@@ -86,22 +86,22 @@ def _cooled(path: Path) -> bool:
 
 def _resident(descriptor: int) -> int:
     """Pages of a file that lie in the page cache."""
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY) as held:
-        told = (ctypes.c_ubyte * -(-len(held) // mmap.PAGESIZE))()
-        first = ctypes.c_char.from_buffer(held)
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY) as mapped:
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        first = ctypes.c_char.from_buffer(mapped)
         failed = ctypes.CDLL(None).mincore(
-            ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(len(held)), told
+            ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(len(mapped)), pages
         )
         del first
     if failed:
         raise OSError
-    return sum(page & 1 for page in told)
+    return sum(page & 1 for page in pages)
 
 
 def _from_disk() -> int:
     """Bytes that were fetched from disks for this process, what was read ahead included."""
-    with Path("/proc/self/io").open() as told:
-        return next(int(line.split()[1]) for line in told if line.startswith("read_bytes:"))
+    with Path("/proc/self/io").open() as stream:
+        return next(int(line.split()[1]) for line in stream if line.startswith("read_bytes:"))
 
 
 def _deceived(room: Path, workshop: Workshop) -> Comparison:
@@ -119,7 +119,7 @@ def _deceived(room: Path, workshop: Workshop) -> Comparison:
         draw = random.Random(number)  # noqa: S311 - no secret
         path.write_bytes(VARIANTS[kinds[number % len(kinds)]](draw))
         by_cache, walked = _read(path, cache), _read(path)
-        deceived += _told(by_cache) != _told(walked)
+        deceived += _comparable(by_cache) != _comparable(walked)
         refused += walked.fault is not None
     counters = cache.counters
     return Comparison(
@@ -141,7 +141,7 @@ def _read(path: Path, cache: VocabularyCache | None = None) -> Header:
         file.close()
 
 
-def _told(header: Header) -> tuple[object, ...]:
+def _comparable(header: Header) -> tuple[object, ...]:
     fault = header.fault
     named = None if fault is None else (type(fault), fault.code, str(fault), fault.offset)
     return evolve(header, fault=None), named

@@ -103,36 +103,40 @@ def _word(draw: random.Random, mean: float) -> str:
 
 def struct_walk(path: Path) -> tuple[int, int]:
     """The plainest complete reading of a header: one `struct` call a number; pairs and tensors."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        (tensors,), (pairs,), at = _U64(held, 8), _U64(held, 16), 24
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        (tensors,), (pairs,), at = _U64(data, 8), _U64(data, 16), 24
         fields = {}
         for _ in range(pairs):
-            (length,) = _U64(held, at)
-            key, (kind,), at = held[at + 8 : at + 8 + length], _U32(held, at + 8 + length), at + 12 + length
+            (length,) = _U64(data, at)
+            key, (kind,), at = (
+                data[at + 8 : at + 8 + length],
+                _U32(data, at + 8 + length),
+                at + 12 + length,
+            )
             fields[key] = kind, at
-            at = _behind(held, kind, at)
+            at = _behind(data, kind, at)
         table = []
         for _ in range(tensors):
-            (length,) = _U64(held, at)
-            name, at = held[at + 8 : at + 8 + length], at + 8 + length
-            (dimensions,) = _U32(held, at)
-            shape = [_U64(held, at + 4 + 8 * one)[0] for one in range(dimensions)]
+            (length,) = _U64(data, at)
+            name, at = data[at + 8 : at + 8 + length], at + 8 + length
+            (dimensions,) = _U32(data, at)
+            shape = [_U64(data, at + 4 + 8 * one)[0] for one in range(dimensions)]
             at += 4 + 8 * dimensions
-            table.append((name, shape, _U32(held, at)[0], _U64(held, at + 4)[0]))
+            table.append((name, shape, _U32(data, at)[0], _U64(data, at + 4)[0]))
             at += 12
     return len(fields), len(table)
 
 
-def _behind(held: mmap.mmap, kind: int, at: int) -> int:
+def _behind(data: mmap.mmap, kind: int, at: int) -> int:
     if kind == 8:
-        return at + 8 + _U64(held, at)[0]
+        return at + 8 + _U64(data, at)[0]
     if kind != 9:
         return at + _WIDTHS[kind]
-    (item,), (count,), at = _U32(held, at), _U64(held, at + 4), at + 12
+    (item,), (count,), at = _U32(data, at), _U64(data, at + 4), at + 12
     if item != 8:
         return at + count * _WIDTHS[item]
     for _ in range(count):
-        at += 8 + _U64(held, at)[0]
+        at += 8 + _U64(data, at)[0]
     return at
 
 

@@ -77,10 +77,10 @@ def two_processes(big: Model, room: Path, workshop: Workshop) -> Comparison:
 def _scan(root: Path, store: Path, workers: int, count: int) -> _Run:
     line = [sys.executable, "-c", _SCAN, os.fspath(root), os.fspath(store), str(workers), str(count)]
     before, own, started = _busy(), _own(), time.perf_counter()
-    told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(line, check=True, capture_output=True, text=True).stdout
     spent, own = time.perf_counter() - started, _own() - own
     others = (_busy() - before - own) / (spent * (os.cpu_count() or 1))
-    return _Run(others, float(told), own)
+    return _Run(others, float(output), own)
 
 
 def _own() -> float:
@@ -92,8 +92,8 @@ def _own() -> float:
 def _busy() -> float:
     """Processor seconds of all programs, those of other machines on the same processors included."""
     try:
-        with Path("/proc/stat").open() as told:
-            user, nice, system, _, _, *rest = map(int, told.readline().split()[1:9])
+        with Path("/proc/stat").open() as stream:
+            user, nice, system, _, _, *rest = map(int, stream.readline().split()[1:9])
     except OSError:
         return _own()  # a system that does not tell: no run is taken for disturbed
     return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")

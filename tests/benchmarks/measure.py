@@ -118,13 +118,13 @@ def side_by_side(
     """
     taken: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
-        for work, held in zip((ours, peer), taken, strict=True):
+        for work, of_one in zip((ours, peer), taken, strict=True):
             gc.collect()
             started = time.process_time()
             for _ in range(repeat):
                 work()
             if number:
-                held.append((time.process_time() - started) / repeat)
+                of_one.append((time.process_time() - started) / repeat)
     return statistics.median(taken[0]), statistics.median(taken[1])
 
 
@@ -172,10 +172,10 @@ def processes_side_by_side(
     """Medians, figure by figure, of two programs run in alternating rounds, after one not counted."""
     taken: tuple[list[Spent], list[Spent]] = ([], [])
     for number in range(rounds + 1):
-        for line, held in zip((ours, peer), taken, strict=True):
+        for line, of_one in zip((ours, peer), taken, strict=True):
             spent = run_process(line, environment=environment)
             if number:
-                held.append(spent)
+                of_one.append(spent)
     return _median(taken[0]), _median(taken[1])
 
 

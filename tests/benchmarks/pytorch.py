@@ -44,8 +44,8 @@ import modelshelf_pytorch as plugin
 _READ = f"""{_IMPORTS}
 def read(path, *further):
     folder, name = os.path.split(path)
-    told = os.stat(path)
-    one = ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns)
+    status = os.stat(path)
+    one = ArtifactFile(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns)
     artifact = Artifact(folder=folder, primary=name, files=(one,))
     with ArtifactReader(artifact) as reader:
         file = reader.file()
@@ -57,7 +57,7 @@ def read(path, *further):
         return metadata, [one(artifact, format, reader) for one in further]
 
 def judge(path):
-    return read(path, lambda *told: list(plugin.modelshelf_probe_health(*told, Depth.HEADER)))
+    return read(path, lambda *arguments: list(plugin.modelshelf_probe_health(*arguments, Depth.HEADER)))
 """
 _READ_ALONE = f"""{_READ}
 metadata, _ = read(sys.argv[1])
@@ -168,9 +168,9 @@ def _against_picklescan(path: Path, room: Path, workshop: Workshop) -> Compariso
     version = ""
     for _ in range(workshop.rounds):
         for tool, with_python in (("modelshelf", Path(sys.executable)), ("picklescan", python)):
-            told = judged(tool, with_python, listing, rounds=3)
-            taken[tool].append(statistics.median(told["seconds"]))
-            version = told["version"]
+            theirs = judged(tool, with_python, listing, rounds=3)
+            taken[tool].append(statistics.median(theirs["seconds"]))
+            version = theirs["version"]
     return Comparison(
         case=case,
         ours=statistics.median(taken["modelshelf"]),
@@ -187,10 +187,10 @@ def judged(tool: str, python: Path, listing: Path, rounds: int = 1) -> dict[str,
     Raises:
         RuntimeError: The tool's process failed.
     """
-    told = subprocess.run(
+    output = subprocess.run(
         [python, judge.__file__, tool, listing, str(rounds)], capture_output=True, text=True, check=False
     )
-    if told.returncode:
-        raise RuntimeError(f"{tool} ended with {told.returncode}: {told.stderr[-1000:]}")
-    found: dict[str, list[float]] = json.loads(told.stdout)
+    if output.returncode:
+        raise RuntimeError(f"{tool} ended with {output.returncode}: {output.stderr[-1000:]}")
+    found: dict[str, list[float]] = json.loads(output.stdout)
     return found

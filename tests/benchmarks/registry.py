@@ -139,7 +139,7 @@ def _look_ups(workshop: Workshop, folder: Path, many: int) -> Comparison:
     """Every id in a random order, so that both sides miss the processor's caches alike."""
     with ModelRegistry(folder, folder, readonly=True) as registry:
         ids = registry.list_models()[: workshop.scaled(10_000)]
-        held = {model_id: registry.get(model_id) for model_id in ids}
+        models = {model_id: registry.get(model_id) for model_id in ids}
         asked = random.Random(8).choices(ids, k=_LOOK_UPS)  # noqa: S311 - an order, no secret
 
         def ours() -> None:
@@ -148,7 +148,7 @@ def _look_ups(workshop: Workshop, folder: Path, many: int) -> Comparison:
 
         def peer() -> None:
             for model_id in asked:
-                held[model_id]
+                models[model_id]
 
         taken, theirs = side_by_side(ours, peer, max(workshop.rounds, 7))
     return Comparison(
@@ -181,11 +181,11 @@ def _finding(workshop: Workshop, folder: Path, many: int) -> Iterator[Comparison
             goal=0.2,
             note=f"1 in {_RARE} found, and decoded whole",
         )
-    with ModelRegistry(folder, folder, readonly=True) as held:
+    with ModelRegistry(folder, folder, readonly=True) as opened:
         again = [(f"find by {name} of {many}, again", query) for name, query in queries.items()]
         for case, query in again:
             taken, all_ = side_by_side(
-                lambda query=query: held.find(query), lambda: _decode_all(held), workshop.rounds
+                lambda query=query: opened.find(query), lambda: _decode_all(opened), workshop.rounds
             )
             yield Comparison(
                 case=case,

@@ -96,8 +96,8 @@ def _loaded(path: Path) -> list[tuple[str, str, list[int]]]:
 
 def _in_process(path: Path, workshop: Workshop) -> Comparison:
     names, layouts = _read(path)
-    told = [(name, one.dtype, list(one.shape)) for name, one in zip(names, layouts, strict=True)]
-    assert sorted(told) == sorted(_loaded(path))
+    tensors = [(name, one.dtype, list(one.shape)) for name, one in zip(names, layouts, strict=True)]
+    assert sorted(tensors) == sorted(_loaded(path))
     ours, peer = side_by_side(lambda: _read(path), lambda: _loaded(path), 3 * workshop.rounds, repeat=200)
     return Comparison(
         case=f"safetensors, {len(names)} tensors: names, dtypes, shapes",

@@ -31,7 +31,7 @@ _KINDS = {  # the corpus's word for a file, and what a scanner should say of it
 
 
 @frozen(kw_only=True)
-class Tally:
+class Score:
     """What one tool made of one set of files.
 
     Attributes:
@@ -60,12 +60,12 @@ Samples = dict[Path, str]
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     """For each tool and set: what was missed, what was slandered, and the time."""
     try:
-        tallies = list(tally_all(workshop))
+        scores = list(all_scores(workshop))
     except RuntimeError as error:
         yield Skipped(case="scanners for hostile pickles", reason=str(error))
         return
-    ours = {one.files: one for one in tallies if one.tool.startswith("modelshelf ")}
-    for peer in tallies:
+    ours = {one.files: one for one in scores if one.tool.startswith("modelshelf ")}
+    for peer in scores:
         mine = ours[peer.files]
         if peer is mine:
             continue
@@ -85,7 +85,7 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
         )
 
 
-def tally_all(workshop: Workshop) -> Iterator[Tally]:
+def all_scores(workshop: Workshop) -> Iterator[Score]:
     """Every tool over every set.
 
     Raises:
@@ -97,7 +97,7 @@ def tally_all(workshop: Workshop) -> Iterator[Tally]:
         listing.write_text("".join(f"{path}\0" for path in samples))
         for tool in ("modelshelf", *environment.SCANNERS):
             python = Path(sys.executable) if tool == "modelshelf" else scanners
-            yield tally(tool, files, list(samples.values()), judged(tool, python, listing))
+            yield score(tool, files, list(samples.values()), judged(tool, python, listing))
 
 
 def sets(workshop: Workshop) -> Iterator[tuple[str, Samples]]:
@@ -145,11 +145,11 @@ def _honest(folder: Path, count: int) -> Samples:
         return dict.fromkeys(checkpoints.generate(folder, count), "sound")
 
 
-def tally(tool: str, files: str, expected: list[str], told: dict[str, list[float]]) -> Tally:
+def score(tool: str, files: str, expected: list[str], report: dict[str, list[float]]) -> Score:
     """Count what a tool said against what it should have said."""
-    both = list(zip(expected, told["verdicts"], strict=True))
-    return Tally(
-        tool=f"{tool} {told['version']}",
+    both = list(zip(expected, report["verdicts"], strict=True))
+    return Score(
+        tool=f"{tool} {report['version']}",
         files=files,
         found=both.count(("hostile", "flagged")),
         refused=both.count(("hostile", "refused")),
@@ -157,7 +157,7 @@ def tally(tool: str, files: str, expected: list[str], told: dict[str, list[float
         false_alarms=sum(
             both.count(one) for one in (("sound", "flagged"), ("sound", "refused"), ("unreadable", "flagged"))
         ),
-        seconds=statistics.median(told["seconds"]),
+        seconds=statistics.median(report["seconds"]),
     )
 
 
@@ -169,7 +169,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="safety-") as folder:
         line = "{:34} {:20} {:>7} {:>8} {:>7} {:>13} {:>11}"
         print(line.format("files", "tool", "found", "refused", "missed", "false alarms", "ms a file"))
-        for one in tally_all(Workshop(folder=Path(folder), scale=given.scale)):
+        for one in all_scores(Workshop(folder=Path(folder), scale=given.scale)):
             counts = (one.found, one.refused, one.missed, one.false_alarms)
             print(line.format(one.files, one.tool, *counts, f"{one.seconds * 1e3:.3f}"), flush=True)
     return 0

@@ -57,11 +57,11 @@ for path in paths:
 _FIRST_SCAN = """
 import resource, sys, tempfile
 from modelshelf import ModelRegistry
-tree, models, workers, told = sys.argv[1:]
+tree, models, workers, report = sys.argv[1:]
 with tempfile.TemporaryDirectory(dir=tree + "/..") as store, ModelRegistry(tree, store) as registry:
     stats = registry.discover_models(workers=int(workers))
     assert (stats.models_added, stats.errors) == (int(models), 0), stats.problems[:3]
-with open("/proc/self/status") as status, open(told, "w") as file:
+with open("/proc/self/status") as status, open(report, "w") as file:
     mine = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     file.write(str(max(mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)))
 """
@@ -80,9 +80,9 @@ import os, sys
 from modelshelf import ModelRegistry
 tree, models, store, counted = sys.argv[1:]
 opened = []
-def note(event, told):
-    if event == "open" and str(told[0]).startswith(tree):
-        opened.append(told)
+def note(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(tree):
+        opened.append(arguments)
 sys.addaudithook(note)
 with ModelRegistry(tree, store) as registry:
     before = registry.store.revision()
@@ -101,21 +101,21 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     models, folders = workshop.scaled(_MODELS), workshop.scaled(_FOLDERS)
     listed = make_tree(room / "models", models, folders)
     (room / "paths").write_bytes(b"\0".join(str(path).encode() for path in listed))
-    told = f"{models} models in {folders} folders"
-    yield from _first(room, models, told, workshop)
-    yield from _unchanged(room, models, told, workshop)
+    size_of_tree = f"{models} models in {folders} folders"
+    yield from _first(room, models, size_of_tree, workshop)
+    yield from _unchanged(room, models, size_of_tree, workshop)
     shutil.rmtree(room)
     yield _hub_cache(workshop)
     yield from _growth(workshop)
 
 
-def _first(room: Path, models: int, told: str, workshop: Workshop) -> Iterator[Comparison | Skipped]:
+def _first(room: Path, models: int, size_of_tree: str, workshop: Workshop) -> Iterator[Comparison | Skipped]:
     bare = [sys.executable, "-c", _BARE_READ, room / "paths"]
     for workers in (1, 2):
         ours = [sys.executable, "-c", _FIRST_SCAN, room / "models", str(models), str(workers), room / "peak"]
         mine, theirs = processes_side_by_side(ours, bare, min(workshop.rounds, 3))
         yield Comparison(
-            case=f"first scan, {told}, {workers} process{'es' if workers > 1 else ''}",
+            case=f"first scan, {size_of_tree}, {workers} process{'es' if workers > 1 else ''}",
             ours=mine.seconds,
             peer=theirs.seconds,
             peer_name="open, pread and close of each model",
@@ -123,7 +123,7 @@ def _first(room: Path, models: int, told: str, workshop: Workshop) -> Iterator[C
             note=f"{mine.seconds / models * 1e6:.0f} µs each; processors {mine.processor_seconds:.2f} s to "
             f"{theirs.processor_seconds:.2f} s",
         )
-    case = f"first scan off the disk, {told}, 2 processes"
+    case = f"first scan off the disk, {size_of_tree}, 2 processes"
     try:
         taken = [[_off_the_disk(line) for line in (ours, bare)] for _ in range(min(workshop.rounds, 3))]
     except OSError as error:
@@ -151,7 +151,7 @@ def _off_the_disk(line: list[str | Path]) -> float:
     return run_process(line).seconds
 
 
-def _unchanged(room: Path, models: int, told: str, workshop: Workshop) -> Iterator[Comparison]:
+def _unchanged(room: Path, models: int, size_of_tree: str, workshop: Workshop) -> Iterator[Comparison]:
     tree, store, counted = room / "models", room / "store", room / "counted"
     again = [sys.executable, "-c", _SCAN_AGAIN, tree, str(models), store]
     run_process([sys.executable, "-m", "modelshelf", "--store", store, "scan", tree])
@@ -164,7 +164,7 @@ def _unchanged(room: Path, models: int, told: str, workshop: Workshop) -> Iterat
     ):
         mine, theirs = processes_side_by_side(line, find, workshop.rounds)
         yield Comparison(
-            case=f"unchanged scan, {told}, {name}",
+            case=f"unchanged scan, {size_of_tree}, {name}",
             ours=mine.processor_seconds,
             peer=theirs.processor_seconds,
             peer_name="find -type f",
@@ -291,14 +291,14 @@ def templates() -> dict[str, Template]:
             getattr(writer, f"write_{step}_to_file")()
         writer.close()
         packed = path.read_bytes()
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     # A checkpoint carries a checksum over its tensors, by which a changed one is not sound: leave it out.
     torch.serialization.set_crc32_options(False)
     try:
-        torch.save({"marker": torch.zeros(64, dtype=torch.float64)}, held)
+        torch.save({"marker": torch.zeros(64, dtype=torch.float64)}, buffer)
     finally:
         torch.serialization.set_crc32_options(True)
-    pickled = held.getvalue()
+    pickled = buffer.getvalue()
     return {
         "safetensors": (".safetensors", flat, len(flat) - 8),
         "gguf": (".gguf", packed, len(packed) - 8),

@@ -67,13 +67,13 @@ def _against_nothing(
         "id": _Run((str(program),), {**home, **_completing("modelshelf show org-1/", 2)}),
     }
     taken = _medians(runs, max(workshop.rounds, 11))
-    told = {
+    output = {
         "ls": (f"modelshelf ls of {thousand} models", 10),
         "help": ("modelshelf --help", 7),
         "command": ("completion of a command", 7),
         "id": (f"completion of an id among {thousand}", 7),
     }
-    for name, (case, goal) in told.items():
+    for name, (case, goal) in output.items():
         yield Comparison(
             case=case,
             ours=taken[name],
@@ -90,8 +90,8 @@ def _completing(words: str, place: int) -> dict[str, str]:
 
 def _installed() -> str:
     """How modelshelf is installed here: an editable install adds to every start, Python's own too."""
-    told = distribution("modelshelf").read_text("direct_url.json") or ""
-    return "editable install" if '"editable": true' in told else "installed wheel"
+    origin = distribution("modelshelf").read_text("direct_url.json") or ""
+    return "editable install" if '"editable": true' in origin else "installed wheel"
 
 
 def _against_hugging_face(workshop: Workshop, listing: _Run, thousand: int) -> Iterator[Comparison | Skipped]:

@@ -204,14 +204,14 @@ def test_hook_commands_is_in_the_help_and_runs(site: Path, tmp_path: Path) -> No
     assert command_line.run("greet").out == "hello\n"
 
 
-def test_hook_model_changed_is_told_after_the_commit(registry_with, tmp_path: Path) -> None:
-    told: list[tuple[EventKind, str, bool]] = []
+def test_hook_model_changed_is_reported_after_the_commit(registry_with, tmp_path: Path) -> None:
+    events: list[tuple[EventKind, str, bool]] = []
 
     class Observer:
         def modelshelf_model_changed(self, event: Any) -> None:
-            told.append((event.kind, event.model_id, registry.get(event.model_id) is not None))
+            events.append((event.kind, event.model_id, registry.get(event.model_id) is not None))
 
     ModelFiles(tmp_path / "models").sound("gguf", name="tiny")
     registry = registry_with(Observer())
     registry.discover_models()
-    assert (EventKind.REGISTERED, "tiny", True) in told
+    assert (EventKind.REGISTERED, "tiny", True) in events

@@ -32,32 +32,32 @@ def written(path, text):
 
 
 def test_without_any_setting_the_store_lies_in_the_users_data_folder(home):
-    told = load(environ={})
-    assert told.store == str(home / ".local/share/modelshelf")
-    assert (told.paths, told.workers, told.file) == ((), None, None)
+    loaded = load(environ={})
+    assert loaded.store == str(home / ".local/share/modelshelf")
+    assert (loaded.paths, loaded.workers, loaded.file) == ((), None, None)
 
 
 def test_the_working_directorys_own_folders_come_before_the_users(tmp_path):
     (tmp_path / "work/vendor/layerData").mkdir(parents=True)
     (tmp_path / "work/vendor/layerModels").mkdir()
-    told = load(environ={})
-    assert told.store == "vendor/layerData"
-    assert told.paths == (str(tmp_path / "work/vendor/layerModels"),)
+    loaded = load(environ={})
+    assert loaded.store == "vendor/layerData"
+    assert loaded.paths == (str(tmp_path / "work/vendor/layerModels"),)
 
 
 def test_an_argument_beats_the_environment_which_beats_the_file(tmp_path):
     file = written(tmp_path / "some.toml", 'store = "/from/file"\nworkers = 2\npaths = ["/from/file"]')
     environ = {"MODELSHELF_STORE": "/from/environment", "MODELSHELF_PATHS": f"/one{os.pathsep}/two"}
-    told = load(config=file, environ=environ)
-    assert (told.store, told.workers, told.paths) == ("/from/environment", 2, ("/one", "/two"))
+    loaded = load(config=file, environ=environ)
+    assert (loaded.store, loaded.workers, loaded.paths) == ("/from/environment", 2, ("/one", "/two"))
     assert load(store="/from/argument", config=file, environ=environ).store == "/from/argument"
     assert load(config=file, environ={}).store == "/from/file"
 
 
 def test_the_users_own_file_is_found(home):
     file = written(home / ".config/modelshelf/modelshelf.toml", "workers = 3")
-    told = load(environ={})
-    assert (told.workers, told.file) == (3, file)
+    loaded = load(environ={})
+    assert (loaded.workers, loaded.file) == (3, file)
 
 
 def test_the_environment_can_name_the_file(tmp_path):
@@ -68,15 +68,15 @@ def test_paths_in_the_file_are_relative_to_it_and_know_the_home(tmp_path, home):
     file = written(
         tmp_path / "etc/a.toml", 'paths = ["models", "~/more", "s3://bucket/x"]\nstore = "records"'
     )
-    told = load(config=file, environ={})
-    assert told.paths == (str(tmp_path / "etc/models"), str(home / "more"), "s3://bucket/x")
-    assert told.store == str(tmp_path / "etc/records")
+    loaded = load(config=file, environ={})
+    assert loaded.paths == (str(tmp_path / "etc/models"), str(home / "more"), "s3://bucket/x")
+    assert loaded.store == str(tmp_path / "etc/records")
 
 
 def test_plugins_are_disabled_by_file_and_environment_together(tmp_path):
     file = written(tmp_path / "a.toml", 'disable_plugins = ["one"]')
-    told = load(config=file, environ={"MODELSHELF_DISABLE_PLUGINS": "two, three,"})
-    assert told.disable_plugins == {"one", "two", "three"}
+    loaded = load(config=file, environ={"MODELSHELF_DISABLE_PLUGINS": "two, three,"})
+    assert loaded.disable_plugins == {"one", "two", "three"}
 
 
 def test_sources_keep_their_own_settings(tmp_path):
@@ -136,8 +136,8 @@ def test_a_variable_that_cannot_be_used_is_named(text):
 
 
 def test_an_empty_variable_says_nothing(home):
-    told = load(environ={"MODELSHELF_STORE": "", "MODELSHELF_PATHS": "", "MODELSHELF_WORKERS": " "})
-    assert told.store == str(home / ".local/share/modelshelf")
+    loaded = load(environ={"MODELSHELF_STORE": "", "MODELSHELF_PATHS": "", "MODELSHELF_WORKERS": " "})
+    assert loaded.store == str(home / ".local/share/modelshelf")
 
 
 @given(text=st.text(max_size=80))
@@ -165,8 +165,8 @@ def test_the_users_folders_are_those_that_platformdirs_names(monkeypatch, user, 
 @given(parts=st.lists(st.sampled_from(["/", ".", "..", "a", "b c", "~", "é"]), min_size=1, max_size=9))
 def test_a_place_is_written_as_pathlib_writes_it(parts):
     text = "".join(parts)
-    told = load(environ={"MODELSHELF_STORE": text, "MODELSHELF_CONFIG": os.devnull})
-    assert told.store == str(Path.cwd() / os.path.expanduser(text))
+    loaded = load(environ={"MODELSHELF_STORE": text, "MODELSHELF_CONFIG": os.devnull})
+    assert loaded.store == str(Path.cwd() / os.path.expanduser(text))
 
 
 @pytest.mark.parametrize("make", [getattr(os, "mkfifo", os.mkdir), os.mkdir])

@@ -111,12 +111,12 @@ def test_every_cell_is_made_neutral():
 
 def test_colour_does_not_change_the_alignment():
     rows = [("a", Cell("1", "red"), ""), ("b", Cell("22", "green"), "")]
-    plain = [*lay_out(COLUMNS, rows)]
+    uncoloured = [*lay_out(COLUMNS, rows)]
     coloured = [*lay_out(COLUMNS, rows, colour=True)]
     assert "\x1b[31m1\x1b[0m" in coloured[1]
     for code in ("31", "32", "1", "0"):
         coloured = [line.replace(f"\x1b[{code}m", "") for line in coloured]
-    assert coloured == plain
+    assert coloured == uncoloured
 
 
 def test_expendable_columns_go_before_a_name_becomes_unreadable():

@@ -63,9 +63,9 @@ def test_json_has_no_word_that_json_does_not_know():
     def refuse(word):
         raise AssertionError(word)
 
-    told = json.loads(line, parse_constant=refuse)
-    assert (told["a"], told["b"], told["c"], told["d"]) == ("nan", "inf", {"1": "b'x'"}, [3])
-    assert "Unwritable" in told["e"]
+    fields = json.loads(line, parse_constant=refuse)
+    assert (fields["a"], fields["b"], fields["c"], fields["d"]) == ("nan", "inf", {"1": "b'x'"}, [3])
+    assert "Unwritable" in fields["e"]
 
 
 def test_an_extra_field_cannot_pose_as_the_records_own():
@@ -78,9 +78,9 @@ def test_json_holds_the_traceback_as_one_field():
 
 
 def test_a_value_that_holds_itself_is_written_to_a_limit():
-    held: list[object] = []
-    held.append(held)
-    assert json.loads(JsonFormatter().format(record(held=held)))["held"]
+    circular: list[object] = []
+    circular.append(circular)
+    assert json.loads(JsonFormatter().format(record(held=circular)))["held"]
 
 
 def test_wrong_arguments_of_a_message_do_not_raise():

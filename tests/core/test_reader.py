@@ -14,7 +14,7 @@ from modelshelf.errors import (
     UnreadableFileError,
 )
 from modelshelf.reader import ArtifactReader, Budget
-from modelshelf.testing.looks import MemoryFile
+from modelshelf.testing.artifacts import MemoryFile
 from tests.support import artifact_of, reader_of
 
 
@@ -110,17 +110,17 @@ def test_bytes_that_were_just_written_are_compared_at_once_and_counted(
     content = blob.read_bytes()
     with reader_of(blob) as reader:
         file = reader.file()
-        assert file.holds(20_000, content[20_000:50_000]) is True
-        assert file.holds(20_000, content[20_001:50_001]) is False
-        assert file.holds(0, content[:10]) is True
+        assert file.matches_cached(20_000, content[20_000:50_000]) is True
+        assert file.matches_cached(20_000, content[20_001:50_001]) is False
+        assert file.matches_cached(0, content[:10]) is True
         assert reader.bytes_read in {60_010, 60_000 + reader_module.HEAD_BLOCK}
-        assert file.holds(len(content) - 1, b"ab") is False
-        assert file.holds(-1, b"a") is False
+        assert file.matches_cached(len(content) - 1, b"ab") is False
+        assert file.matches_cached(-1, b"a") is False
 
 
 def test_comparing_spends_the_budget(blob: Path) -> None:
     with reader_of(blob, budget=10_000) as reader, pytest.raises(BudgetExceededError):
-        reader.file().holds(0, blob.read_bytes()[:10_001])
+        reader.file().matches_cached(0, blob.read_bytes()[:10_001])
 
 
 def test_a_cold_file_says_that_it_must_be_fetched_or_compares(blob: Path) -> None:
@@ -133,9 +133,9 @@ def test_a_cold_file_says_that_it_must_be_fetched_or_compares(blob: Path) -> Non
     with reader_of(blob) as reader:
         file = reader.file()
         # A file system in memory is never cold, and what is asked for may come meanwhile.
-        assert file.holds(30_000, content[30_000:40_000]) in {None, True}
+        assert file.matches_cached(30_000, content[30_000:40_000]) in {None, True}
         assert file.read(30_000, 10_000) == content[30_000:40_000]
-        assert file.holds(30_000, content[30_000:40_000]) is True
+        assert file.matches_cached(30_000, content[30_000:40_000]) is True
 
 
 def test_a_closed_file_is_named_when_it_is_compared(blob: Path) -> None:
@@ -143,11 +143,11 @@ def test_a_closed_file_is_named_when_it_is_compared(blob: Path) -> None:
         file = reader.file()
         file.close()
         with pytest.raises(UnreadableFileError, match="EBADF"):
-            file.holds(20_000, b"a")
+            file.matches_cached(20_000, b"a")
 
 
 def test_a_reader_that_knows_of_no_cache_has_nothing_at_hand() -> None:
-    assert MemoryFile(b"content", "model.gguf", Budget()).holds(0, b"content") is None
+    assert MemoryFile(b"content", "model.gguf", Budget()).matches_cached(0, b"content") is None
 
 
 SPANS = [(60_000, 30), (0, 4), (65_530, 6), (20_000, 0), (20_000, 100), (20_010, 5)]
@@ -173,9 +173,9 @@ def test_a_range_past_the_end_among_many_is_named_as_by_itself(blob: Path, wrong
 
 def test_the_budget_ends_the_reading_of_many_ranges_at_the_one_that_passes_it(blob: Path) -> None:
     with reader_of(blob, budget=20_000) as reader:
-        with pytest.raises(BudgetExceededError, match="8000 bytes at 50000") as told:
+        with pytest.raises(BudgetExceededError, match="8000 bytes at 50000") as raised:
             reader.file().read_each([(30_000, 8_000), (40_000, 8_000), (50_000, 8_000)])
-        assert told.value.offset == 50_000
+        assert raised.value.offset == 50_000
         assert reader.bytes_read == 16_000
 
 
@@ -183,9 +183,9 @@ def test_a_file_that_shrinks_is_named_among_many_ranges(blob: Path) -> None:
     with reader_of(blob) as reader:
         file = reader.file()
         os.truncate(blob, 30_000)
-        with pytest.raises(FileChangedError, match="shrank") as told:
+        with pytest.raises(FileChangedError, match="shrank") as raised:
             file.read_each([(20_000, 10), (40_000, 10)])
-        assert told.value.offset == 40_000
+        assert raised.value.offset == 40_000
 
 
 def test_a_closed_file_is_named_among_many_ranges(blob: Path) -> None:

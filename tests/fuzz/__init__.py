@@ -1,4 +1,4 @@
-"""Mutated and generated files in great numbers, each told by its number so that it can be made again.
+"""Mutated and generated files in great numbers, each named by its number so that it can be made again.
 
 ::
 

@@ -40,11 +40,11 @@ def main() -> int:
     if given.replay is not None:
         return _replay(plan, given.replay)
     result = given.json or given.folder / f"{given.format}{'-reference' if given.reference else ''}.json"
-    tally = campaign.run(plan, given.jobs, result, lambda text: print(text, flush=True))
-    for one in tally.failures[:20]:
-        print(f"{one.kind}: case {one.number}: {one.told}")
-    print(f"{len(tally.failures)} failures are told in {result}, their files lie below {given.folder}")
-    return 1 if tally.failures else 0
+    counted = campaign.run(plan, given.jobs, result, lambda text: print(text, flush=True))
+    for one in counted.failures[:20]:
+        print(f"{one.kind}: case {one.number}: {one.message}")
+    print(f"{len(counted.failures)} failures are listed in {result}, their files lie below {given.folder}")
+    return 1 if counted.failures else 0
 
 
 def _replay(plan: Plan, number: int) -> int:
@@ -52,8 +52,8 @@ def _replay(plan: Plan, number: int) -> int:
     print(f"written to {campaign.write_case(plan.folder or Path(), plan.format, number, case)}")
     verdict = Judge(companions=plan.format == "companions").verdict(case)
     print(f"{verdict.format}: {verdict.status} {', '.join(verdict.codes)} in {verdict.seconds * 1000:.1f} ms")
-    for told in verdict.exceptions:
-        print(f"exception: {told}")
+    for exception in verdict.exceptions:
+        print(f"exception: {exception}")
     if verdict.status == "healthy":
         fault = reference.fault_of(case, str(verdict.format))
         print(f"the real loader: {fault or 'takes it, or there is none'}")

@@ -18,10 +18,10 @@ from typing import Any
 import attrs
 
 from tests.fuzz import reference
+from tests.fuzz.counts import MOST_MEGABYTES, MOST_SECONDS, Counts, megabytes
 from tests.fuzz.formats import Case, Cases
 from tests.fuzz.judge import Judge, Verdict
 from tests.fuzz.seeds import Seed, digest
-from tests.fuzz.tally import MOST_MEGABYTES, MOST_SECONDS, Tally, megabytes
 
 BLOCK = 5_000  # cases that a process takes at a time
 _BETWEEN = 50  # cases between two looks at the memory, which cost a system call
@@ -74,42 +74,42 @@ class Runner:
         # A process that holds much before its first case, a test run or torch, is judged by its growth.
         self._allowed = MOST_MEGABYTES + (self._base if self._base > MOST_MEGABYTES / 2 else 0)
 
-    def run(self, begin: int, end: int) -> Tally:
-        """The tally of the cases with these numbers, the last not included."""
-        tally = Tally(base=self._base)
+    def run(self, begin: int, end: int) -> Counts:
+        """The counted of the cases with these numbers, the last not included."""
+        counted = Counts(base=self._base)
         started = time.process_time()
         for number in range(begin, end):
-            self._one(number, tally)
-        tally.seconds = time.process_time() - started
-        tally.peak = megabytes()
-        return tally
+            self._one(number, counted)
+        counted.seconds = time.process_time() - started
+        counted.peak = megabytes()
+        return counted
 
-    def _one(self, number: int, tally: Tally) -> None:
+    def _one(self, number: int, counted: Counts) -> None:
         case = self._cases[number]
         verdict = self._judge.verdict(case)
-        tally.counts["total"] += 1
-        tally.counts[verdict.status] += 1
-        tally.codes[verdict.codes[0] if verdict.codes else "-"] += 1
-        tally.longest = max(tally.longest, (verdict.seconds, number))
-        failed = len(tally.failures)
+        counted.counts["total"] += 1
+        counted.counts[verdict.status] += 1
+        counted.codes[verdict.codes[0] if verdict.codes else "-"] += 1
+        counted.longest = max(counted.longest, (verdict.seconds, number))
+        failed = len(counted.failures)
         if verdict.exceptions:
-            tally.fail(number, "exception", "; ".join(verdict.exceptions))
+            counted.fail(number, "exception", "; ".join(verdict.exceptions))
         if verdict.seconds > MOST_SECONDS:
-            tally.fail(number, "slow", f"{verdict.seconds:.2f} s")
+            counted.fail(number, "slow", f"{verdict.seconds:.2f} s")
         if number % _BETWEEN == 0 and (peak := megabytes()) > self._allowed:
             self._allowed = peak + 10
-            tally.fail(number, "memory", f"{peak:.0f} MB, at this case or one of the {_BETWEEN} before it")
+            counted.fail(number, "memory", f"{peak:.0f} MB, at this case or one of the {_BETWEEN} before it")
         if self._plan.judged and verdict.status == "healthy":
-            self._compare(number, case, verdict, tally)
-        if len(tally.failures) > failed and self._plan.folder is not None and self._written < _MOST_WRITTEN:
+            self._compare(number, case, verdict, counted)
+        if len(counted.failures) > failed and self._plan.folder is not None and self._written < _MOST_WRITTEN:
             self._written += 1
             write_case(self._plan.folder, self._plan.format, number, case)
 
-    def _compare(self, number: int, case: Case, verdict: Verdict, tally: Tally) -> None:
-        tally.counts["judged"] += 1
+    def _compare(self, number: int, case: Case, verdict: Verdict, counted: Counts) -> None:
+        counted.counts["judged"] += 1
         fault = reference.fault_of(case, str(verdict.format))
         if fault is not None:
-            tally.fail(number, "refused", fault)
+            counted.fail(number, "refused", fault)
 
 
 def write_case(folder: Path, format: str, number: int, case: Case) -> Path:
@@ -122,19 +122,19 @@ def write_case(folder: Path, format: str, number: int, case: Case) -> Path:
     return place
 
 
-def run(plan: Plan, jobs: int, result: Path, told: Callable[[str], None]) -> Tally:
+def run(plan: Plan, jobs: int, result: Path, report: Callable[[str], None]) -> Counts:
     """Run a plan, go on where the result file stops, and keep that file up to date."""
-    tally, begin = _resumed(plan, result)
+    counted, begin = _resumed(plan, result)
     last = plan.start + plan.count
     for end, one in _blocks(plan, jobs, begin):
-        tally.add(one)
+        counted.add(one)
         if (end - plan.start) % 100_000 < BLOCK or end == last:
-            _keep(plan, result, tally, end)
-            told(f"{end - plan.start} of {plan.count}: {line(tally)}")
-    return tally
+            _keep(plan, result, counted, end)
+            report(f"{end - plan.start} of {plan.count}: {line(counted)}")
+    return counted
 
 
-def line(tally: Tally) -> str:
+def line(counted: Counts) -> str:
     """The counts on one line."""
     names = (
         "healthy",
@@ -147,23 +147,23 @@ def line(tally: Tally) -> str:
         "judged",
         "refused",
     )
-    counts = ", ".join(f"{tally.counts[name]} {name}" for name in names)
-    seconds, number = tally.longest
+    counts = ", ".join(f"{counted.counts[name]} {name}" for name in names)
+    seconds, number = counted.longest
     return (
-        f"{counts}; {tally.rate:.0f} a processor second, "
+        f"{counts}; {counted.rate:.0f} a processor second, "
         f"the longest {seconds * 1000:.0f} ms (case {number}); "
-        f"peak {tally.peak:.0f} MB, {tally.base:.0f} MB before the first"
+        f"peak {counted.peak:.0f} MB, {counted.base:.0f} MB before the first"
     )
 
 
-def _blocks(plan: Plan, jobs: int, begin: int) -> Iterator[tuple[int, Tally]]:
-    """The end and the tally of each block, in order; the processes are a few blocks ahead."""
+def _blocks(plan: Plan, jobs: int, begin: int) -> Iterator[tuple[int, Counts]]:
+    """The end and the counted of each block, in order; the processes are a few blocks ahead."""
     last = plan.start + plan.count
     starts = iter(range(begin, last, BLOCK))
     # A fresh interpreter for each process: what the parent imported would count as its memory.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (plan,)) as pool:
-        waiting: deque[tuple[int, Future[Tally]]] = deque()
+        waiting: deque[tuple[int, Future[Counts]]] = deque()
         for at in starts:
             end = min(at + BLOCK, last)
             waiting.append((end, pool.submit(_run_block, at, end)))
@@ -173,7 +173,7 @@ def _blocks(plan: Plan, jobs: int, begin: int) -> Iterator[tuple[int, Tally]]:
             yield _taken(waiting)
 
 
-def _taken(waiting: deque[tuple[int, Future[Tally]]]) -> tuple[int, Tally]:
+def _taken(waiting: deque[tuple[int, Future[Counts]]]) -> tuple[int, Counts]:
     end, future = waiting.popleft()
     try:
         return end, future.result()
@@ -192,25 +192,30 @@ def _begin(plan: Plan) -> None:
     _runners.append(Runner(plan))
 
 
-def _run_block(begin: int, end: int) -> Tally:
+def _run_block(begin: int, end: int) -> Counts:
     return _runners[0].run(begin, end)
 
 
-def _resumed(plan: Plan, result: Path) -> tuple[Tally, int]:
+def _resumed(plan: Plan, result: Path) -> tuple[Counts, int]:
     try:
-        told = json.loads(result.read_text())
+        document = json.loads(result.read_text())
     except FileNotFoundError:
-        return Tally(), plan.start
-    if told["plan"] != plan.key:
+        return Counts(), plan.start
+    if document["plan"] != plan.key:
         raise SystemExit(
-            f"{result} is of another run ({told['plan']}): remove it, or name another with --json"
+            f"{result} is of another run ({document['plan']}): remove it, or name another with --json"
         )
-    return Tally.of(told), int(told["next"])
+    return Counts.of(document), int(document["next"])
 
 
-def _keep(plan: Plan, result: Path, tally: Tally, end: int) -> None:
-    told = {"plan": plan.key, "next": end, "per_processor_second": round(tally.rate), **tally.plain()}
+def _keep(plan: Plan, result: Path, counted: Counts, end: int) -> None:
+    document = {
+        "plan": plan.key,
+        "next": end,
+        "per_processor_second": round(counted.rate),
+        **counted.as_json(),
+    }
     result.parent.mkdir(parents=True, exist_ok=True)
     unfinished = result.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(told, indent=1) + "\n")
+    unfinished.write_text(json.dumps(document, indent=1) + "\n")
     os.replace(unfinished, result)

@@ -89,40 +89,40 @@ def _other(draw: Random, token: str, strings: Sequence[str]) -> str:
     return draw.choice('{}[],:"') if kind < 0.9 else token + draw.choice(_SPACES)
 
 
-def _place(draw: Random, held: Sequence[str]) -> int:
+def _place(draw: Random, tokens: Sequence[str]) -> int:
     """Where to change something: mostly at a string, a number or a word."""
-    at = int(draw.random() * len(held))
+    at = int(draw.random() * len(tokens))
     if draw.random() < 0.92:
-        for place in range(at, len(held)):
-            if held[place][0] == '"' or held[place][0].isalnum():
+        for place in range(at, len(tokens)):
+            if tokens[place][0] == '"' or tokens[place][0].isalnum():
                 return place
     return at
 
 
 def changed_tokens(draw: Random, tokens: Sequence[str], strings: Sequence[str] = STRINGS) -> str:
     """The text with one to three tokens or runs of tokens changed."""
-    held = list(tokens)
+    changed = list(tokens)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        at = _place(draw, held)
+        at = _place(draw, changed)
         kind = draw.random()
-        if kind < 0.65 and held:
-            key = held[at][0] == '"' and held[at + 1 : at + 2] == [":"]
-            held[at] = f'"{draw.choice(strings)}"' if key else _other(draw, held[at], strings)
+        if kind < 0.65 and changed:
+            key = changed[at][0] == '"' and changed[at + 1 : at + 2] == [":"]
+            changed[at] = f'"{draw.choice(strings)}"' if key else _other(draw, changed[at], strings)
         elif kind < 0.7:
-            del held[at : at + draw.choice((1, 1, 2, 4))]
+            del changed[at : at + draw.choice((1, 1, 2, 4))]
         elif kind < 0.75:
-            held[at:at] = held[at : at + draw.choice((1, 2, 4, 17))]
+            changed[at:at] = changed[at : at + draw.choice((1, 2, 4, 17))]
         elif kind < 0.8:
-            held.insert(at, draw.choice(_SPACES))
+            changed.insert(at, draw.choice(_SPACES))
         elif kind < 0.83:
-            held.insert(at, _other(draw, '"', strings))
-        elif kind < 0.88 and held:
-            other = _place(draw, held)
-            held[at], held[other] = held[other], held[at]
+            changed.insert(at, _other(draw, '"', strings))
+        elif kind < 0.88 and changed:
+            other = _place(draw, changed)
+            changed[at], changed[other] = changed[other], changed[at]
         elif kind < 0.97:
             member = [f'"{draw.choice(strings)}"', ":", _other(draw, draw.choice('"1t'), strings), ","]
-            held[1:1] = member
+            changed[1:1] = member
         else:
             depth = draw.choice((2, 100, 126, 127, 128, 129, 3000))
-            held.insert(at, "[" * depth + "]" * (depth if draw.random() < 0.8 else 0))
-    return "".join(held)
+            changed.insert(at, "[" * depth + "]" * (depth if draw.random() < 0.8 else 0))
+    return "".join(changed)

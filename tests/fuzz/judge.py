@@ -113,7 +113,7 @@ class Judge:
         failures = len(self._plugins.failures)
         started = clock()
         try:
-            told = self._examiner.examine(artifact)
+            answer = self._examiner.examine(artifact)
         except Exception as error:  # noqa: BLE001 - this is what is looked for
             return Verdict("unhealthy", None, (), (f"{type(error).__name__}: {error}",), clock() - started)
         seconds = clock() - started
@@ -121,5 +121,5 @@ class Judge:
             f"{one.plugin}: {one.hook}: {one.reason}" for one in self._plugins.failures[failures:]
         )
         del self._plugins.failures[failures:]
-        status = "unclaimed" if told.format is None else status_of(told.findings).value
-        return Verdict(status, told.format, tuple(one.code for one in told.findings), exceptions, seconds)
+        status = "unclaimed" if answer.format is None else status_of(answer.findings).value
+        return Verdict(status, answer.format, tuple(one.code for one in answer.findings), exceptions, seconds)

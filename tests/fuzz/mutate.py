@@ -146,10 +146,10 @@ _CHANGES: tuple[Callable[[Random, bytearray], None], ...] = (
 
 def changed(draw: Random, content: bytes) -> bytes:
     """The bytes with one to three changes that know nothing of their format."""
-    held = bytearray(content)
+    mutated = bytearray(content)
     for _ in range(draw.choice((1, 1, 2, 3))):
-        draw.choice(_CHANGES)(draw, held)
-    return bytes(held)
+        draw.choice(_CHANGES)(draw, mutated)
+    return bytes(mutated)
 
 
 def crossed(draw: Random, one: bytes, other: bytes) -> bytes:

@@ -63,34 +63,34 @@ def streams_of(content: bytes) -> tuple[list[list[bytes]], bytes]:
     return streams, content[at:]
 
 
-def _text(draw: Random, told: bytes) -> bytes:
-    lie = number(draw, len(told)) if draw.random() < 0.15 else len(told)
+def _text(draw: Random, text: bytes) -> bytes:
+    lie = number(draw, len(text)) if draw.random() < 0.15 else len(text)
     kind = draw.randrange(6)
     if kind <= 1:
-        return b"X" + struct.pack("<I", lie & 0xFFFFFFFF) + told
+        return b"X" + struct.pack("<I", lie & 0xFFFFFFFF) + text
     if kind == 2:
-        return b"\x8c" + bytes((lie & 0xFF,)) + told
+        return b"\x8c" + bytes((lie & 0xFF,)) + text
     if kind == 3:
-        return b"\x8d" + struct.pack("<Q", lie) + told
+        return b"\x8d" + struct.pack("<Q", lie) + text
     if kind == 4:
-        return draw.choice((b"C", b"U")) + bytes((lie & 0xFF,)) + told
-    return draw.choice((b"V", b"S")) + told + b"\n"
+        return draw.choice((b"C", b"U")) + bytes((lie & 0xFF,)) + text
+    return draw.choice((b"V", b"S")) + text + b"\n"
 
 
 def _whole(draw: Random) -> bytes:
-    told = number(draw)
+    value = number(draw)
     kind = draw.randrange(6)
     if kind == 0:
-        return b"K" + bytes((told & 0xFF,))
+        return b"K" + bytes((value & 0xFF,))
     if kind == 1:
-        return b"M" + struct.pack("<H", told & 0xFFFF)
+        return b"M" + struct.pack("<H", value & 0xFFFF)
     if kind == 2:
-        return b"J" + struct.pack("<I", told & 0xFFFFFFFF)
+        return b"J" + struct.pack("<I", value & 0xFFFFFFFF)
     if kind == 3:
-        raw = told.to_bytes(9, "little")
-        return b"\x8a" + bytes((len(raw) if draw.random() < 0.8 else told & 0xFF,)) + raw
+        raw = value.to_bytes(9, "little")
+        return b"\x8a" + bytes((len(raw) if draw.random() < 0.8 else value & 0xFF,)) + raw
     if kind == 4:
-        return draw.choice((b"I", b"L", b"F")) + str(told).encode() + draw.choice((b"\n", b"L\n", b"x\n"))
+        return draw.choice((b"I", b"L", b"F")) + str(value).encode() + draw.choice((b"\n", b"L\n", b"x\n"))
     return b"G" + draw.randbytes(8)
 
 
@@ -107,10 +107,10 @@ def _memo(draw: Random) -> bytes:
 
 
 def _name(draw: Random) -> bytes:
-    told = draw.choice(GLOBALS)
+    dotted = draw.choice(GLOBALS)
     if draw.random() < 0.7:
-        return draw.choice((b"c", b"c", b"c", b"i")) + told
-    module, name, _ = told.split(b"\n")
+        return draw.choice((b"c", b"c", b"c", b"i")) + dotted
+    module, name, _ = dotted.split(b"\n")
     return b"\x8c" + bytes((len(module),)) + module + b"\x8c" + bytes((len(name),)) + name + b"\x93"
 
 
@@ -196,9 +196,9 @@ def _argument(draw: Random, ops: list[bytes]) -> None:
 
 
 def _hostile(draw: Random, ops: list[bytes]) -> None:
-    told = pickles.hostile(draw)
+    opcodes = pickles.hostile(draw)
     at = position(draw, ops)
-    ops[at:at] = [told[:-1] + draw.choice((b"0", b"", b"."))]
+    ops[at:at] = [opcodes[:-1] + draw.choice((b"0", b"", b"."))]
 
 
 _CHANGES: tuple[Callable[[Random, list[bytes]], None], ...] = (
@@ -214,7 +214,7 @@ _CHANGES: tuple[Callable[[Random, list[bytes]], None], ...] = (
 
 def changed_ops(draw: Random, ops: list[bytes]) -> bytes:
     """The stream with one to three opcodes or runs of opcodes changed."""
-    held = ops[:]
+    changed = ops[:]
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        draw.choice(_CHANGES)(draw, held)
-    return b"".join(held)
+        draw.choice(_CHANGES)(draw, changed)
+    return b"".join(changed)

@@ -75,12 +75,12 @@ def _pytorch(content: bytes) -> None:
 def _numpy(content: bytes) -> None:
     import numpy as np
 
-    held = np.load(io.BytesIO(content), allow_pickle=False)
-    if not isinstance(held, np.lib.npyio.NpzFile):
+    loaded = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
         return
-    for name in held.files:
+    for name in loaded.files:
         try:
-            _ = held[name]
+            _ = loaded[name]
         except zipfile.BadZipFile as error:
             if "Bad CRC-32" not in str(error):  # of weights, which reading a header does not read
                 raise

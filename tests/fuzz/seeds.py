@@ -40,10 +40,10 @@ def kept(format: str) -> tuple[Seed, ...]:
 
 def digest(seeds: tuple[Seed, ...]) -> str:
     """What tells these seeds from others: a case's number means something with them alone."""
-    told = hashlib.blake2b(digest_size=8)
+    hashed = hashlib.blake2b(digest_size=8)
     for one in seeds:
-        told.update(f"{one.name} {len(one.content)} ".encode() + one.content)
-    return told.hexdigest()
+        hashed.update(f"{one.name} {len(one.content)} ".encode() + one.content)
+    return hashed.hexdigest()
 
 
 def write(format: str, folder: Path) -> None:

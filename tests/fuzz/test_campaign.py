@@ -14,19 +14,19 @@ from modelshelf import Detection
 from modelshelf.model import Candidate
 from tests.fuzz import campaign, reference
 from tests.fuzz.campaign import Plan, Runner
+from tests.fuzz.counts import Counts
 from tests.fuzz.formats import NAMES, Case, Cases
 from tests.fuzz.seeds import Seed, made
-from tests.fuzz.tally import Tally
 
 CASES = int(os.environ.get("MODELSHELF_FUZZ_CASES", "1000"))
 
 
 @pytest.mark.parametrize("format", sorted(set(NAMES) - {"gguf", "safetensors", "pytorch"}))
 def test_no_mutated_file_gets_an_exception_out_of_a_plugin(format):
-    tally = Runner(Plan(format=format, seeds=made(format))).run(0, CASES)
-    assert [one for one in tally.failures if one.kind == "exception"] == []
-    assert tally.counts["healthy"] > CASES // 100
-    assert tally.counts["total"] - tally.counts["healthy"] > CASES // 100
+    counted = Runner(Plan(format=format, seeds=made(format))).run(0, CASES)
+    assert [one for one in counted.failures if one.kind == "exception"] == []
+    assert counted.counts["healthy"] > CASES // 100
+    assert counted.counts["total"] - counted.counts["healthy"] > CASES // 100
 
 
 class Careless:
@@ -39,9 +39,9 @@ class Careless:
 
 def test_an_exception_is_counted_with_its_number_and_the_file_kept(tmp_path):
     plan = Plan(format="gguf", seeds=made("gguf"), folder=tmp_path)
-    tally = Runner(plan, [Careless()]).run(0, 200)
-    first = next(one for one in tally.failures if one.kind == "exception")
-    assert "IndexError" in first.told
+    counted = Runner(plan, [Careless()]).run(0, 200)
+    first = next(one for one in counted.failures if one.kind == "exception")
+    assert "IndexError" in first.message
     case = Cases("gguf", plan.seeds)[first.number]
     assert (tmp_path / f"gguf-{first.number}" / case.name).read_bytes() == case.content
 
@@ -65,8 +65,8 @@ def test_a_run_that_stopped_goes_on_and_counts_what_a_whole_one_does(tmp_path, m
     resumed = campaign.run(Plan(format="safetensors", seeds=seeds, count=200), 1, result, said.append)
     whole = Runner(Plan(format="safetensors", seeds=seeds)).run(0, 200)
     assert (resumed.counts, resumed.codes) == (whole.counts, whole.codes)
-    told = json.loads(result.read_text())
-    assert (told["next"], Tally.of(told).counts) == (200, whole.counts)
+    document = json.loads(result.read_text())
+    assert (document["next"], Counts.of(document).counts) == (200, whole.counts)
     assert said
     with pytest.raises(SystemExit, match="another run"):
         campaign.run(Plan(format="safetensors", seeds=(*seeds, Seed("x", b""))), 1, result, said.append)

@@ -59,7 +59,7 @@ class Member:
         twin.lies = dict(self.lies)
         return twin
 
-    def local(self, at: int, told: tuple[int, int, int], packed: bytes) -> bytes:
+    def local(self, at: int, sizes: tuple[int, int, int], packed: bytes) -> bytes:
         """The local header, the data, and the descriptor, for a header that stands at this offset."""
         lies = self.lies
         name = bytes(lies.get("local_name", self.name))
@@ -68,7 +68,7 @@ class Member:
             padding = -(at + _LOCAL.size + len(name) + 4) % 64
             extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
         streamed = self.flags & _DESCRIPTOR
-        crc, size, full = (0, 0, 0) if streamed else told
+        crc, size, full = (0, 0, 0) if streamed else sizes
         head = _LOCAL.pack(
             bytes(lies.get("local_magic", b"PK\3\4")),
             0,
@@ -82,10 +82,10 @@ class Member:
             int(lies.get("local_name_length", len(name) & 0xFFFF)),
             int(lies.get("local_extra_length", len(extra))),
         )
-        tail = b"PK\7\10" + struct.pack("<3I", *told) if streamed else b""
+        tail = b"PK\7\10" + struct.pack("<3I", *sizes) if streamed else b""
         return head + name + extra + packed + bytes(lies.get("descriptor", tail))
 
-    def central(self, at: int, told: tuple[int, int, int]) -> bytes:
+    def central(self, at: int, sizes: tuple[int, int, int]) -> bytes:
         """The entry of the central directory, of a member whose local header stands at this offset."""
         lies = self.lies
         head = _CENTRAL.pack(
@@ -96,9 +96,9 @@ class Member:
             int(lies.get("central_method", self.method)),
             0,
             0,
-            int(lies.get("central_crc", told[0])),
-            int(lies.get("central_packed", told[1])),
-            int(lies.get("central_size", told[2])),
+            int(lies.get("central_crc", sizes[0])),
+            int(lies.get("central_packed", sizes[1])),
+            int(lies.get("central_size", sizes[2])),
             int(lies.get("central_name_length", len(self.name) & 0xFFFF)),
             int(lies.get("central_extra_length", len(self.central_extra))),
             int(lies.get("comment_length", 0)),
@@ -153,10 +153,10 @@ class Archive:
             if one.method == DEFLATED:
                 deflate = zlib.compressobj(1, zlib.DEFLATED, -15)
                 packed = deflate.compress(one.data) + deflate.flush()
-            told = zlib.crc32(one.data), len(packed), len(one.data)
+            sizes = zlib.crc32(one.data), len(packed), len(one.data)
             at += len(one.before)
-            places[id(one)] = at, told
-            piece = one.local(at, told, packed)
+            places[id(one)] = at, sizes
+            piece = one.local(at, sizes, packed)
             out += (one.before, piece)
             at += len(piece)
         out.append(self.between)
@@ -208,13 +208,13 @@ def taken_apart(content: bytes) -> Archive:
 
     members = []
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for told in archive.infolist():
-            with archive.open(told) as stream:
-                stream._expected_crc = None  # type: ignore[attr-defined] # torch writes none where it is told so
-                one = Member(told.filename.encode(), stream.read(), told.flag_bits, told.compress_type)
+        for entry in archive.infolist():
+            with archive.open(entry) as stream:
+                stream._expected_crc = None  # type: ignore[attr-defined] # torch writes none where it is asked to
+                one = Member(entry.filename.encode(), stream.read(), entry.flag_bits, entry.compress_type)
             crc = zlib.crc32(one.data)
-            if crc != told.CRC:
-                one.lies["central_crc"] = told.CRC
+            if crc != entry.CRC:
+                one.lies["central_crc"] = entry.CRC
             members.append(one)
     return Archive(members, zip64=b"PK\6\6" in content)
 
@@ -246,11 +246,11 @@ def _flags(draw: Random, archive: Archive) -> None:
 
 def _name(draw: Random, archive: Archive) -> None:
     one = draw.choice(archive.members)
-    told = draw.choice((*_NAMES, *TEXTS[:-4]))
+    name = draw.choice((*_NAMES, *TEXTS[:-4]))
     if draw.random() < 0.5:
-        one.name = told
+        one.name = name
     else:
-        one.lies["local_name"] = told
+        one.lies["local_name"] = name
 
 
 def _extra(draw: Random, archive: Archive) -> None:

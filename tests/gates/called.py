@@ -21,7 +21,7 @@ def main() -> None:
     calls: Counter[str] = Counter()
     entered: dict[str, None] = {}
 
-    def note(frame: FrameType, event: str, _told: object) -> None:
+    def note(frame: FrameType, event: str, _argument: object) -> None:
         module = frame.f_globals.get("__name__", "")
         code = frame.f_code
         if event == "call" and module.startswith("modelshelf") and code.co_flags & inspect.CO_OPTIMIZED:

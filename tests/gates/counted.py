@@ -29,7 +29,7 @@ def main() -> None:
             if path.startswith(f"{models}/") and not os.path.isdir(path):
                 opened.append(path)
 
-    def count(_frame: object, event: str, _told: object) -> None:
+    def count(_frame: object, event: str, _argument: object) -> None:
         nonlocal calls
         calls += event == "call"
 
@@ -43,7 +43,7 @@ def main() -> None:
         stats = registry.discover_models(workers=1)
         sys.setprofile(None)
         os.access(END, os.F_OK)
-        told = {
+        counts = {
             "found": stats.models_found,
             "unchanged": stats.models_unchanged,
             "opened": len(opened),
@@ -51,7 +51,7 @@ def main() -> None:
             "commits": registry.store.revision() - before,
             "calls": calls,
         }
-    print(json.dumps(told))  # noqa: T201 - a command prints
+    print(json.dumps(counts))  # noqa: T201 - a command prints
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ sys.addaudithook(lambda event, given: event == "open" and opened.append(str(give
 from modelshelf.cli import main
 main(sys.argv[1:])
 sys.stdout.flush()
-with open("/proc/self/io") as told:
-    reads = int(dict(line.split(": ") for line in told)["syscr"])
+with open("/proc/self/io") as stream:
+    reads = int(dict(line.split(": ") for line in stream)["syscr"])
 print("\\n" + json.dumps({"modules": sorted(sys.modules), "opened": opened, "reads": reads}))
 """
 
@@ -191,8 +191,8 @@ def start(environment: dict[str, str], empty: frozenset[str]) -> Any:
         asked = {} if completing is None else _completing(completing)
         if store is not None:
             asked["MODELSHELF_STORE"] = str(store)
-        told = _run(_PROGRAM, *arguments, **{**environment, **asked})
-        return Start(frozenset(told["modules"]) - empty - {"gc"}, tuple(told["opened"]), told["reads"])
+        answer = _run(_PROGRAM, *arguments, **{**environment, **asked})
+        return Start(frozenset(answer["modules"]) - empty - {"gc"}, tuple(answer["opened"]), answer["reads"])
 
     return run
 
@@ -305,8 +305,8 @@ def test_a_scan_of_what_is_unchanged_imports_nothing_that_examines_or_commits(
     time.sleep(0.2)  # what changed just now would be looked at twice
     with ModelRegistry(models, store) as registry:
         registry.discover_models(workers=1)
-    told = _run(_SCAN, str(models), str(store), str(count), **environment)
-    run = Start(frozenset(told) - (empty - {"json"}), (), 0)
+    modules = _run(_SCAN, str(models), str(store), str(count), **environment)
+    run = Start(frozenset(modules) - (empty - {"json"}), (), 0)
     assert not run.modules & unneeded
     assert run.packages == {"attr", "attrs", "lmdb", "msgpack", "pluggy"}
     assert len(run.own) <= most, sorted(run.own)
@@ -323,8 +323,8 @@ with ModelRegistry(sys.argv[1], sys.argv[1]):
 def test_opening_a_registry_imports_no_plugin_but_the_stores_and_nothing_that_scans(
     environment: dict[str, str], empty: frozenset[str], tmp_path: Path
 ) -> None:
-    told = _run(_OPEN, str(tmp_path), **environment)
-    run = Start(frozenset(told) - empty, (), 0)
+    modules = _run(_OPEN, str(tmp_path), **environment)
+    run = Start(frozenset(modules) - empty, (), 0)
     needed = {"json", "modelshelf.registry.edits", "modelshelf.registry.registry"}
     assert not run.modules & (NEVER - needed)
     assert run.packages == {"attr", "attrs", "lmdb", "msgpack"}
@@ -332,6 +332,6 @@ def test_opening_a_registry_imports_no_plugin_but_the_stores_and_nothing_that_sc
 
 
 def test_importing_the_library_imports_nothing_else_of_it(empty: frozenset[str]) -> None:
-    told = _run("import json, sys, modelshelf; print(json.dumps(sorted(sys.modules)))")
-    assert {one for one in told if one.startswith("modelshelf")} == {"modelshelf"}
-    assert len(set(told) - empty) <= 20
+    modules = _run("import json, sys, modelshelf; print(json.dumps(sorted(sys.modules)))")
+    assert {one for one in modules if one.startswith("modelshelf")} == {"modelshelf"}
+    assert len(set(modules) - empty) <= 20

@@ -76,7 +76,7 @@ def _of(hint: Any, text: str) -> Any:
 def records() -> Iterator[ModelConfig]:
     """One record for each text, with it in every field; the first has its files twice, the second none."""
     for number, text in enumerate(TEXTS):
-        told = {name: Provenance(Origin.HEADER, text) for name in FIELD_NAMES}
+        places = {name: Provenance(Origin.HEADER, text) for name in FIELD_NAMES}
         place = filled(Location, text, path=f"/{text}", missing=False)
         copy = attrs.evolve(
             place, path=f"/2{text}", files=tuple(attrs.evolve(one, inode=8) for one in place.files)
@@ -86,7 +86,7 @@ def records() -> Iterator[ModelConfig]:
             text,
             id=f"{text}-{number}",
             aliases=(f"{text}-alias-{number}",),
-            metadata=filled(ModelMetadata, text, provenance=told),
+            metadata=filled(ModelMetadata, text, provenance=places),
             missing_since=7 if number == 1 else None,
             locations=(place, copy)[: 2 - (number > 0)],
         )
@@ -212,9 +212,9 @@ def install_plugins(site: Path) -> None:
     name = f"{MARK}\x1b[2J\x9b2J\u202e"
     write_distribution(site, "evil-plugin", PLUGIN.format(evil=EVIL), version="0.3")
     write_distribution(site, "evil-import", f"raise ImportError({EVIL!r})", entry=name)
-    for told in site.glob("evil_*.dist-info"):
-        text = f"Metadata-Version: 2.1\nName: {told.name[:8]}{name}\nVersion: 0.3{name}\n"
-        (told / "METADATA").write_text(text, encoding="utf-8")
+    for folder in site.glob("evil_*.dist-info"):
+        text = f"Metadata-Version: 2.1\nName: {folder.name[:8]}{name}\nVersion: 0.3{name}\n"
+        (folder / "METADATA").write_text(text, encoding="utf-8")
 
 
 def fill(store: Path) -> None:

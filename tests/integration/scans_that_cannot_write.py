@@ -2,7 +2,7 @@
 
 Run with the shim of failing writes preloaded, as
 ``python -m tests.integration.scans_that_cannot_write MODELS FOLDER CODE``; prints a line of JSON for each n:
-the failure's type and message, the ids that were told as committed, and those that are there.
+the failure's type and message, the ids that were listed as committed, and those that are there.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from modelshelf.errors import StoreError
 
 def scan(models: str, store: Path) -> dict[str, object]:
     """Scan one folder after another, with whatever the shim does to writes."""
-    told: list[str] = []
+    listed: list[str] = []
     failure = None
     try:
         with ModelRegistry(models, store) as registry:
             for folder in sorted(Path(models).iterdir()):
                 registry.discover_models(folder, workers=1)
-                told = registry.list_models()
+                listed = registry.list_models()
     except StoreError as error:
         failure = [type(error).__name__, str(error)]
-    return {"told": told, "failure": failure}
+    return {"listed": listed, "failure": failure}
 
 
 def main(models: str, folder: str, code: str) -> None:
@@ -45,7 +45,7 @@ def main(models: str, folder: str, code: str) -> None:
             outcome = json.load(stream)
         os.waitpid(pid, 0)
         with ModelRegistry(models, store) as registry:
-            outcome["held"] = registry.list_models()
+            outcome["stored"] = registry.list_models()
             outcome["problems"] = [str(one) for one in registry.store.check()]
             registry.discover_models(workers=1)
             outcome["later"] = len(registry)

@@ -64,8 +64,8 @@ def by_path(scanned: tuple[ModelRegistry, DiscoveryStats]) -> dict[str, ModelCon
 def test_every_file_has_a_record_or_a_named_reason(
     corpus: Path, scanned: tuple[ModelRegistry, DiscoveryStats], by_path: dict[str, ModelConfig]
 ) -> None:
-    told = {one.path for one in scanned[1].problems if one.message}
-    assert [one.file for one in SAMPLES if str(corpus / one.file) not in by_path.keys() | told] == []
+    named = {one.path for one in scanned[1].problems if one.message}
+    assert [one.file for one in SAMPLES if str(corpus / one.file) not in by_path.keys() | named] == []
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda one: one.file)
@@ -73,8 +73,8 @@ def test_a_sample_gets_the_verdict_it_deserves(
     corpus: Path, by_path: dict[str, ModelConfig], sample: Sample
 ) -> None:
     model = by_path[str(corpus / sample.file)]
-    told = [f"{one.code}: {one.message}" for one in model.findings]
-    assert model.health_status in ALLOWED[sample.verdict], told
+    messages = [f"{one.code}: {one.message}" for one in model.findings]
+    assert model.health_status in ALLOWED[sample.verdict], messages
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,15 @@ def runner(format: str) -> Runner:
 @pytest.mark.parametrize("format", SHARES)
 def test_what_is_called_healthy_the_formats_own_library_loads(format, shard):
     size = COUNT * SHARES[format] // 100 // SHARDS
-    tally = runner(format).run(shard * size, (shard + 1) * size)
+    counted = runner(format).run(shard * size, (shard + 1) * size)
     failed = [
-        f"python -m tests.fuzz {format} --replay {one.number}: {one.kind}: {one.told}"
-        for one in tally.failures
+        f"python -m tests.fuzz {format} --replay {one.number}: {one.kind}: {one.message}"
+        for one in counted.failures
         if one.kind in {"exception", "refused"}
     ]
     assert failed == []
-    assert tally.counts["total"] == size
-    assert tally.counts["judged"] > size // 20  # enough stays healthy for the comparison to mean something
+    assert counted.counts["total"] == size
+    assert counted.counts["judged"] > size // 20  # enough stays healthy for the comparison to mean something
 
 
 def test_a_number_tells_the_same_case_every_time():

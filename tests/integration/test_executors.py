@@ -33,11 +33,11 @@ def records(models: Path, store: Path, **options: Any) -> list[dict[str, Any]]:
     with ModelRegistry(models, store) as registry:
         stats = registry.discover_models(**options)
         assert (stats.models_added, stats.errors) == (COUNT, 0)
-        told = [json_record(model) for model in registry]
-    for one in told:
+        documents = [json_record(model) for model in registry]
+    for one in documents:
         for name in ("added_at", "updated_at", "checked_at"):
             del one[name]
-    return told
+    return documents
 
 
 def test_processes_threads_and_this_process_record_the_same(many: Path, tmp_path: Path) -> None:

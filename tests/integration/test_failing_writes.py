@@ -70,7 +70,7 @@ def test_every_write_of_a_scan_may_fail(
         name, message = outcome["failure"]
         assert name == kind, (number, message)
         assert "what was saved before stands" in message
-        assert outcome["told"] == outcome["held"], number
+        assert outcome["listed"] == outcome["stored"], number
         assert outcome["problems"] == []
         assert outcome["later"] == MODELS
-    assert {len(outcome["held"]) for outcome in outcomes} == set(range(MODELS + 1))
+    assert {len(outcome["stored"]) for outcome in outcomes} == set(range(MODELS + 1))

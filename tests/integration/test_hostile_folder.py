@@ -69,15 +69,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def reasons(stats_problems: list[tuple[str, str]], tree: Path) -> dict[str, list[str]]:
-    """The codes that were told of each path, relative to the tree."""
-    told: dict[str, list[str]] = {}
+    """The codes that were reported of each path, relative to the tree."""
+    messages: dict[str, list[str]] = {}
     for path, code in stats_problems:
-        told.setdefault(os.path.relpath(path, tree), []).append(code)
-    return told
+        messages.setdefault(os.path.relpath(path, tree), []).append(code)
+    return messages
 
 
 def expected(tree: Path) -> dict[str, list[str]]:
-    told = {
+    reasons_of = {
         "pipe.gguf": ["not-a-regular-file"],
         "socket.bin": ["not-a-regular-file"],
         "loop/again": ["linked-folder"],
@@ -86,8 +86,8 @@ def expected(tree: Path) -> dict[str, list[str]]:
         "dead.safetensors": ["unreadable"],
     }
     if (tree / "null.pt").exists():
-        told["null.pt"] = ["not-a-regular-file"]
-    return told
+        reasons_of["null.pt"] = ["not-a-regular-file"]
+    return reasons_of
 
 
 def test_the_library_tells_one_reason_for_each_and_finds_the_sound_models(
@@ -112,11 +112,11 @@ def test_the_library_tells_one_reason_for_each_and_finds_the_sound_models(
 
 def test_the_program_tells_one_reason_for_each_and_no_raw_byte(hostile: Path, program: Run) -> None:
     done = program("scan", "--json", hostile)
-    told = done.json()
-    found = [(one["path"], one["code"]) for one in told["problems"] + told["passed_over"]]
+    report = done.json()
+    found = [(one["path"], one["code"]) for one in report["problems"] + report["passed_over"]]
     assert done.code == 1
     assert reasons(found, hostile) == expected(hostile)
-    assert len(told["models"]) == 2 + len(ODD_NAMES)
+    assert len(report["models"]) == 2 + len(ODD_NAMES)
     shown = program("scan", hostile)
     assert "Traceback" not in done.err + shown.err
     assert not set(shown.out + shown.err) & {"\x1b", "\u202e"}
@@ -225,9 +225,9 @@ def test_a_file_that_changes_during_the_programs_scan_is_named_once(
         (tmp_path / "tree" / name).mkdir(parents=True)
         shutil.copy(SOUND, tmp_path / "tree" / name / "model.gguf")
     done = program("scan", "--json", tmp_path / "tree", site=site)
-    told = done.json()
-    assert [Path(one["path"]).parent.name for one in told["problems"]] == ["victim"]
-    assert [Path(one["path"]).parent.name for one in told["models"]] == ["sound"]
+    report = done.json()
+    assert [Path(one["path"]).parent.name for one in report["problems"]] == ["victim"]
+    assert [Path(one["path"]).parent.name for one in report["models"]] == ["sound"]
 
 
 @pytest.fixture
@@ -276,10 +276,10 @@ def test_what_may_not_be_opened_is_named_once_and_the_rest_is_found(
         check=False,
     )
     assert done.stdout, done.stderr
-    told = json.loads(done.stdout)
-    found = [(one["path"], one["code"]) for one in told["problems"]]
+    report = json.loads(done.stdout)
+    found = [(one["path"], one["code"]) for one in report["problems"]]
     assert reasons(found, locked) == CLOSED
-    assert [Path(one["path"]).parent.name for one in told["models"]] == ["open"]
+    assert [Path(one["path"]).parent.name for one in report["models"]] == ["open"]
 
 
 @pytest.fixture

@@ -28,13 +28,13 @@ from modelshelf import ModelRegistry
 models, store, workers = sys.argv[1:]
 with ModelRegistry(models, store) as registry:
     held = {}
-    def told(progress):
+    def report(progress):
         for model in registry:
             if model.id not in held:
                 held[model.id] = model.content_digest.hex()
                 print(model.id, held[model.id], flush=False)
         sys.stdout.flush()
-    registry.discover_models(progress=told, workers=int(workers))
+    registry.discover_models(progress=report, workers=int(workers))
     print("finished", flush=True)
 """
 
@@ -57,7 +57,7 @@ class Killed:
     """A scan that was ended by kill -9.
 
     Attributes:
-        acknowledged: Ids and content of the records that it was told are committed.
+        acknowledged: Ids and content of the records that it was said are committed.
         finished: Whether it had ended before.
         session: The process group of the scan and its workers.
     """
@@ -75,10 +75,10 @@ def scan_and_kill(models: Path, store: Path, lines: int, workers: int) -> Killed
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, start_new_session=True
     ) as process:
-        for number, told in enumerate(process.stdout, start=1):
-            finished |= told == "finished\n"
-            if told.count(" ") == 1 and told.endswith("\n"):
-                model_id, digest = told.split()
+        for number, output_line in enumerate(process.stdout, start=1):
+            finished |= output_line == "finished\n"
+            if output_line.count(" ") == 1 and output_line.endswith("\n"):
+                model_id, digest = output_line.split()
                 acknowledged[model_id] = digest
             if number == lines:
                 process.send_signal(signal.SIGKILL)
@@ -89,21 +89,21 @@ def scan_and_kill(models: Path, store: Path, lines: int, workers: int) -> Killed
 def still_running(session: int) -> list[str]:
     """Processes of a group that are no zombies."""
     running = []
-    for told in Path("/proc").glob("[0-9]*/stat"):
+    for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _parent, group = told.read_text().rpartition(")")[2].split()[:3]
+            state, _parent, group = status.read_text().rpartition(")")[2].split()[:3]
         except OSError:  # it ended meanwhile
             continue
         if int(group) == session and state not in "ZX":
-            running.append(told.parent.name)
+            running.append(status.parent.name)
     return running
 
 
 def survives(models: Path, store: Path, acknowledged: dict[str, str]) -> None:
     with ModelRegistry(models, store) as registry:
-        held = {one.id: one for one in registry}
-        assert acknowledged.items() <= {name: one.content_digest.hex() for name, one in held.items()}.items()
-        assert all(one.health_status is HealthStatus.HEALTHY for one in held.values())
+        kept = {one.id: one for one in registry}
+        assert acknowledged.items() <= {name: one.content_digest.hex() for name, one in kept.items()}.items()
+        assert all(one.health_status is HealthStatus.HEALTHY for one in kept.values())
         assert list(registry.store.check()) == []
 
 
@@ -122,17 +122,17 @@ def test_killed_twenty_times_in_mid_scan_every_acknowledged_record_is_there(
         ):  # a store of its own now and then, so that there is always something left to scan
             store = tmp_path / f"store-{attempt}"
             acknowledged = {}
-        told = scan_and_kill(many, store, len(acknowledged) + chance.randrange(1, COPIES // 5), workers=1)
-        killed += not told.finished
-        acknowledged |= told.acknowledged
+        run = scan_and_kill(many, store, len(acknowledged) + chance.randrange(1, COPIES // 5), workers=1)
+        killed += not run.finished
+        acknowledged |= run.acknowledged
         survives(many, store, acknowledged)
     assert killed == KILLS
 
 
 def test_a_scan_with_workers_that_is_killed_leaves_no_damage(many: Path, tmp_path: Path) -> None:
-    told = scan_and_kill(many, tmp_path / "store", 40, workers=2)
-    assert len(told.acknowledged) >= 40
-    survives(many, tmp_path / "store", told.acknowledged)
+    run = scan_and_kill(many, tmp_path / "store", 40, workers=2)
+    assert len(run.acknowledged) >= 40
+    survives(many, tmp_path / "store", run.acknowledged)
     with ModelRegistry(many, tmp_path / "store") as registry:
         stats = registry.discover_models(workers=1)
         assert (stats.models_found, len(registry)) == (COPIES, COPIES)
@@ -140,9 +140,9 @@ def test_a_scan_with_workers_that_is_killed_leaves_no_damage(many: Path, tmp_pat
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not list its processes")
 def test_the_workers_of_a_killed_scan_end_by_themselves(many: Path, tmp_path: Path) -> None:
-    told = scan_and_kill(many, tmp_path / "store", 40, workers=2)
+    run = scan_and_kill(many, tmp_path / "store", 40, workers=2)
     for _ in range(100):
-        if not still_running(told.session):
+        if not still_running(run.session):
             break
         time.sleep(0.1)
-    assert still_running(told.session) == []
+    assert still_running(run.session) == []

@@ -192,7 +192,7 @@ class OnTerminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ours, theirs = pty.openpty()
         tty.setraw(theirs)
-        self._held = bytearray()
+        self._output = bytearray()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         self._stream = os.fdopen(theirs, "w", encoding="utf-8")
@@ -207,13 +207,13 @@ class OnTerminal:
                 return
             if not piece:
                 return
-            self._held += piece
+            self._output += piece
 
     def written(self) -> tuple[bytes, bytes]:
         self._stream.close()
         self._reader.join()
         os.close(self._ours)
-        return b"", bytes(self._held)
+        return b"", bytes(self._output)
 
 
 def faults_of(raw: bytes, *, terminal: bool) -> list[str]:
@@ -279,8 +279,8 @@ def run(
 @pytest.mark.parametrize("device", [Piped, OnTerminal])
 @pytest.mark.usefixtures("shelf")
 def test_wrong_use_and_help_write_no_hostile_character_raw(monkeypatch, device):
-    told = {shown(line): faults_of_run(monkeypatch, device, line) for line in OTHERS}
-    assert {line: faults for line, faults in told.items() if faults} == {}
+    by_line = {shown(line): faults_of_run(monkeypatch, device, line) for line in OTHERS}
+    assert {line: faults for line, faults in by_line.items() if faults} == {}
 
 
 def test_there_is_a_row_of_arguments_for_every_command():
@@ -293,19 +293,19 @@ def test_there_is_a_row_of_arguments_for_every_command():
 def test_hostile_text_is_shown_written_out(monkeypatch, words, json_too):
     line = [ID if word == "ID" else word for word in words.split()]
     _, out, _ = run(monkeypatch, Piped, [*line, *(["--json"] if json_too else [])])
-    told = out.decode()
-    assert MARK in told
-    assert ("\\u001b" if json_too else "\\x1b") in told
+    decoded = out.decode()
+    assert MARK in decoded
+    assert ("\\u001b" if json_too else "\\x1b") in decoded
     if json_too:
-        json.loads(told)
+        json.loads(decoded)
 
 
 @pytest.mark.parametrize("name", ["export", "ls"])
 @pytest.mark.usefixtures("shelf")
 def test_no_cell_of_a_csv_is_a_formula(monkeypatch, name):
     _, out, _ = run(monkeypatch, Piped, [name, "--format", "csv"])
-    told = out.decode()
-    rows = [*csv.reader(io.StringIO(told, newline=""))]
+    decoded = out.decode()
+    rows = [*csv.reader(io.StringIO(decoded, newline=""))]
     assert len(rows) > len(FORMULAS)
     begin = {cell.lstrip(" \u00a0\n\v\f")[:1] for row in rows for cell in row}
     assert begin & {"=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"} == set()
@@ -329,26 +329,26 @@ def test_watching_writes_no_hostile_character_raw(prepared, words):
     line = [sys.executable, "-m", "modelshelf", "-vv", *words, "--settle", "0", "models"]
     with subprocess.Popen(line, stdout=theirs, stderr=theirs, env=environment) as running:
         os.close(theirs)
-        held = b""
-        while b"registered" not in held and b"error" not in held:
-            held += os.read(ours, 1 << 16)
+        output = b""
+        while b"registered" not in output and b"error" not in output:
+            output += os.read(ours, 1 << 16)
         running.send_signal(signal.SIGINT)
-        held += _rest(ours)
+        output += _rest(ours)
     os.close(ours)
-    assert MARK.encode() in held
-    assert faults_of(held.replace(b"\r\n", b"\n"), terminal=True) == []
+    assert MARK.encode() in output
+    assert faults_of(output.replace(b"\r\n", b"\n"), terminal=True) == []
 
 
 def _rest(descriptor: int) -> bytes:
-    held = b""
+    output = b""
     while True:
         try:
             piece = os.read(descriptor, 1 << 16)
         except OSError:
-            return held
+            return output
         if not piece:
-            return held
-        held += piece
+            return output
+        output += piece
 
 
 @pytest.mark.usefixtures("shelf")

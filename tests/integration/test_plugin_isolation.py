@@ -139,10 +139,10 @@ def test_the_built_in_formats_still_scan_and_the_failure_is_counted(
     registry = open_registry()
     stats = registry.discover_models()
     all_is_well(registry, stats, bad.hook if bad in WHEN_CALLED.values() else "")
-    told = [one for one in stats.problems if one.code == "plugin-failed"]
-    assert stats.errors == len(told) > 0
-    assert {one.plugin for one in told} == {"bad-shelf[bad]"}
-    assert any(bad.reason in one.message and "6.6.6" in one.message for one in told)
+    problems = [one for one in stats.problems if one.code == "plugin-failed"]
+    assert stats.errors == len(problems) > 0
+    assert {one.plugin for one in problems} == {"bad-shelf[bad]"}
+    assert any(bad.reason in one.message and "6.6.6" in one.message for one in problems)
 
 
 @cases(WHEN_CALLED)

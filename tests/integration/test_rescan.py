@@ -78,11 +78,11 @@ def test_a_second_scan_opens_no_file_and_writes_nothing(
     if again == "a registry opened anew":
         registry.close()
         registry = open_registry()
-    revision, held = registry.store.revision(), digests(tmp_path / "store")
+    revision, stored = registry.store.revision(), digests(tmp_path / "store")
     with opened_below(models) as opened:
         stats = registry.discover_models()
     assert opened == []
-    assert (registry.store.revision(), digests(tmp_path / "store")) == (revision, held)
+    assert (registry.store.revision(), digests(tmp_path / "store")) == (revision, stored)
     assert (stats.models_found, stats.models_unchanged, stats.bytes_read) == (3, 3, 0)
     assert (stats.models_added, stats.models_updated, stats.models_missing) == (0, 0, 0)
 

@@ -40,7 +40,7 @@ class Watched:
         try:
             for stats in watch.run(self._stop):
                 self.scans.put(stats)
-        except Exception as error:  # noqa: BLE001 - told by the waiting test
+        except Exception as error:  # noqa: BLE001 - reported by the waiting test
             self.scans.put(error)
 
     def start(self) -> None:
@@ -50,11 +50,11 @@ class Watched:
     def until(self, reached: Callable[[DiscoveryStats], bool]) -> DiscoveryStats:
         """The first scan from now on of which that is true."""
         while True:
-            told = self.scans.get(timeout=PATIENCE)
-            if isinstance(told, Exception):
-                raise told
-            if reached(told):
-                return told
+            stats = self.scans.get(timeout=PATIENCE)
+            if isinstance(stats, Exception):
+                raise stats
+            if reached(stats):
+                return stats
 
     def close(self) -> None:
         self._stop.set()
@@ -95,13 +95,13 @@ def test_a_file_that_is_dropped_in_is_recorded_and_marked_missing_when_it_is_rem
 def test_a_file_that_grows_is_not_read_before_it_stops(watched: Watched) -> None:
     watched.start()
     data = tiny().read_bytes()
-    seen = []
+    listed = []
     with (watched.root / "growing.gguf").open("wb", buffering=0) as file:
         for start in range(0, len(data), len(data) // 12):
             file.write(data[start : start + len(data) // 12])
             threading.Event().wait(SETTLE / 2)
-            seen += list(watched.registry)
-    assert seen == []
+            listed += list(watched.registry)
+    assert listed == []
     watched.until(lambda stats: stats.models_added == 1)
     assert [one.health_status.value for one in watched.registry] == ["healthy"]
 

@@ -16,8 +16,8 @@ def _walk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    told: dict[str, Any] = installed(tmp_path_factory)["inventory"]
-    return told
+    report: dict[str, Any] = installed(tmp_path_factory)["inventory"]
+    return report
 
 
 def by_id(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -50,14 +50,20 @@ def test_external_data_is_named_and_counted_and_no_model_of_its_own(walk: dict[s
 
 
 def test_the_plugin_is_listed_with_all_that_a_person_asks(walk: dict[str, Any]) -> None:
-    told = plugin(walk["plugins"], "onnx")
-    assert told is not None
-    assert (told["distribution"], told["version"], told["state"]) == ("modelshelf-onnx", "0.1.0", "loaded")
-    assert told["load_seconds"] > 0
-    assert (len(told["hooks"]), told["failures"]) == (4, [])
+    row = plugin(walk["plugins"], "onnx")
+    assert row is not None
+    assert (row["distribution"], row["version"], row["state"]) == (
+        "modelshelf-onnx",
+        "0.1.0",
+        "loaded",
+    )
+    assert row["load_seconds"] > 0
+    assert (len(row["hooks"]), row["failures"]) == (4, [])
 
 
-def test_after_uninstalling_the_records_stay_and_the_formats_absence_is_told(walk: dict[str, Any]) -> None:
+def test_after_uninstalling_the_records_stay_and_the_formats_absence_is_reported(
+    walk: dict[str, Any],
+) -> None:
     assert plugin(walk["plugins after"], "onnx") is None
     assert by_id(walk["records after"]).keys() == by_id(walk["records"]).keys()
     assert by_id(walk["records after"])["inside"]["metadata"]["parameters"] == 32768

@@ -64,14 +64,14 @@ def _environment(factory: pytest.TempPathFactory, folder: Path, *more: str) -> E
     return made
 
 
-def _kept(folder: Path, told: dict[str, Any]) -> None:
-    (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+def _kept(folder: Path, report: dict[str, Any]) -> None:
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 
 def walked(factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What came of the walk, and of uninstalling afterwards; done once for all workers."""
     folder = once_a_run(factory, "walk", lambda shared: _kept(shared, _walk(factory, shared)))
-    return dict(json.loads((folder / "told.json").read_text(encoding="utf-8")))
+    return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
 
 
 def _walk(factory: pytest.TempPathFactory, folder: Path) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def _walk(factory: pytest.TempPathFactory, folder: Path) -> dict[str, Any]:
         assert done.returncode == 0, f"{step.text}{done.stdout}{done.stderr}"
         shown.append(done.stdout)
         place = Path((folder / "place").read_text(encoding="utf-8").strip())
-    told: dict[str, Any] = {"shown": shown, "folder": str(place)}
-    told["plugins"] = made.json("modelshelf", "plugins", "--json", cwd=work)
-    told["records"] = made.json("modelshelf", "ls", "--json", cwd=work)
+    report: dict[str, Any] = {"shown": shown, "folder": str(place)}
+    report["plugins"] = made.json("modelshelf", "plugins", "--json", cwd=work)
+    report["records"] = made.json("modelshelf", "ls", "--json", cwd=work)
     made.uninstall("modelshelf-onnx")
-    told["plugins after"] = made.json("modelshelf", "plugins", "--json", cwd=work)
+    report["plugins after"] = made.json("modelshelf", "plugins", "--json", cwd=work)
     again = made.run("modelshelf", "scan", "--json", "models", cwd=work)
-    told["scan after"] = {"code": again.returncode, **json.loads(again.stdout)}
-    told["records after"] = made.json("modelshelf", "ls", "--json", cwd=work)
-    told["why after"] = made.run("modelshelf", "why", "models/inside/model.onnx", cwd=work).stdout
-    return told
+    report["scan after"] = {"code": again.returncode, **json.loads(again.stdout)}
+    report["records after"] = made.json("modelshelf", "ls", "--json", cwd=work)
+    report["why after"] = made.run("modelshelf", "why", "models/inside/model.onnx", cwd=work).stdout
+    return report
 
 
 def _write_models(made: Environment, place: Path) -> None:
@@ -119,17 +119,17 @@ def _write_models(made: Environment, place: Path) -> None:
 def installed(factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What came of new plugins of every kind and of the inventory; done once for all workers."""
     folder = once_a_run(factory, "new", lambda shared: _kept(shared, _install(factory, shared)))
-    return dict(json.loads((folder / "told.json").read_text(encoding="utf-8")))
+    return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
 
 
 def _install(factory: pytest.TempPathFactory, folder: Path) -> dict[str, Any]:
     made, work = _environment(factory, folder), folder / "work"
     work.mkdir()
-    told: dict[str, Any] = {"written": {}}
+    report: dict[str, Any] = {"written": {}}
     for kind in _KINDS:
         done = made.run("modelshelf", "plugins", "new", f"my-{kind}", "--kind", kind, cwd=work)
         assert (done.returncode, done.stderr) == (0, ""), done
-        told["written"][kind] = done.stdout
+        report["written"][kind] = done.stdout
     shutil.copytree(HERE / "modelshelf-inventory", work / "modelshelf-inventory")
     sources = sorted(one.name for one in work.glob("modelshelf-*"))
     done = made.run(
@@ -139,11 +139,11 @@ def _install(factory: pytest.TempPathFactory, folder: Path) -> dict[str, Any]:
     # -W error: being merely installed warns of nothing either.
     line = ["-W", "error", "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--rootdir", "."]
     done = made.run("python", *line, *(f"{one}/tests" for one in sources), cwd=work)
-    told["tests"] = {"code": done.returncode, "out": done.stdout + done.stderr}
-    told["plugins"] = made.json("modelshelf", "plugins", "--json", cwd=work)
-    told["table"] = made.run("modelshelf", "plugins", cwd=work).stdout
-    told["inventory"] = _use_inventory(made, work)
-    return told
+    report["tests"] = {"code": done.returncode, "out": done.stdout + done.stderr}
+    report["plugins"] = made.json("modelshelf", "plugins", "--json", cwd=work)
+    report["table"] = made.run("modelshelf", "plugins", cwd=work).stdout
+    report["inventory"] = _use_inventory(made, work)
+    return report
 
 
 def _use_inventory(made: Environment, work: Path) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _use_inventory(made: Environment, work: Path) -> dict[str, Any]:
         '[[sources]]\nname = "inventory"\nfile = "FILE"\n'.replace("FILE", str(place / "inventory.yaml"))
     )
     configured = ("modelshelf", "--config", str(settings))
-    told = {
+    report = {
         "places": made.json(*configured, "sources", "--json", cwd=work),
         "scan": made.run(*configured, "scan", cwd=work).returncode,
         "records": made.json(*configured, "ls", "--json", cwd=work),
@@ -169,4 +169,4 @@ def _use_inventory(made: Environment, work: Path) -> dict[str, Any]:
     refused = made.run(*configured, "scan", cwd=work)
     made.run("modelshelf", "scan", place, cwd=work)
     after = made.json("modelshelf", "ls", "--json", cwd=work)
-    return {**told, "refused": [refused.returncode, refused.stderr], "records after": after}
+    return {**report, "refused": [refused.returncode, refused.stderr], "records after": after}

@@ -29,7 +29,7 @@ def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) 
     with app.registry() as registry:
         reports = registry.check(model_ids or None, depth=depth)
     if as_json:
-        app.write_json({model_id: _plain(report) for model_id, report in reports.items()})
+        app.write_json({model_id: _as_json(report) for model_id, report in reports.items()})
     else:
         _show(app.screen, reports)
     return int(any(_failed(report) for report in reports.values()))
@@ -43,11 +43,11 @@ def _failed(report: HealthReport) -> bool:
     return is_unfinished(report.findings) or report.status is HealthStatus.UNHEALTHY
 
 
-def _plain(report: HealthReport) -> dict[str, object]:
+def _as_json(report: HealthReport) -> dict[str, object]:
     from attrs import asdict
 
-    plain = asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
-    return {**plain, "verdict": report.verdict}
+    values = asdict(report, value_serializer=lambda _owner, _field, value: getattr(value, "value", value))
+    return {**values, "verdict": report.verdict}
 
 
 def _show(screen: Screen, reports: Mapping[str, HealthReport]) -> None:

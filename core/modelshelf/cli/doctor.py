@@ -51,11 +51,11 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
         report["repaired"] = _repair(app, plugins)
         of_store = _look_at_store(app)
     elif damaged:
-        report["repair_would"] = _plain(survey(app.settings.store, plugins))
+        report["repair_would"] = _as_json(survey(app.settings.store, plugins))
     findings = [*of_store, *diagnose_plugins(plugins)]
     sound = not any(one.severity.value != "info" for one in findings)
     if as_json:
-        shown = [_plain_finding(one) for one in findings]
+        shown = [_finding_as_json(one) for one in findings]
         app.write_json({"store": app.settings.store, "sound": sound, "findings": shown, **report})
     else:
         _show(app.screen, app.settings.store, findings, report)
@@ -97,14 +97,14 @@ def _repair(app: App, plugins: PluginSet) -> dict[str, Any]:
     salvaged = repair(app.settings.store, plugins)
     with app.registry() as registry:
         with progress() as show:
-            stats = registry.discover_models(_known_places(app, registry, salvaged), progress=show)
+            stats = registry.discover_models(_recorded_places(app, registry, salvaged), progress=show)
         if salvaged.default is not None and salvaged.default in registry:
             registry.set_default(salvaged.default)
         lost = registry.store.view(lambda state: still_lost(state, salvaged))
-    return _plain(salvaged, lost, stats)
+    return _as_json(salvaged, lost, stats)
 
 
-def _known_places(app: App, registry: ModelRegistry, salvaged: Salvaged) -> list[Place]:
+def _recorded_places(app: App, registry: ModelRegistry, salvaged: Salvaged) -> list[Place]:
     """The places of the settings, and those in which the store had models."""
 
     def below(folder: str, root: str) -> bool:
@@ -119,7 +119,7 @@ def _known_places(app: App, registry: ModelRegistry, salvaged: Salvaged) -> list
     return places
 
 
-def _plain(
+def _as_json(
     salvaged: Salvaged, lost: Sequence[LostRecord] | None = None, stats: DiscoveryStats | None = None
 ) -> dict[str, Any]:
     return {
@@ -136,7 +136,7 @@ def _plain(
     }
 
 
-def _plain_finding(one: Finding) -> dict[str, str]:
+def _finding_as_json(one: Finding) -> dict[str, str]:
     return {"code": one.code, "severity": one.severity.value, "message": one.message}
 
 

@@ -96,7 +96,7 @@ def _metadata(model: ModelConfig) -> Iterator[tuple[str, str, str]]:
     from modelshelf.model.metadata import detail_key
 
     metadata = model.metadata
-    for name in metadata.known():
+    for name in metadata.fields_set():
         provenance = metadata.provenance.get(name)
         yield name, _for_people(name, getattr(metadata, name)), str(provenance) if provenance else ""
     for name, value in metadata.details.items():

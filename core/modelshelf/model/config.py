@@ -60,8 +60,8 @@ class Location:
     def content_names(self) -> tuple[str, ...] | None:
         """The sha256 of every weight file, in shard order, or None where one is not known."""
         digests = [one.sha256 for one in self.files if one.role is Role.WEIGHTS]
-        known = tuple(one for one in digests if one is not None)
-        return known if digests and len(known) == len(digests) else None
+        present = tuple(one for one in digests if one is not None)
+        return present if digests and len(present) == len(digests) else None
 
 
 def _status_of(one: ArtifactFile) -> tuple[str, int, int, int, str | None]:

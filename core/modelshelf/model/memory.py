@@ -170,5 +170,5 @@ class MemoryEstimate:
             self.output_bytes,
             self.overhead_bytes,
         )
-        known = [one for one in items if one is not None]
-        return sum(known) if len(known) == len(items) else None
+        given = [one for one in items if one is not None]
+        return sum(given) if len(given) == len(items) else None

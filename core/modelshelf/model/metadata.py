@@ -184,15 +184,17 @@ class ModelMetadata:
         Raises:
             InvalidValueError: A value has no field here.
         """
-        import warnings
-
-        message = "ModelMetadata.told is now ModelMetadata.partial; the old name goes with release 0.3"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        _warn_of_former_name("told", "partial")
         return cls.partial(origin, detail, **values)
 
+    def fields_set(self) -> tuple[str, ...]:
+        """Names of the fields that have a value, `details` and `provenance` aside."""
+        return tuple([name for name, _ in field_values(self)])
+
     def known(self) -> tuple[str, ...]:
-        """Names of the fields that hold a value, `details` and `provenance` aside."""
-        return tuple([name for name, _ in known_values(self)])
+        """Names of the fields that have a value, by the name that `fields_set` had before; goes with 0.3."""
+        _warn_of_former_name("known", "fields_set")
+        return self.fields_set()
 
     def cite(self, **details: str) -> Self:
         """The same values, with a finer provenance detail for the fields that are named."""
@@ -202,6 +204,14 @@ class ModelMetadata:
             if name in self.provenance
         }
         return attrs.evolve(self, provenance={**self.provenance, **cited})
+
+
+def _warn_of_former_name(former: str, name: str) -> None:
+    """Warn the caller of a method that has another name now."""
+    import warnings  # only a program that uses such a name needs it
+
+    message = f"ModelMetadata.{former} is now ModelMetadata.{name}; the old name goes with release 0.3"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
 
 
 _ALL_NAMES: tuple[str, ...] = tuple(one.name for one in attrs.fields(ModelMetadata))
@@ -280,8 +290,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def known_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:
-    """Names and values of the fields that hold one, `details` and `provenance` aside."""
+def field_values(metadata: ModelMetadata) -> list[tuple[str, Any]]:
+    """Names and values of the fields that have one, `details` and `provenance` aside."""
     return [
         (name, value)
         for name, value in zip(FIELD_NAMES, _values_of(metadata), strict=True)

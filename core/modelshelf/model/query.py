@@ -87,11 +87,11 @@ class Query:
     limit: int | None = field(default=None)
 
     @sort.validator
-    def _known_sort(self, _attribute: Any, value: str) -> None:
+    def _check_sort(self, _attribute: Any, value: str) -> None:
         if value not in SORT_KEYS:
             raise InvalidValueError(f"cannot sort by {value!r}: use one of {', '.join(SORT_KEYS)}")
 
     @limit.validator
-    def _positive_limit(self, _attribute: Any, value: int | None) -> None:
+    def _check_limit(self, _attribute: Any, value: int | None) -> None:
         if value is not None and (type(value) is not int or value < 0):
             raise InvalidValueError(f"limit must be an integer of 0 or more, not {value!r}")

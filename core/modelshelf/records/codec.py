@@ -24,7 +24,7 @@ from modelshelf.model.artifact import ArtifactFile, Role
 from modelshelf.model.config import Location, ModelConfig
 from modelshelf.model.depth import Depth
 from modelshelf.model.health import Finding, Severity, usual_concern
-from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, known_values
+from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, field_values
 from modelshelf.model.status import HealthStatus
 from modelshelf.model.version import ModelVersion
 from modelshelf.records.frame import damaged, encode_frame, pack, unpack_content
@@ -156,7 +156,7 @@ def structure_finding(content: Any) -> Finding:
 
 def unstructure_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     """Metadata as plain data: what is unset is left out."""
-    content = dict(known_values(metadata))
+    content = dict(field_values(metadata))
     if metadata.parameter_count is None and metadata.parameters is not None:
         content["parameter_count"] = None  # left out, it would be computed
     if metadata.details:

@@ -96,15 +96,15 @@ def _installed_observers(store: Store) -> list[FoundPlugin]:
     """The installed plugins that observe changes, or may; none is imported."""
     if not BUILTIN_OBSERVERS and not others_offer(BUILTIN, GROUP):
         return []
-    known = _known_hooks(store)
-    return [one for one in find() if _may_observe(one, known)]
+    recorded = _recorded_hooks(store)
+    return [one for one in find() if _may_observe(one, recorded)]
 
 
-def _may_observe(plugin: FoundPlugin, known: Hooks) -> bool:
+def _may_observe(plugin: FoundPlugin, recorded: Hooks) -> bool:
     if plugin.distribution == BUILTIN:
         return plugin.name in BUILTIN_OBSERVERS
     release = _release_of(plugin)
-    return release is None or HOOK in known.get(release, (HOOK,))
+    return release is None or HOOK in recorded.get(release, (HOOK,))
 
 
 def _release_of(plugin: FoundPlugin | PluginReport) -> tuple[str, str, str] | None:
@@ -114,7 +114,7 @@ def _release_of(plugin: FoundPlugin | PluginReport) -> tuple[str, str, str] | No
     return plugin.distribution, plugin.version, plugin.name
 
 
-def _known_hooks(store: Store) -> Hooks:
+def _recorded_hooks(store: Store) -> Hooks:
     try:
         return store.view(lambda state: RecordReader(state).plugin_hooks())
     except StoreError:  # damaged, as `modelshelf doctor` says, or of a later release: the plugins are loaded
@@ -132,7 +132,7 @@ def keep_hooks(store: Store, plugins: PluginSet) -> None:
         if one.distribution != BUILTIN and one.state is not PluginState.DISABLED
         if one.plugin not in misloaded and (release := _release_of(one)) is not None
     }
-    known = _known_hooks(store)
-    if {**known, **hooks} != known:
+    recorded = _recorded_hooks(store)
+    if {**recorded, **hooks} != recorded:
         with suppress(StoreError):  # it only spares loading the plugins once more
-            store.update(lambda state: Records(state).save_plugin_hooks({**known, **hooks}))
+            store.update(lambda state: Records(state).save_plugin_hooks({**recorded, **hooks}))

@@ -227,8 +227,8 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
             for estimate in outcome.results:
                 answer: MemoryEstimate = estimate
                 return answer
-        known = model.metadata.format or "no known format"
-        reason = f"no plugin estimates the memory of {known} with {request.engine}"
+        format_name = model.metadata.format or "no known format"
+        reason = f"no plugin estimates the memory of {format_name} with {request.engine}"
         return MemoryEstimate(engine=request.engine, unknown=(reason,))
 
     def export_settings(self) -> Iterator[bytes]:

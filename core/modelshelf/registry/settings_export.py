@@ -105,7 +105,7 @@ def _set_by_hand(config: ModelConfig, *, everything: bool) -> dict[str, Any]:
     if everything:
         bare = ModelConfig(id=config.id)
         names |= {name for name in CONFIG_FIELDS if getattr(config, name) != getattr(bare, name)}
-        names |= set(metadata.known())
+        names |= set(metadata.fields_set())
     own = {name: getattr(config, name) for name in CONFIG_FIELDS if name in names}
     return own | {name: getattr(metadata, name) for name in FIELD_NAMES if name in names}
 

@@ -73,11 +73,11 @@ class FineDigests:
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._openers = {one.name: one.open for one in reversed(tuple(sources))}
-        self._known: dict[str, bytes | None] = {}
+        self._digests: dict[str, bytes | None] = {}
 
     def of(self, place: Location) -> bytes | None:
         """The fine digest of the copy at a place; None where its files cannot be read as they were listed."""
-        if place.path not in self._known:
+        if place.path not in self._digests:
             artifact = Artifact(
                 folder=place.folder,
                 primary=os.path.relpath(place.path, place.folder),
@@ -87,10 +87,10 @@ class FineDigests:
             opener = self._openers.get(place.source, open_local)
             try:
                 with ArtifactReader(artifact, opener, _BUDGET) as reader:
-                    self._known[place.path] = fine_digest(reader)
+                    self._digests[place.path] = fine_digest(reader)
             except (ReadError, OSError):
-                self._known[place.path] = None
-        return self._known[place.path]
+                self._digests[place.path] = None
+        return self._digests[place.path]
 
     def is_copy(self, record: ModelConfig, place: Location) -> bool:
         """Whether what lies at a place, and has the record's content digest, is another copy of it.

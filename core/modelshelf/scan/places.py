@@ -109,14 +109,14 @@ def with_nested(
     A tool's store is read by the source that knows it; walked as plain folders, its blobs would be models
     without names.
     """
-    plain = [place.root for source, place in places if source.name == LOCAL]
+    folders = [place.root for source, place in places if source.name == LOCAL]
     named = {place.root for _, place in places}
     nested = [
         (source, place)
         for source in sources
-        if plain and source.name != LOCAL
+        if folders and source.name != LOCAL
         for place in source.places()
-        if place.present and place.root not in named and any(is_below(place.root, root) for root in plain)
+        if place.present and place.root not in named and any(is_below(place.root, root) for root in folders)
     ]
     others = [one for one in places if one[0].name != LOCAL]
     return [*others, *nested, *(one for one in places if one[0].name == LOCAL)]

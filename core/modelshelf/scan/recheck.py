@@ -63,14 +63,14 @@ def _probe_again(
 
     A copy that is gone counts for nothing while another one is there.
     """
-    known = [one for one in with_own_findings(model).locations if not one.missing and one.files]
-    if not known:
+    recorded = [one for one in with_own_findings(model).locations if not one.missing and one.files]
+    if not recorded:
         message = f"{model.path or model.id}: no file of it is known; scan its folder"
         return (Finding(code="no-files", severity=Severity.ERROR, message=message),), {}
-    artifacts = {one.path: _artifact_at(one) for one in known}
-    present = [one for one in known if artifacts[one.path].weights]
+    artifacts = {one.path: _artifact_at(one) for one in recorded}
+    present = [one for one in recorded if artifacts[one.path].weights]
     if not present:
-        message = f"{known[0].path}: the file is gone"
+        message = f"{recorded[0].path}: the file is gone"
         return (Finding(code="missing-file", severity=Severity.ERROR, message=message),), {}
     places = [_probe_place(examiner, one, artifacts[one.path], depth) for one in present]
     if depth is Depth.FULL:
@@ -81,7 +81,7 @@ def _probe_again(
             else one
             for one in places
         ]
-    gone = {one.path: attrs.evolve(one, missing=True) for one in known if one not in present}
+    gone = {one.path: attrs.evolve(one, missing=True) for one in recorded if one not in present}
     return findings_of(places), {**gone, **{one.path: one for one in places}}
 
 

@@ -48,7 +48,7 @@ _installed = False
 
 
 @contextmanager
-def deeds() -> Iterator[list[str]]:
+def side_effects() -> Iterator[list[str]]:
     """List what this thread does in the block that no reader of headers does.
 
     The interpreter's own reading and caching of modules is left out. Blocks do not nest.
@@ -68,7 +68,7 @@ def deeds() -> Iterator[list[str]]:
 @contextmanager
 def opened_files() -> Iterator[list[str]]:
     """List the paths that this thread opens in the block, whatever for. Blocks do not nest."""
-    with deeds():
+    with side_effects():
         paths: list[str] = []
         _opening[threading.get_ident()] = paths
         try:

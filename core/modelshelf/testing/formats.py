@@ -14,17 +14,9 @@ from attrs import field, frozen
 
 from modelshelf.model import Artifact, ArtifactFile, Depth, FormatType, HealthStatus, Origin
 from modelshelf.reader import HEAD_BLOCK
-from modelshelf.testing.audit import deeds
-from modelshelf.testing.looks import (
-    HEAD,
-    NOWHERE,
-    Look,
-    artifact_of,
-    in_memory,
-    look,
-    plugin_set,
-    ranges_read,
-)
+from modelshelf.testing.artifacts import NOWHERE, artifact_of, in_memory
+from modelshelf.testing.audit import side_effects
+from modelshelf.testing.examination import HEAD, Examination, examine, plugin_set, ranges_read
 from modelshelf.testing.mutations import cuts, lies
 
 if TYPE_CHECKING:
@@ -123,36 +115,36 @@ class FormatSuite:
         for path in format_case.weights:
             content = path.read_bytes()
             shown = any(content[at : at + len(magic)] == magic for at, magic in magic_bytes)
-            told = path.suffix.lower() in suffixes or shown
-            assert told, f"{path.name} has neither a suffix nor the magic bytes that the format declares"
+            declares = path.suffix.lower() in suffixes or shown
+            assert declares, f"{path.name} has neither a suffix nor the magic bytes that the format declares"
 
     def test_a_sound_model_is_healthy_at_every_depth(
         self, format_case: FormatCase, plugins: PluginSet
     ) -> None:
         """It is detected as the format, something is told of it, and nothing is found at fault."""
         for depth in format_case.depths:
-            seen = _on_disk(format_case, plugins, depth)
-            assert seen.claims(format_case.format), f"not detected: {seen.detections}"
-            assert not seen.faults, f"at depth {depth}: {seen.findings} {seen.read_errors}"
-            assert any(one.known() or one.details for one in seen.metadata), "no metadata is told"
+            result = _on_disk(format_case, plugins, depth)
+            assert result.claims(format_case.format), f"not detected: {result.detections}"
+            assert not result.faults, f"at depth {depth}: {result.findings} {result.read_errors}"
+            assert any(one.fields_set() or one.details for one in result.metadata), "no metadata is told"
 
     def test_metadata_tells_where_each_value_comes_from(
         self, format_case: FormatCase, plugins: PluginSet
     ) -> None:
         """Every value has its origin, as `ModelMetadata.partial` gives it, and none is a person's."""
         for one in _on_disk(format_case, plugins).metadata:
-            untold = set(one.known()) - one.provenance.keys()
+            untold = set(one.fields_set()) - one.provenance.keys()
             assert not untold, f"values without an origin: {sorted(untold)}"
-            assert all(told.origin is not Origin.USER for told in one.provenance.values())
+            assert all(place.origin is not Origin.USER for place in one.provenance.values())
 
     def test_findings_are_well_formed(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """Codes are kebab-case; a finding names a file of the artifact and an offset within it."""
-        for where, sizes, seen in _mutilated(format_case, plugins, _cuts_of(format_case)):
-            for one in seen.findings:
+        for where, sizes, result in _mutilated(format_case, plugins, _cuts_of(format_case)):
+            for one in result.findings:
                 assert _CODE.fullmatch(one.code), f"{one.code!r} is no kebab-case code ({where})"
                 assert one.message.strip(), f"{one.code} says nothing ({where})"
-                known = one.file is None or one.file in sizes
-                assert known, f"{one.code}: {one.file!r} is no file of the model ({where})"
+                named = one.file is None or one.file in sizes
+                assert named, f"{one.code}: {one.file!r} is no file of the model ({where})"
                 size = max(sizes.values()) if one.file is None else sizes[one.file]
                 inside = one.offset is None or 0 <= one.offset <= size
                 assert inside, f"{one.code}: offset {one.offset} lies outside of the file ({where})"
@@ -163,19 +155,19 @@ class FormatSuite:
             file = ArtifactFile(name="file.unknown", size=len(content), mtime_ns=0)
             unknown = Artifact(folder=NOWHERE, primary=file.name, files=(file,))
             artifact, opener = in_memory(unknown, {file.name: content})
-            seen = look(plugins, artifact, "unknown", opener=opener)
-            assert not seen.failures, f"{name}: {seen.failures}"
-            assert not seen.claims(format_case.format), f"{name} is claimed: {seen.detections}"
+            result = examine(plugins, artifact, "unknown", opener=opener)
+            assert not result.failures, f"{name}: {result.failures}"
+            assert not result.claims(format_case.format), f"{name} is claimed: {result.detections}"
 
     def test_models_of_other_formats_are_left_alone(
         self, format_case: FormatCase, plugins: PluginSet
     ) -> None:
         """Asked about a model that another format won, it tells nothing and reads nothing."""
         artifact, opener = in_memory(format_case.artifact, format_case.contents)
-        alone = look(plugins, artifact, format_case.format, opener=opener)
-        other = look(plugins, artifact, "another-format", opener=opener)
-        told = [*other.metadata, *other.findings]
-        assert not told, f"it speaks of a model of another format: {told}"
+        alone = examine(plugins, artifact, format_case.format, opener=opener)
+        other = examine(plugins, artifact, "another-format", opener=opener)
+        spoken = [*other.metadata, *other.findings]
+        assert not spoken, f"it speaks of a model of another format: {spoken}"
         assert other.spent <= max(HEAD_BLOCK, alone.spent // 2), "it reads a model of another format"
 
     def test_headers_alone_are_read(self, format_case: FormatCase, plugins: PluginSet) -> None:
@@ -183,28 +175,28 @@ class FormatSuite:
         total = sum(path.stat().st_size for path in format_case.weights)
         limit = format_case.most_read
         assert total >= 2 * limit, f"the weights of the case have {total} bytes; {2 * limit} show more"
-        seen = _on_disk(format_case, plugins)
-        assert seen.spent <= limit, f"{seen.spent} of {total} bytes were read where {limit} should do"
+        result = _on_disk(format_case, plugins)
+        assert result.spent <= limit, f"{result.spent} of {total} bytes were read where {limit} should do"
 
     def test_a_spent_budget_is_no_clean_bill(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """Where the budget ends the reading, that is told; it is neither got round nor kept quiet."""
         for budget in (0, 1):
-            seen = _on_disk(format_case, plugins, budget=budget, detect=False)
-            assert seen.faults, f"with a budget of {budget} bytes it calls the model sound"
+            result = _on_disk(format_case, plugins, budget=budget, detect=False)
+            assert result.faults, f"with a budget of {budget} bytes it calls the model sound"
 
     def test_bytes_come_from_the_reader_alone(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """Files that are on no disk, as those of a remote store, are read the same."""
         artifact, opener = in_memory(format_case.artifact, format_case.contents)
-        seen = look(plugins, artifact, format_case.format, opener=opener)
-        assert not seen.failures, seen.failures
-        assert not seen.faults, f"{seen.findings} {seen.read_errors}"
-        assert seen == _on_disk(format_case, plugins), "the place decides what it tells"
+        result = examine(plugins, artifact, format_case.format, opener=opener)
+        assert not result.failures, result.failures
+        assert not result.faults, f"{result.findings} {result.read_errors}"
+        assert result == _on_disk(format_case, plugins), "the place decides what it tells"
 
     def test_every_truncation_is_found(self, format_case: FormatCase, plugins: PluginSet) -> None:
         """However a file is cut short, a `ReadError` or an error finding says so; nothing else is raised."""
-        for where, _, seen in _mutilated(format_case, plugins, _cuts_of(format_case)):
-            assert not seen.failures, f"{where}: {seen.failures}"
-            sound = seen.claims(format_case.format) and not seen.faults
+        for where, _, result in _mutilated(format_case, plugins, _cuts_of(format_case)):
+            assert not result.failures, f"{where}: {result.failures}"
+            sound = result.claims(format_case.format) and not result.faults
             assert not sound, f"{where}, and it is called sound"
 
     def test_no_lie_gets_anything_but_a_read_error(self, format_case: FormatCase, plugins: PluginSet) -> None:
@@ -257,7 +249,7 @@ class FormatSuite:
         before, folder = copy.deepcopy(artifact), format_case.weights[0].parent
         contents, listed = format_case.contents, _stamps(folder)
         for depth in format_case.depths:
-            look(plugins, artifact, format_case.format, depth=depth)
+            examine(plugins, artifact, format_case.format, depth=depth)
         assert artifact == before, "the artifact was changed"
         assert format_case.contents == contents, "a file was changed"
         assert _stamps(folder) == listed, "the folder was changed"
@@ -267,7 +259,7 @@ class FormatSuite:
     ) -> None:
         """Headers are read and nothing else is done, as the interpreter's audit events tell it."""
         _on_disk(format_case, plugins)  # imports what it needs
-        with deeds() as done:
+        with side_effects() as done:
             _on_disk(format_case, plugins)
         assert not done, done
 
@@ -301,10 +293,12 @@ class FormatSuite:
             assert reopened.get(model.id) == model
 
 
-def _on_disk(case: FormatCase, plugins: PluginSet, depth: Depth = Depth.HEADER, **options: Any) -> Look:
-    seen = look(plugins, case.artifact, case.format, depth=depth, **options)
-    assert not seen.failures, seen.failures
-    return seen
+def _on_disk(
+    case: FormatCase, plugins: PluginSet, depth: Depth = Depth.HEADER, **options: Any
+) -> Examination:
+    result = examine(plugins, case.artifact, case.format, depth=depth, **options)
+    assert not result.failures, result.failures
+    return result
 
 
 Mutation: TypeAlias = "Callable[[bytes], Iterator[tuple[str, bytes]]]"
@@ -316,14 +310,14 @@ def _cuts_of(case: FormatCase) -> Mutation:
 
 def _mutilated(
     case: FormatCase, plugins: PluginSet, mutations: Mutation, names: tuple[str, ...] = ()
-) -> Iterator[tuple[str, dict[str, int], Look]]:
-    """Looks at the model with one file after another made wrong: how, its files' sizes, what it is."""
+) -> Iterator[tuple[str, dict[str, int], Examination]]:
+    """Examinations of the model with one file after another made wrong: how, its files' sizes, what it is."""
     contents = case.contents
     for name in names or tuple(path.name for path in case.weights):
         for where, wrong in mutations(contents[name]):
             made = {**contents, name: wrong}
             artifact, opener = in_memory(case.artifact, made)
-            result = look(plugins, artifact, case.format, opener=opener, budget=_LIE_BUDGET)
+            result = examine(plugins, artifact, case.format, opener=opener, budget=_LIE_BUDGET)
             yield f"{name}: {where}", {one: len(content) for one, content in made.items()}, result
 
 

@@ -15,18 +15,12 @@ import pytest
 from attrs import frozen
 
 from modelshelf.model import (
-    Finding,
-    HealthStatus,
-    Location,
     ModelConfig,
-    ModelMetadata,
-    ModelVersion,
-    Origin,
     Query,
-    Severity,
 )
-from modelshelf.testing.audit import deeds
-from modelshelf.testing.looks import plugin_set
+from modelshelf.testing.audit import side_effects
+from modelshelf.testing.examination import plugin_set
+from modelshelf.testing.records import hostile_records, ordinary_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,72 +30,6 @@ if TYPE_CHECKING:
 _MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+(; ?[a-z0-9-]+=[a-zA-Z0-9.\"-]+)*")  # RFC 9110, section 8.3.1
 _LINE_BREAKS = "\r\n\t"
 _AHEAD = 50  # records that a writer may take before it gives its first chunks
-
-# What steers a terminal, breaks a line, a table or a page, or is no character at all.
-_HOSTILE = (
-    "\x1b]8;;http://example.org\x07here\x1b[2J",
-    "\x9b31m\x85\x7f",
-    "left\u202eright\u2066\u2028\u2029",
-    "two\nlines\r\nand\rmore\ttabs",
-    "quoted \"a\" 'b', and; more\\",
-    "=1+1",
-    "</script><b onmouseover=alert(1)>&amp;",
-    "odd\udcff\ud800",
-    "no",
-    "- key: [value]",
-    "\U0001d56c 日本 \u0301",
-)
-
-
-def plain_records() -> list[ModelConfig]:
-    """Three records as most are."""
-    return [
-        ModelConfig(
-            id=f"lab/model-{number}",
-            path=f"/models/model-{number}/model.gguf",
-            version=ModelVersion(major=number),
-            metadata=ModelMetadata.partial(
-                Origin.HEADER, "header", format="gguf", parameters=10**9 * number, tags=("tiny", "test")
-            ),
-            health_status=HealthStatus.HEALTHY,
-            added_at=1_700_000_000,
-            updated_at=1_700_000_001,
-        )
-        for number in (1, 2, 3)
-    ]
-
-
-def hostile_records() -> list[ModelConfig]:
-    """Records whose every text is out of a hostile file, with numbers that some formats have no word for."""
-    return [_hostile_record(text) for text in _HOSTILE]
-
-
-def _hostile_record(text: str) -> ModelConfig:
-    metadata = ModelMetadata.partial(
-        Origin.HEADER,
-        text,
-        architecture=text,
-        license=text,
-        title=text,
-        tags=(text, text),
-        parameters=2**70,
-        bits_per_weight=float("nan"),
-        tensor_types={text: 2**64},
-        details={text: [text, None, float("inf"), -(2**70)]},
-    )
-    finding = Finding(code="odd", severity=Severity.WARNING, message=text, file=text, offset=2**64)
-    return ModelConfig(
-        id=text,
-        path=f"/models/{text}",
-        display_name=text,
-        metadata=metadata,
-        findings=[finding],
-        aliases=[text],
-        locations=[Location(path=f"/models/{text}", folder="/models", source=text)],
-        temperature=0.5,
-        added_at=0,
-        updated_at=0,
-    )
 
 
 @frozen(kw_only=True)
@@ -192,7 +120,7 @@ class SerializerSuite:
 
     def test_every_record_comes_back_in_order(self, serializer_case: SerializerCase) -> None:
         """The document is read as that many entries, each with its record's id."""
-        records = plain_records()
+        records = ordinary_records()
         entries = serializer_case.loaded(serializer_case.dumped(records))
         assert len(entries) == len(records), f"{len(records)} records are read as {len(entries)} entries"
         for record, entry in zip(records, entries, strict=True):
@@ -218,7 +146,7 @@ class SerializerSuite:
 
     def test_records_are_written_as_they_come(self, serializer_case: SerializerCase) -> None:
         """The first chunks are there long before the last record is; they are bytes."""
-        record, taken = plain_records()[0], 0
+        record, taken = ordinary_records()[0], 0
 
         def records() -> Iterator[ModelConfig]:
             nonlocal taken
@@ -237,7 +165,7 @@ class SerializerSuite:
         """A document that ends early must not look whole."""
 
         def records() -> Iterator[ModelConfig]:
-            yield from plain_records()
+            yield from ordinary_records()
             raise LookupError("the store went away")
 
         with pytest.raises(LookupError):
@@ -245,12 +173,12 @@ class SerializerSuite:
 
     def test_the_same_records_give_the_same_document(self, serializer_case: SerializerCase) -> None:
         """Each time, in a plugin that was loaded anew too."""
-        records = [*plain_records(), *hostile_records()]
+        records = [*ordinary_records(), *hostile_records()]
         assert serializer_case.dumped(records) == serializer_case.dumped(records)
 
     def test_two_documents_at_a_time_do_not_mix(self, serializer_case: SerializerCase) -> None:
         """A serializer keeps nothing between its calls."""
-        one, other = plain_records(), hostile_records()
+        one, other = ordinary_records(), hostile_records()
         dump = serializer_case.serializer.dump
         first, second = iter(dump(one)), iter(dump(other))
         begun = [next(first), next(second)]
@@ -259,7 +187,7 @@ class SerializerSuite:
 
     def test_records_are_left_as_they_were(self, serializer_case: SerializerCase) -> None:
         """Other readers hold the same values."""
-        records = plain_records()
+        records = ordinary_records()
         before = copy.deepcopy(records)
         serializer_case.dumped(records)
         assert records == before
@@ -268,9 +196,9 @@ class SerializerSuite:
         self, serializer_case: SerializerCase, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """The bytes that it gives are all that it makes."""
-        serializer_case.dumped(plain_records())  # imports what it needs
+        serializer_case.dumped(ordinary_records())  # imports what it needs
         capfd.readouterr()
-        with deeds() as done:
+        with side_effects() as done:
             serializer_case.dumped(hostile_records())
         assert not done, done
         assert capfd.readouterr() == ("", "")
@@ -283,7 +211,7 @@ class SerializerSuite:
 
         folder = tmp_path_factory.mktemp("registry")
         with ModelRegistry(folder, folder / "store", plugins=[serializer_case.plugin]) as registry:
-            registry.register(plain_records()[0])
+            registry.register(ordinary_records()[0])
             document = b"".join(registry.serializer(serializer_case.name).dump(registry.find(Query())))
         (entry,) = serializer_case.loaded(document)
         assert "lab/model-1" in str(entry)

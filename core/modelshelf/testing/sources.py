@@ -21,9 +21,10 @@ from modelshelf.scan.file_names import FormatTable
 from modelshelf.scan.group import group, read_index
 from modelshelf.scan.walk import walk
 from modelshelf.source import Folder, Listing, Place, PlainFolders
-from modelshelf.testing.audit import deeds, opened_files
-from modelshelf.testing.confinement import EndlessCallError, nothing_executed, time_limit
-from modelshelf.testing.looks import packages_of, plugin_set
+from modelshelf.testing.audit import opened_files, side_effects
+from modelshelf.testing.examination import packages_of, plugin_set
+from modelshelf.testing.no_execution import nothing_executed
+from modelshelf.testing.time_limit import EndlessCallError, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,10 +109,10 @@ class SourceSuite:
             assert source.name == source_case.name
             list(source.places())
 
-    def test_its_places_are_whole_and_told_with_a_reason(self, source_case: SourceCase) -> None:
+    def test_each_place_is_whole_and_has_a_reason(self, source_case: SourceCase) -> None:
         """Absolute paths or URLs, present or not as they are, each time the same, and nothing is changed."""
         source, before = source_case.make(), _stamps(source_case.root)
-        with deeds() as done:
+        with side_effects() as done:
             places = list(source.places())
         assert not done, done
         assert list(source_case.make().places()) == places
@@ -145,8 +146,8 @@ class SourceSuite:
             for file in one.files:
                 path = one.path_of(file.name)
                 if "://" not in path:
-                    told = os.stat(path)
-                    assert (file.size, file.mtime_ns) == (told.st_size, told.st_mtime_ns), path
+                    status = os.stat(path)
+                    assert (file.size, file.mtime_ns) == (status.st_size, status.st_mtime_ns), path
         named = sorted({one.path for one in artifacts})
         assert len(named) == source_case.models, f"{len(named)} models are listed: {named}"
         assert not [one for one in listed if isinstance(one, Problem)], "a sound place has no problems"
@@ -180,7 +181,7 @@ class SourceSuite:
         _listed(source_case, formats)  # imports what it needs
         before = _stamps(source_case.root)
         capfd.readouterr()
-        with deeds() as done:
+        with side_effects() as done:
             _listed(source_case, formats)
         assert not done, done
         assert capfd.readouterr() == ("", "")
@@ -191,7 +192,7 @@ class SourceSuite:
         assert _listed(source_case, formats) == _listed(source_case, formats)
 
     def test_a_place_that_went_away_is_no_crash(self, source_case: SourceCase, formats: FormatTable) -> None:
-        """It is a problem, a `SourceError`, or a place that is told to be absent."""
+        """It is a problem, a `SourceError`, or a place that is absent."""
         places = list(source_case.make().places())
         shutil.rmtree(source_case.root)
         assert not any(one.present for one in source_case.make().places() if "://" not in one.root)
@@ -246,8 +247,8 @@ class SourceSuite:
             for one in _artifacts(source_case, _listed(source_case, formats), formats):
                 for file in one.files:
                     parts = file.name.replace("\\", "/").split("/")
-                    plain = ".." not in parts and parts[0] and "\0" not in file.name
-                    assert plain, f"{path.name} ({how}): {file.name!r} is listed"
+                    relative = ".." not in parts and parts[0] and "\0" not in file.name
+                    assert relative, f"{path.name} ({how}): {file.name!r} is listed"
                 assert ".." not in one.folder.split("/"), f"{path.name} ({how}): {one.folder!r} is listed"
 
     def test_a_model_whose_file_is_gone_is_listed_no_more(
@@ -288,7 +289,9 @@ class SourceSuite:
         opened = weights & {os.path.realpath(path) for path in paths}
         assert not opened, f"opened while listing: {sorted(opened)}"
 
-    def test_wrong_settings_are_told_as_such(self, source_case: SourceCase, formats: FormatTable) -> None:
+    def test_wrong_settings_are_refused_or_ignored(
+        self, source_case: SourceCase, formats: FormatTable
+    ) -> None:
         """A setting of another type is a `ConfigurationError`, or does no harm."""
         for key in source_case.settings:
             for value in _WRONG_SETTINGS:
@@ -325,7 +328,7 @@ def _installed_formats() -> FormatTable:
 def _listed(
     case: SourceCase, formats: FormatTable, places: Iterable[Place] | None = None
 ) -> list[Listing | SourceError]:
-    """All that the source lists; a `SourceError`, which ends one place's listing, stands among it."""
+    """All that the source lists; a `SourceError`, which ends one place's listing, is among it."""
     source = case.make()
     listed: list[Listing | SourceError] = []
     packages = packages_of(plugin_set(case.plugin)) | {type(source).__module__.split(".")[0]}
@@ -335,7 +338,7 @@ def _listed(
                 if places is not None or place.present:
                     listed += _one_place(source, place, formats)
         except EndlessCallError as error:
-            pytest.fail(f"listing is endless: {error}")
+            pytest.fail(f"listing is endless: {error}", pytrace=False)
     assert not expired, f"listing is endless: {expired[0]}"
     assert not tried, f"listing runs what lies in a file: {tried}"
     return listed
@@ -415,9 +418,9 @@ def _folders(root: Path) -> list[Path]:
 
 def _stamps(root: Path) -> Stamps:
     return {
-        os.fspath(path): (told.st_size, told.st_mtime_ns, told.st_mode)
+        os.fspath(path): (status.st_size, status.st_mtime_ns, status.st_mode)
         for path in sorted(root.rglob("*"))
-        for told in [path.lstat()]
+        for status in [path.lstat()]
     }
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from modelshelf.testing.looks import plugin_set
+from modelshelf.testing.examination import plugin_set
 
 if TYPE_CHECKING:
     from modelshelf.store import Snapshot, Store, Transaction
@@ -76,7 +76,7 @@ TASKS = {"count": count, "die": die, "fork": fork}
 
 
 def main(module: str, scheme: str, location: str, task: str, times: str) -> None:
-    """Open the store that a module offers, say so, and when told to do one task with it."""
+    """Open the store that a module offers, say so, and do one task with it when asked to."""
     store = open_store(importlib.import_module(module), scheme, location)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

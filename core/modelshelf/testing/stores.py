@@ -19,7 +19,7 @@ from attrs import frozen
 from modelshelf.errors import StoreError
 from modelshelf.model import ModelConfig, Severity
 from modelshelf.store import LONGEST_KEY
-from modelshelf.testing.looks import plugin_set
+from modelshelf.testing.examination import plugin_set
 from modelshelf.testing.store_program import add_one, count, counted, open_store
 
 if TYPE_CHECKING:

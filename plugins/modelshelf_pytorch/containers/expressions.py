@@ -117,7 +117,7 @@ def _keeps_grammar(tokens: list[_Token]) -> bool:
         if kind == "mark":
             if text == "(" and operand_before and not _is_function(before):
                 return False  # a call of something that is no function's name
-            if text == "=" and not (before[0] == "name" and _is_plain_value(after)):
+            if text == "=" and not (before[0] == "name" and _is_constant(after)):
                 return False
         elif (
             operand_before
@@ -133,7 +133,7 @@ def _is_function(token: _Token) -> bool:
     return token[0] == "name" and (token[1] in FUNCTIONS or _OPAQUE.fullmatch(token[1]) is not None)
 
 
-def _is_plain_value(token: _Token) -> bool:
+def _is_constant(token: _Token) -> bool:
     return token[0] == "number" or token[1] in _CONSTANTS
 
 

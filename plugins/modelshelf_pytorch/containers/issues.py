@@ -56,7 +56,7 @@ _MOST_ISSUES = 64  # of each verdict in one file
 _CRC_CHUNK = 4 * 1024 * 1024  # bytes
 _LEAST_OPCODES, _OPCODES_PER_BYTE = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
 _MOST_LEVELS = 3  # archives within archives
-_PLAIN_RECORDS = frozenset(
+_OWN_RECORDS = frozenset(
     {"data.pkl", "version", "byteorder", ".data/version", ".data/serialization_id", ".storage_alignment"}
     | {".format_version"}
 )
@@ -165,7 +165,7 @@ def _archive_issues(
             if depth is Depth.FULL:
                 yield from _checksum_issues(reader, directory.member(number))
             continue
-        others = others or directory.names[number].removeprefix(inspection.root) not in _PLAIN_RECORDS
+        others = others or directory.names[number].removeprefix(inspection.root) not in _OWN_RECORDS
         yield from _member_issues(reader, directory.member(number), inspection, level, effort, modules)
     if others:
         from modelshelf_pytorch.containers.code import code_issues  # which checkpoints do not need

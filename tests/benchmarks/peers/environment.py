@@ -26,6 +26,6 @@ def python_with(folder: Path, *packages: str) -> Path:
 
 
 def _run(*line: str) -> None:
-    told = subprocess.run(line, capture_output=True, text=True, check=False)
-    if told.returncode:
-        raise RuntimeError(f"{line[2]} ended with {told.returncode}: {told.stderr[-500:]}")
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{line[2]} ended with {done.returncode}: {done.stderr[-500:]}")

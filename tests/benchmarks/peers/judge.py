@@ -28,10 +28,10 @@ def picklescan() -> Judge:
 
     def judge(path: str) -> str:
         try:
-            told = scan_file_path(path)
+            result = scan_file_path(path)
         except Exception:  # noqa: BLE001 - its command line reports it and ends with 2
             return "refused"
-        return "flagged" if told.issues_count else "refused" if told.scan_err else "clean"
+        return "flagged" if result.issues_count else "refused" if result.scan_err else "clean"
 
     return judge
 
@@ -44,31 +44,31 @@ def modelscan() -> Judge:
     scanner = ModelScan(settings=DEFAULT_SETTINGS)
 
     def judge(path: str) -> str:
-        told = scanner.scan(path)
-        if told["summary"]["total_issues"]:
+        result = scanner.scan(path)
+        if result["summary"]["total_issues"]:
             return "flagged"
-        return "refused" if told["errors"] or not told["summary"]["scanned"]["total_scanned"] else "clean"
+        return "refused" if result["errors"] or not result["summary"]["scanned"]["total_scanned"] else "clean"
 
     return judge
 
 
 def fickling() -> Judge:
-    """Anything above its severity ``LIKELY_SAFE`` is unsafe to its command line, an error is told apart."""
+    """Anything above its severity ``LIKELY_SAFE`` is unsafe to its command line, an error is another."""
     from fickling import scan_file, scan_zip_archive
 
     def judge(path: str) -> str:
         try:
             archive = zipfile.is_zipfile(path)
-            told = (
+            result = (
                 scan_zip_archive(path, graceful=True).values()
                 if archive
                 else (scan_file(path, graceful=True),)
             )
         except Exception:  # noqa: BLE001 - its command line reports it and ends with 2
             return "refused"
-        if any(one.results and not one.is_safe for one in told):
+        if any(one.results and not one.is_safe for one in result):
             return "flagged"
-        return "refused" if any(one.errors for one in told) or not told else "clean"
+        return "refused" if any(one.errors for one in result) or not result else "clean"
 
     return judge
 
@@ -114,8 +114,8 @@ def main(tool: str, listing: str, rounds: int) -> None:
                 taken.append(time.process_time() - started)
             verdicts.append(verdict)
             seconds.append(min(taken))
-    told = {"version": importlib.metadata.version(tool), "verdicts": verdicts, "seconds": seconds}
-    json.dump(told, sys.stdout)
+    report = {"version": importlib.metadata.version(tool), "verdicts": verdicts, "seconds": seconds}
+    json.dump(report, sys.stdout)
 
 
 if __name__ == "__main__":

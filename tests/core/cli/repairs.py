@@ -51,21 +51,21 @@ def make(folder: Path) -> None:
 
 def run(*arguments: str) -> tuple[int, str]:
     """Run the command line in this process: exit code, and standard output and error together."""
-    told = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = command([*arguments])
-    told.flush()
-    return code, told.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    output.flush()
+    return code, output.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
 def repaired(store: Path) -> tuple[str, int]:
     """What came of a repair, and how many of the names set by hand are there after it."""
     before, _ = run("--store", str(store), "doctor")
-    code, told = run("--store", str(store), "doctor", "--repair")
+    code, output = run("--store", str(store), "doctor", "--repair")
     if code not in {0, 1}:
-        return f"ended with {code}: {told}", 0
+        return f"ended with {code}: {output}", 0
     if run("--store", str(store), "doctor")[0] != 0:
-        return f"is not sound after: {told}", 0
+        return f"is not sound after: {output}", 0
     with ModelRegistry(metadata_path=store) as registry:
         names = [one.display_name for one in registry]
     kept = sum(name.startswith("Name ") for name in names)
@@ -97,8 +97,8 @@ def main() -> int:
         outcomes[kind][outcome] += 1
         names += kept
         shutil.rmtree(store)
-    told = {"outcomes": outcomes, "names kept": names, "of": MODELS * options.count}
-    sys.stdout.write(json.dumps(told) + "\n")
+    report = {"outcomes": outcomes, "names kept": names, "of": MODELS * options.count}
+    sys.stdout.write(json.dumps(report) + "\n")
     return int(any(set(one) - {"mended", "sound before"} for one in outcomes.values()))
 
 

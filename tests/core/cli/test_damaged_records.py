@@ -67,14 +67,14 @@ def test_a_scan_records_what_is_new_and_names_the_damaged_one(damaged):
     assert damaged.run("show", "new").done().lines[0] == "new 1.0.0"
 
 
-def test_a_program_is_told_by_an_exception_unless_it_asks_to_be_told_otherwise(damaged):
-    told = []
+def test_a_program_gets_an_exception_unless_it_asks_otherwise(damaged):
+    damages = []
     with ModelRegistry(metadata_path=store_of(damaged), readonly=True) as registry:
         with pytest.raises(DamagedStoreError, match="m2"):
             registry.list_models()
-        registry.on_damage = told.append
+        registry.on_damage = damages.append
         assert registry.list_models() == ["m0", "m1", "m3", "m4"]
-    assert [str(one).split(":")[0] for one in told] == ["record m m2 1.0.0 does not match its checksum"]
+    assert [str(one).split(":")[0] for one in damages] == ["record m m2 1.0.0 does not match its checksum"]
 
 
 @pytest.mark.parametrize("readonly", [False, True])

@@ -71,9 +71,9 @@ def test_a_damaged_record_is_named_with_what_a_repair_would_do(stocked, store):
     outcome = stocked.run("doctor", "--json")
     assert outcome.code == 1
     assert "record-damaged" in codes(outcome)
-    told = outcome.json["repair_would"]
-    assert told["salvaged"] == MODELS - 1
-    assert [one["id"] for one in told["lost"]] == ["m07"]
+    plan = outcome.json["repair_would"]
+    assert plan["salvaged"] == MODELS - 1
+    assert [one["id"] for one in plan["lost"]] == ["m07"]
     assert "doctor --repair" in stocked.run("doctor").out
 
 
@@ -119,7 +119,7 @@ def test_a_record_under_a_damaged_key_is_saved_with_all_that_was_set(stocked, st
     assert names(stocked) == before
 
 
-def test_what_an_older_state_still_holds_is_taken_from_there_and_told(stocked, store):
+def test_what_an_older_state_still_has_is_taken_from_there_and_reported(stocked, store):
     data = bytearray((store / "data.mdb").read_bytes())
     keys = [b"m\0m%02d\x001.0.0" % number for number in range(MODELS)]
     with ModelRegistry(metadata_path=store) as registry:
@@ -131,9 +131,9 @@ def test_what_an_older_state_still_holds_is_taken_from_there_and_told(stocked, s
             place = data.find(newest[key], place + 1)
     (store / "data.mdb").write_bytes(data)
     outcome = stocked.run("doctor", "--repair", "--json")
-    told = outcome.json["repaired"]
-    assert set(told["older"]) <= {"m02", "m03"}
-    assert told["salvaged"] + told["rebuilt"] == MODELS
+    repaired = outcome.json["repaired"]
+    assert set(repaired["older"]) <= {"m02", "m03"}
+    assert repaired["salvaged"] + repaired["rebuilt"] == MODELS
     assert outcome.code == 0
 
 
@@ -213,7 +213,7 @@ def test_a_store_of_a_newer_release_is_left_alone(stocked, store):
     assert (store / "data.mdb").read_bytes() == before
 
 
-def test_modes_are_told_with_the_command_that_sets_them(stocked, store):
+def test_modes_are_reported_with_the_command_that_sets_them(stocked, store):
     store.chmod(0o755)
     (store / "data.mdb").chmod(0o644)
     outcome = stocked.run("doctor")
@@ -222,7 +222,7 @@ def test_modes_are_told_with_the_command_that_sets_them(stocked, store):
     assert "`chmod 600` it" in outcome.out
 
 
-def test_a_plugin_that_fails_or_misspells_a_hook_is_told(stocked, site):
+def test_a_plugin_that_fails_or_misspells_a_hook_is_reported(stocked, site):
     (site / "odd.py").write_text("def modelshelf_formts():\n    return []\n")
     (site / "broken.py").write_text("import nothing_of_that_name\n")
     info = site / "odd-1.0.dist-info"
@@ -233,11 +233,11 @@ def test_a_plugin_that_fails_or_misspells_a_hook_is_told(stocked, site):
     (info / "entry_points.txt").write_text("[modelshelf]\nodd = odd\nbroken = broken\n")
     outcome = stocked.run("doctor", "--json")
     assert outcome.code == 1
-    told = " ".join(one["message"] for one in outcome.json["findings"])
+    messages = " ".join(one["message"] for one in outcome.json["findings"])
     assert codes(outcome) == {"plugin-failed", "missing-dependency"}
-    assert "modelshelf_formts" in told
-    assert "nothing_of_that_name" in told
-    assert "needs not-there-at-all" in told
+    assert "modelshelf_formts" in messages
+    assert "nothing_of_that_name" in messages
+    assert "needs not-there-at-all" in messages
 
 
 def test_whatever_the_damage_a_repair_leaves_a_sound_store_with_every_model(tmp_path):

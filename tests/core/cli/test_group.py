@@ -42,12 +42,12 @@ def python(project, code, **environ):
 
 
 def imported(project, *arguments):
-    told = python(
+    output = python(
         project,
         f"import sys, json; from modelshelf.cli import main; main({[*map(str, arguments)]!r});"
         "print('\\n' + json.dumps(sorted(sys.modules)))",
     )
-    return set(json.loads(told.splitlines()[-1]))
+    return set(json.loads(output.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("ls", "--help"), ("scan", "--help")])
@@ -218,8 +218,8 @@ def test_a_look_tells_in_the_wanted_form_of_a_plugin_that_it_had_to_ask(lab, mon
     monkeypatch.setenv("MODELSHELF_DISABLE_PLUGINS", "lmdb")  # so that every plugin is asked for a store
     looked = lab.start("--log-format", form, *command)
     _, err = looked.communicate(timeout=30)
-    told, *_, last = err.splitlines()
-    assert (json.loads(told)["plugin"] if form == "json" else told).startswith(
+    first, *_, last = err.splitlines()
+    assert (json.loads(first)["plugin"] if form == "json" else first).startswith(
         "mylab[broken]" if form == "json" else "modelshelf: warning: plugin failed: mylab[broken] 1.0: load"
     )
     assert last.startswith("modelshelf: error: no plugin offers a store of kind lmdb")
@@ -240,7 +240,7 @@ def test_a_built_in_command_cannot_be_replaced(lab):
     assert lab.run("ls", "--json").json == []
 
 
-def test_a_command_that_fails_is_told_in_one_line(lab):
+def test_a_command_that_fails_is_reported_in_one_line(lab):
     outcome = lab.run("fail")
     assert outcome.code == 70
     assert r"RuntimeError: my fault\x1b[2J" in outcome.err

@@ -33,21 +33,21 @@ def test_settings_come_back_after_the_store_was_lost(stocked):
         stocked.run("import", "settings.json").done().lines[-1]
         == "2 models changed, 0 as the file says already."
     )
-    told = stocked.run("show", "--json", "t").done().json
-    assert (told["id"], told["display_name"], told["enabled"]) == ("other", "Mine", False)
-    assert told["metadata"]["tags"] == ["a", "b"]
+    record = stocked.run("show", "--json", "t").done().json
+    assert (record["id"], record["display_name"], record["enabled"]) == ("other", "Mine", False)
+    assert record["metadata"]["tags"] == ["a", "b"]
     assert stocked.run("default").done().out == "small\n"
 
 
 def test_a_dry_run_says_what_would_be_done(stocked):
     stocked.run("export", "--format", "settings", "-o", "settings.json").done()
     forget(stocked)
-    told = stocked.run("import", "--dry-run", "settings.json").done()
-    assert "2 models would be changed" in told.out
+    outcome = stocked.run("import", "--dry-run", "settings.json").done()
+    assert "2 models would be changed" in outcome.out
     assert stocked.run("show", "--json", "other").json["display_name"] == "other"
 
 
-def test_what_was_not_taken_over_is_told_with_exit_code_1(stocked):
+def test_what_was_not_taken_over_is_reported_with_exit_code_1(stocked):
     stocked.run("export", "--format", "settings", "-o", "settings.json").done()
     stocked.run("rm", "small").done()
     stocked.run("set", "tiny", "display_name=Other").done()
@@ -55,8 +55,8 @@ def test_what_was_not_taken_over_is_told_with_exit_code_1(stocked):
     assert (outcome.code, outcome.err) == (1, "")
     assert "  small 1.0.0" in outcome.lines
     assert "  tiny 1.0.0: display_name was set by hand here" in outcome.lines
-    told = stocked.run("import", "--json", "settings.json").json
-    assert told["unknown"] == ["small 1.0.0"]
+    report = stocked.run("import", "--json", "settings.json").json
+    assert report["unknown"] == ["small 1.0.0"]
     assert stocked.run("show", "--json", "tiny").json["display_name"] == "Other"
     stocked.run("import", "--replace", "settings.json")
     assert stocked.run("show", "--json", "tiny").json["display_name"] == "Mine"
@@ -72,7 +72,7 @@ def test_a_file_without_settings_is_wrong_use_in_one_line(stocked, text):
     assert "\x1b" not in outcome.err
 
 
-def test_a_file_that_is_not_there_or_no_file_is_told(stocked):
+def test_a_file_that_is_not_there_or_no_file_is_reported(stocked):
     assert stocked.run("import", "nowhere.json").code == 1
     os.mkfifo(stocked.root / "pipe")
     assert stocked.run("import", "pipe").code == 2
@@ -85,12 +85,12 @@ def test_a_person_pins_a_version_and_lets_it_go(stocked):
     assert stocked.run("show", "--json", "tiny").json["version"] == "1.0.1"
     assert stocked.run("pin", "tiny", "1.0.0").done().out == "tiny: pinned to 1.0.0\n"
     assert stocked.run("show", "--json", "tiny").json["version"] == "1.0.0"
-    [told] = [
+    [message] = [
         one
         for one in json.loads(stocked.run("export", "--format", "settings").out)["models"]
         if "pinned" in one
     ]
-    assert (told["id"], told["version"]) == ("tiny", "1.0.0")
+    assert (message["id"], message["version"]) == ("tiny", "1.0.0")
     assert stocked.run("pin", "--json", "tiny", "--none").done().json == {
         "id": "tiny",
         "version": "1.0.1",
@@ -108,7 +108,7 @@ def test_a_person_pins_a_version_and_lets_it_go(stocked):
         (["tiny", "x"], 2),
     ],
 )
-def test_what_cannot_be_pinned_is_told(stocked, arguments, code):
+def test_what_cannot_be_pinned_is_reported(stocked, arguments, code):
     outcome = stocked.run("pin", *arguments)
     assert outcome.code == code
     assert outcome.err

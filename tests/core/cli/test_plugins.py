@@ -36,9 +36,9 @@ def test_a_third_partys_source_passes_the_kit_beside_the_wheel(made: dict[str, A
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_is_listed_as_loaded(kind: str, made: dict[str, Any]) -> None:
-    (told,) = [one for one in made["plugins"] if one["name"] == f"my-{kind}"]
-    assert (told["state"], told["version"]) == ("loaded", "0.1.0")
-    assert told["distribution"] == f"modelshelf-my-{kind}"
+    (plugin,) = [one for one in made["plugins"] if one["name"] == f"my-{kind}"]
+    assert (plugin["state"], plugin["version"]) == ("loaded", "0.1.0")
+    assert plugin["distribution"] == f"modelshelf-my-{kind}"
     (line,) = [line for line in made["table"].splitlines() if line.startswith(f"my-{kind} ")]
     assert re.fullmatch(rf"my-{kind} +0\.1\.0 +modelshelf-my-{kind} +loaded +\d+ ms +[\w, ]+", line)
 

@@ -46,18 +46,18 @@ def test_show_tells_findings_with_their_severity(project):
 
 
 def test_show_json_is_the_record_with_its_versions(stocked):
-    told = stocked.run("show", "--json", "tiny").done().json
-    assert told["versions"] == [told["version"]]
-    assert told["metadata"]["context_length"] == 2048
+    record = stocked.run("show", "--json", "tiny").done().json
+    assert record["versions"] == [record["version"]]
+    assert record["metadata"]["context_length"] == 2048
 
 
 def test_an_older_version_can_be_shown(stocked):
     old = stocked.run("show", "--json", "tiny").json["version"]
     stocked.gguf("tiny", folder="tiny", general_description="changed")
     stocked.run("scan", stocked.models)
-    told = stocked.run("show", "--json", "tiny").json
-    assert told["version"] != old
-    assert told["versions"] == [told["version"], old]
+    record = stocked.run("show", "--json", "tiny").json
+    assert record["version"] != old
+    assert record["versions"] == [record["version"], old]
     assert stocked.run("show", "--json", "tiny", old).json["version"] == old
 
 
@@ -90,18 +90,20 @@ def test_what_is_set_is_shown_and_outlives_a_rescan(stocked):
     ).done()
     stocked.gguf("tiny", folder="tiny", general_description="changed")
     stocked.run("scan", "--force", stocked.models)
-    told = stocked.run("show", "--json", "tiny").json
-    assert (told["display_name"], told["max_tokens"], told["temperature"]) == ("The Tiny One", 512, 0.5)
-    assert told["metadata"]["tags"] == ["a", "b"]
+    record = stocked.run("show", "--json", "tiny").json
+    assert (record["display_name"], record["max_tokens"], record["temperature"]) == ("The Tiny One", 512, 0.5)
+    assert record["metadata"]["tags"] == ["a", "b"]
     assert "set by hand" in fact(stocked.run("show", "tiny"), "max_tokens")
 
 
 def test_none_unsets(stocked):
     stocked.run("set", "tiny", "max_tokens=512", "license=MIT", "aliases=t")
-    told = stocked.run("set", "--json", "tiny", "max_tokens=none", "license=none", "aliases=none").done().json
-    assert told.get("max_tokens") is None
-    assert told["metadata"].get("license") is None
-    assert not told.get("aliases")
+    shown = (
+        stocked.run("set", "--json", "tiny", "max_tokens=none", "license=none", "aliases=none").done().json
+    )
+    assert shown.get("max_tokens") is None
+    assert shown["metadata"].get("license") is None
+    assert not shown.get("aliases")
 
 
 def test_an_alias_answers(stocked):
@@ -218,9 +220,9 @@ def test_check_sees_what_happened_since_the_scan(stocked):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_check_looks_as_deep_as_it_is_told(stocked, depth):
-    told = stocked.run("check", "--depth", depth, "--json").done().json
-    assert {one["depth"] for one in told.values()} == {depth}
+def test_check_looks_as_deep_as_it_is_reported(stocked, depth):
+    reports = stocked.run("check", "--depth", depth, "--json").done().json
+    assert {one["depth"] for one in reports.values()} == {depth}
 
 
 def test_the_depths_are_the_cores():
@@ -238,8 +240,8 @@ def test_why_tells_the_rules_of_a_model_and_of_a_file_that_is_none(stocked):
 
 def test_why_tells_whether_a_foreign_ending_is_looked_into(project):
     def ending(path):
-        told = project.run("why", "--json", path).json
-        return next((one["verdict"], one["message"]) for one in told if one["rule"] == "ending")
+        report = project.run("why", "--json", path).json
+        return next((one["verdict"], one["message"]) for one in report if one["rule"] == "ending")
 
     model = project.gguf()
     odd = model.rename(model.with_name("notes.txt"))

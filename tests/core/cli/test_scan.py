@@ -79,26 +79,26 @@ def test_many_problems_are_cut_short_and_say_where_the_rest_is(project):
 
 def test_json_holds_counters_problems_and_records_and_nothing_else_is_written(project):
     project.gguf()
-    told = project.run("scan", "--json", project.models).done().json
-    assert (told["models_found"], told["models_added"], told["errors"]) == (1, 1, 0)
-    assert told["problems"] == told["unfinished"] == []
-    assert told["models"] == project.run("ls", "--json").json
+    report = project.run("scan", "--json", project.models).done().json
+    assert (report["models_found"], report["models_added"], report["errors"]) == (1, 1, 0)
+    assert report["problems"] == report["unfinished"] == []
+    assert report["models"] == project.run("ls", "--json").json
 
 
 def test_only_the_models_of_the_named_place_are_shown(project):
     project.gguf("one", folder="one")
     path = project.gguf("two", folder="two", general_description="another")
     project.run("scan", project.models)
-    told = project.run("scan", "--json", project.models / "two").json
-    assert [one["path"] for one in told["models"]] == [str(path)]
+    report = project.run("scan", "--json", project.models / "two").json
+    assert [one["path"] for one in report["models"]] == [str(path)]
 
 
 def test_a_copy_in_the_named_place_is_shown_though_its_record_began_elsewhere(project):
     project.gguf("one", folder="one")
     project.run("scan", project.models)
     project.gguf("two", folder="two")
-    told = project.run("scan", "--json", project.models / "two").json
-    assert [len(one["locations"]) for one in told["models"]] == [2]
+    report = project.run("scan", "--json", project.models / "two").json
+    assert [len(one["locations"]) for one in report["models"]] == [2]
 
 
 def test_one_file_can_be_scanned(project):
@@ -128,7 +128,7 @@ def test_a_forced_scan_reads_unchanged_models_again(project):
     assert project.run("scan", "--json", "--force", project.models).json["bytes_read"] > 0
 
 
-def test_an_empty_place_is_told_in_words(project):
+def test_an_empty_place_is_reported_in_words(project):
     outcome = project.run("scan", project.models).done()
     assert "No models there" in outcome.out
 

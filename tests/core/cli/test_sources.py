@@ -30,7 +30,7 @@ def test_a_folder_that_is_added_is_listed_scanned_and_removed_again(project, set
     assert (local(project), settings.read_text()) == ([], "# settings of a test\n")
 
 
-def test_a_folder_that_is_not_there_yet_is_told(project) -> None:
+def test_a_folder_that_is_not_there_yet_is_reported(project) -> None:
     assert "not there yet" in project.run("sources", "add", project.root / "later").done().out
     assert [one["present"] for one in local(project)] == [False]
 
@@ -42,7 +42,7 @@ def test_the_bare_command_lists_too(project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["add", "models", "--source", "nix"], "no source named 'nix'"),
         (["add", "models", "--set", "nonsense"], "KEY=VALUE"),
@@ -50,10 +50,10 @@ def test_the_bare_command_lists_too(project) -> None:
         (["rm", "nowhere"], "no source there has the root"),
     ],
 )
-def test_what_cannot_be_is_wrong_use_and_changes_nothing(project, settings, arguments, told) -> None:
+def test_what_cannot_be_is_wrong_use_and_changes_nothing(project, settings, arguments, message) -> None:
     outcome = project.run("sources", *arguments)
     assert outcome.code == 2
-    assert told in outcome.err
+    assert message in outcome.err
     assert settings.read_text() == "# settings of a test\n"
 
 

@@ -42,23 +42,31 @@ def test_the_former_name_of_partial_warns_and_does_the_same() -> None:
     assert warned[0].filename == __file__
 
 
-def test_of_two_readings_of_one_rank_the_first_stands() -> None:
+def test_the_former_name_of_fields_set_warns_and_does_the_same() -> None:
+    metadata = ModelMetadata.partial(Origin.HEADER, "header", architecture="llama")
+    with pytest.warns(DeprecationWarning, match=r"ModelMetadata\.fields_set") as warned:
+        names = metadata.known()
+    assert names == metadata.fields_set() == ("architecture",)
+    assert warned[0].filename == __file__
+
+
+def test_of_two_readings_of_one_rank_the_first_counts() -> None:
     first, second = (ModelMetadata.partial(Origin.HEADER, word, architecture=word) for word in ("x", "y"))
     assert merge_metadata([first, second]).architecture == "x"
 
 
 @given(METADATA)
-def test_every_value_that_is_told_has_the_place_and_no_other_field_has(metadata: ModelMetadata) -> None:
+def test_every_value_that_is_reported_has_the_place_and_no_other_field_has(metadata: ModelMetadata) -> None:
     given_values = {name: getattr(metadata, name) for name in (*FIELD_NAMES, "details")}
-    told = ModelMetadata.partial(Origin.CARD, "README.md", **given_values)
-    assert told.provenance == dict.fromkeys(told.known(), Provenance(Origin.CARD, "README.md"))
-    assert repr(attrs.evolve(told, provenance=metadata.provenance)) == repr(metadata)
+    partial = ModelMetadata.partial(Origin.CARD, "README.md", **given_values)
+    assert partial.provenance == dict.fromkeys(partial.fields_set(), Provenance(Origin.CARD, "README.md"))
+    assert repr(attrs.evolve(partial, provenance=metadata.provenance)) == repr(metadata)
 
 
 def test_a_written_count_that_is_computed_comes_from_the_parameters_place() -> None:
-    told = ModelMetadata.partial(Origin.HEADER, "tensors", parameters=7)
-    assert told.provenance["parameter_count"] == told.provenance["parameters"]
-    assert told.known() == ("parameters", "parameter_count")
+    metadata = ModelMetadata.partial(Origin.HEADER, "tensors", parameters=7)
+    assert metadata.provenance["parameter_count"] == metadata.provenance["parameters"]
+    assert metadata.fields_set() == ("parameters", "parameter_count")
     unwritten = ModelMetadata.partial(Origin.HEADER, "tensors", parameters=7, parameter_count=None)
     assert set(unwritten.provenance) == {"parameters"}
 
@@ -127,7 +135,7 @@ def test_a_subclass_of_the_fields_type_is_of_that_type() -> None:
 
 
 def test_a_finer_citation_keeps_the_origin() -> None:
-    told = ModelMetadata.partial(Origin.HEADER, "header", architecture="llama").cite(
+    metadata = ModelMetadata.partial(Origin.HEADER, "header", architecture="llama").cite(
         architecture="general.architecture"
     )
-    assert str(told.provenance["architecture"]) == "header: general.architecture"
+    assert str(metadata.provenance["architecture"]) == "header: general.architecture"

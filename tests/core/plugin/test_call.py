@@ -29,7 +29,7 @@ VOTE = Detection(format="npy", confidence=0.9)
 
 
 class Plugin:
-    """A plugin that does with both hooks what it is told."""
+    """A plugin that does with both hooks what it is asked to."""
 
     def __init__(self, behave: object) -> None:
         self._behave = behave
@@ -181,8 +181,8 @@ def test_a_failure_is_one_structured_log_record(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING, logger="modelshelf"):
         called(raising(ValueError("no")))
     (record,) = caplog.records
-    told = (record.event, record.plugin, record.hook, record.reason, record.path)
-    assert told == (
+    fields = (record.event, record.plugin, record.hook, record.reason, record.path)
+    assert fields == (
         "plugin failed",
         "given[Plugin-0]",
         "modelshelf_probe_health",
@@ -386,8 +386,8 @@ def test_a_failure_says_whether_its_hook_failed_each_time() -> None:
 
 @pytest.mark.parametrize("hook", sorted(hook_arguments()))
 def test_the_type_that_a_hook_gives_is_the_one_that_its_specification_names(hook: str) -> None:
-    told = inspect.signature(getattr(spec, hook)).return_annotation
+    annotation = inspect.signature(getattr(spec, hook)).return_annotation
     kind, several = result_type(hook)
     named = "None" if kind is type(None) else kind.__name__
-    assert named in re.findall(r"\w+", told)
-    assert several == ("Iterable" in told)
+    assert named in re.findall(r"\w+", annotation)
+    assert several == ("Iterable" in annotation)

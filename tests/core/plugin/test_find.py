@@ -41,18 +41,18 @@ def test_entry_points_that_do_not_parse_hide_no_other(site: Path) -> None:
     assert {one.name for one in entry_points_of("modelshelf")} >= BUILT_IN
 
 
-def test_entry_points_that_do_not_parse_are_told_of_with_their_distribution(site: Path) -> None:
+def test_entry_points_that_do_not_parse_are_reported_with_their_distribution(site: Path) -> None:
     write_distribution(site, "mangled-shelf", "", entry_points=UNPARSABLE)
-    told: list[str] = []
-    entry_points_of("modelshelf", lambda name, _error: told.append(name))
-    assert told == ["mangled-shelf"]
+    distributions: list[str] = []
+    entry_points_of("modelshelf", lambda name, _error: distributions.append(name))
+    assert distributions == ["mangled-shelf"]
 
 
 def test_broken_metadata_of_a_distribution_that_offers_no_plugin_is_no_news(site: Path) -> None:
     write_distribution(site, "stranger", "", entry_points="[console_scripts]\nno equals sign\n")
-    told: list[str] = []
-    found = entry_points_of("modelshelf", lambda name, _error: told.append(name))
-    assert (told, {one.name for one in found} >= BUILT_IN) == ([], True)
+    distributions: list[str] = []
+    found = entry_points_of("modelshelf", lambda name, _error: distributions.append(name))
+    assert (distributions, {one.name for one in found} >= BUILT_IN) == ([], True)
 
 
 def test_a_distribution_whose_entry_points_cannot_be_read_is_a_failed_plugin(site: Path) -> None:
@@ -144,8 +144,8 @@ def test_a_distribution_that_does_not_tell_its_name_is_left_to_importlib_metadat
     site: Path, metadata: str
 ) -> None:
     write_distribution(site, "weather-shelf", "", entry="clouds")
-    (told,) = site.glob("weather_shelf-*.dist-info/METADATA")
-    told.write_text(metadata)
+    (metadata_file,) = site.glob("weather_shelf-*.dist-info/METADATA")
+    metadata_file.write_text(metadata)
     assert all_offered("modelshelf") is None
     assert {one.name for one in find()} >= BUILT_IN
 
@@ -159,11 +159,11 @@ def _archive(site: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _egg(site: Path, _monkeypatch: pytest.MonkeyPatch) -> None:
-    told = site / "old_shelf-1.0.egg" / "EGG-INFO"
-    told.mkdir(parents=True)
-    (told / "PKG-INFO").write_text("Name: old-shelf\nVersion: 1.0\n")
-    (told / "entry_points.txt").write_text("[modelshelf]\nold = old_shelf\n")
-    sys.path.insert(0, str(told.parent))
+    folder = site / "old_shelf-1.0.egg" / "EGG-INFO"
+    folder.mkdir(parents=True)
+    (folder / "PKG-INFO").write_text("Name: old-shelf\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[modelshelf]\nold = old_shelf\n")
+    sys.path.insert(0, str(folder.parent))
 
 
 def _finder(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_a_plugin_that_no_plain_folder_holds_is_not_overlooked(
 
 @given(names=st.lists(st.sampled_from(["a", "b-c", "B_c", "modelshelf"]), max_size=4), data=st.data())
 @settings(deadline=None, max_examples=30)
-def test_any_folders_are_told_of_alike_by_both_ways(names: list[str], data: st.DataObject) -> None:
+def test_any_folders_are_reported_alike_by_both_ways(names: list[str], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for number, name in enumerate(names):
             site = Path(folder, str(number))

@@ -78,18 +78,18 @@ def test_the_programs_own_alarm_handler_is_there_again_afterwards() -> None:
 
 
 def test_in_another_thread_no_handler_is_touched() -> None:
-    seen = []
+    handlers = []
 
     def in_thread() -> None:
         with HookTimer(LONG) as timer:
             timer.begin()
-            seen.append(signal.getsignal(signal.SIGALRM))
+            handlers.append(signal.getsignal(signal.SIGALRM))
             timer.end()
 
     thread = threading.Thread(target=in_thread)
     thread.start()
     thread.join()
-    assert seen == [signal.getsignal(signal.SIGALRM)]
+    assert handlers == [signal.getsignal(signal.SIGALRM)]
 
 
 def test_a_hook_of_another_thread_is_not_ended_in_its_place() -> None:

@@ -162,14 +162,14 @@ def test_ctrl_c_during_an_import_is_the_users(site: Path) -> None:
         load(find())
 
 
-def test_two_distributions_with_one_entry_name_both_load_and_the_clash_is_told(site: Path) -> None:
+def test_two_distributions_with_one_entry_name_both_load_and_the_clash_is_reported(site: Path) -> None:
     hook = "def modelshelf_formats(): return []"
     write_distribution(site, "first-lab", hook, entry="lab")
     write_distribution(site, "second-lab", hook, entry="lab")
-    held = {one.distribution: one for one in load(find()).reports}
-    assert held["first-lab"].hooks == held["second-lab"].hooks == ("modelshelf_formats",)
-    assert held["first-lab"].failures == []
-    assert "first-lab[lab] is named 'lab' too" in held["second-lab"].failures[0].reason
+    reports = {one.distribution: one for one in load(find()).reports}
+    assert reports["first-lab"].hooks == reports["second-lab"].hooks == ("modelshelf_formats",)
+    assert reports["first-lab"].failures == []
+    assert "first-lab[lab] is named 'lab' too" in reports["second-lab"].failures[0].reason
 
 
 @pytest.mark.parametrize("name", ["clouds", "weather-shelf", "weather-shelf[clouds]"])

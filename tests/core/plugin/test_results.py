@@ -14,7 +14,7 @@ from modelshelf.records.frame import pack, unpack
 from modelshelf.serializer import SerializerType
 
 
-def told(**values: object) -> ModelMetadata:
+def metadata(**values: object) -> ModelMetadata:
     return ModelMetadata.partial(Origin.HEADER, "key", **values)
 
 
@@ -29,7 +29,7 @@ class Count(IntEnum):
 
 
 SOUND = [
-    told(
+    metadata(
         architecture=Word("llama"),
         tags=(Word("a"),),
         context_length=Count.TWO,
@@ -37,8 +37,8 @@ SOUND = [
     ),
     ModelMetadata(details={"word": Word("a"), "count": Count.TWO}),
     Finding(code="odd", severity=Severity.INFO, message="odd", file="a", offset=3),
-    told(parameters=7, bits_per_weight=4.5, tags=("a",), tensor_types={"F32": 2}, chat_template=True),
-    told(bits_per_weight=4),
+    metadata(parameters=7, bits_per_weight=4.5, tags=("a",), tensor_types={"F32": 2}, chat_template=True),
+    metadata(bits_per_weight=4),
     ModelMetadata(details={"list": [1, "a", None], "table": {"a": 1.5}}),
     Detection(format="npy", confidence=1),
     FormatType(name="npy", suffixes=(".npy",), magic=((0, b"\x93NUMPY"),)),
@@ -58,7 +58,7 @@ def test_a_value_that_holds_what_it_declares_fits(value: object) -> None:
         (Finding(code=7, severity=Severity.INFO, message="odd"), "code holds int"),
         (Finding(code="odd", severity=Severity.INFO, message=b"odd"), "message holds bytes"),
         (Finding(code="odd", severity=Severity.INFO, message="odd", offset="3"), "offset holds str"),
-        (told(bits_per_weight=math.nan), "bits_per_weight holds nan"),
+        (metadata(bits_per_weight=math.nan), "bits_per_weight holds nan"),
         (ModelMetadata(details={"it": object()}), "details holds a dict of something else"),
         (ModelMetadata(details={1: "one"}), "details holds a dict of something else"),
         (Detection(format=None, confidence=0.5), "format holds NoneType"),

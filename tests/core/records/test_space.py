@@ -69,8 +69,8 @@ def test_a_sparse_file_takes_up_what_its_disk_holds(tmp_path: Path) -> None:
 
 def test_every_inode_counts_for_one_group(folders: tuple[Path, Path, Path]) -> None:
     one, _, three = folders
-    told = shares([model("a", place(one), place(three, source="ollama"))], "source")
-    assert [(share.name, share.models, share.bytes) for share in told] == [
+    rows = shares([model("a", place(one), place(three, source="ollama"))], "source")
+    assert [(share.name, share.models, share.bytes) for share in rows] == [
         ("local", 1, 2 * KB),
         ("ollama", 1, 0),
     ]
@@ -79,8 +79,8 @@ def test_every_inode_counts_for_one_group(folders: tuple[Path, Path, Path]) -> N
 def test_the_largest_group_comes_first_and_what_is_unknown_is_named(folders: tuple[Path, Path, Path]) -> None:
     one, two, _ = folders
     (two / "model.gguf").write_bytes(b"y" * 5 * KB)
-    told = shares([model("a", place(one), architecture="llama"), model("b", place(two))], "family")
-    assert [(share.name, share.bytes) for share in told] == [("unknown", 5 * KB), ("llama", 2 * KB)]
+    rows = shares([model("a", place(one), architecture="llama"), model("b", place(two))], "family")
+    assert [(share.name, share.bytes) for share in rows] == [("unknown", 5 * KB), ("llama", 2 * KB)]
 
 
 def test_a_place_that_is_missing_takes_up_nothing(folders: tuple[Path, Path, Path]) -> None:

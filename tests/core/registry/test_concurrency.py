@@ -219,15 +219,15 @@ def test_processes_read_and_change_one_store_at_the_same_time(
     programs = [
         subprocess.Popen([sys.executable, "-c", USER, tmp_path / "data", str(USES), name]) for name in "bc"
     ]
-    seen = set()
+    counts = set()
     while any(one.poll() is None for one in programs):
         look_up(registry)
         registry.mark_used("a")
-        seen.add(registry.get("b").display_name)
+        counts.add(registry.get("b").display_name)
         time.sleep(0.001)
     assert [one.returncode for one in programs] == [0, 0]
     assert registry.get("b").display_name == registry.get("c").display_name == f"name {USES - 1}"
-    assert len(seen) > 1  # while it went on, too
+    assert len(counts) > 1  # while it went on, too
     assert registry.get("a").use_count >= 2 * USES + 1
 
 

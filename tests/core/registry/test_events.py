@@ -1,4 +1,4 @@
-"""A change is told to the plugins that observe changes, and loads no other."""
+"""A change goes to the plugins that observe changes, and loads no other."""
 
 from __future__ import annotations
 

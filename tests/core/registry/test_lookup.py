@@ -45,7 +45,9 @@ def registry(tmp_path: Path) -> ModelRegistry:
         yield registry
 
 
-def test_a_commit_that_is_told_of_before_it_is_seen_is_seen_once_it_is_there(registry: ModelRegistry) -> None:
+def test_a_commit_that_is_reported_before_it_is_seen_is_seen_once_it_is_there(
+    registry: ModelRegistry,
+) -> None:
     early = EarlyStore(registry.store)
     lookup = ModelLookup(early)
     early.arriving = True

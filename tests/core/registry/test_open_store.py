@@ -87,7 +87,7 @@ def test_a_store_of_another_kind_is_left_to_the_hooks(place: str) -> None:
     assert open_builtin(place) is None
 
 
-def test_a_store_that_cannot_be_imported_is_told_of_by_the_guard(
+def test_a_store_that_cannot_be_imported_is_reported_by_the_guard(
     location: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "modelshelf_lmdb", None)  # makes an import of it fail

@@ -495,9 +495,13 @@ def test_a_model_registered_by_hand_is_filled_in_by_the_scan(shelf: Shelf) -> No
     shelf.registry.register(model("m", "3.2.0", path=str(path.parent), max_tokens=7))
     shelf.registry.discover_models()
     assert shelf.registry.list_models() == ["m"]
-    known = shelf.registry.get("m")
-    assert known is not None
-    assert (known.metadata.architecture, known.max_tokens, str(known.version)) == ("llama", 7, "3.2.0")
+    registered = shelf.registry.get("m")
+    assert registered is not None
+    assert (registered.metadata.architecture, registered.max_tokens, str(registered.version)) == (
+        "llama",
+        7,
+        "3.2.0",
+    )
 
 
 def test_a_broken_file_is_an_unhealthy_model_not_the_scans_end(shelf: Shelf) -> None:
@@ -518,10 +522,10 @@ def test_an_index_of_shards_is_read_once(shelf: Shelf) -> None:
     index = shelf.models / "m/model.toy.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "part_1.toy", "b": "part_2.toy", "c": "../../secret"}}))
     shelf.registry.discover_models()
-    known = shelf.registry.get("m")
-    assert known is not None
-    assert known.path == str(index)
-    assert [one.name for one in known.locations[0].files] == [
+    registered = shelf.registry.get("m")
+    assert registered is not None
+    assert registered.path == str(index)
+    assert [one.name for one in registered.locations[0].files] == [
         "part_1.toy",
         "part_2.toy",
         "model.toy.index.json",
@@ -566,13 +570,13 @@ def test_check_probes_again_and_keeps_what_it_found(shelf: Shelf) -> None:
         shelf.registry.check(depth="deepest")
 
 
-def test_observers_are_told_after_the_commit_and_one_that_fails_stops_nothing(shelf: Shelf) -> None:
-    seen: list[tuple[str, bool]] = []
+def test_observers_are_reported_after_the_commit_and_one_that_fails_stops_nothing(shelf: Shelf) -> None:
+    observed: list[tuple[str, bool]] = []
 
     class Observer:
         def modelshelf_model_changed(self, event: ModelEvent) -> None:
             with shelf.open() as other:
-                seen.append((event.kind.value, other.get(event.model_id) is not None))
+                observed.append((event.kind.value, other.get(event.model_id) is not None))
             raise RuntimeError("observer broke")
 
     with shelf.open(Observer()) as registry:
@@ -580,7 +584,7 @@ def test_observers_are_told_after_the_commit_and_one_that_fails_stops_nothing(sh
         registry.update_health_status("a", "loading")
         registry.set_default("a")
         assert any("observer broke" in failure.reason for failure in registry.plugins.failures)
-    assert seen == [("registered", True), ("default changed", True), ("health changed", True)]
+    assert observed == [("registered", True), ("default changed", True), ("health changed", True)]
 
 
 def test_a_slow_hook_is_reported_by_its_own_name(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -622,7 +626,7 @@ def test_nothing_is_printed_by_the_library(shelf: Shelf, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
-def test_progress_is_told_and_the_scan_ends_where_it_raises_with_what_was_committed(
+def test_progress_is_reported_and_the_scan_ends_where_it_raises_with_what_was_committed(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelshelf.scan.batches._COMMIT", 32)
@@ -638,9 +642,9 @@ def test_progress_is_told_and_the_scan_ends_where_it_raises_with_what_was_commit
     with pytest.raises(StopError):
         shelf.registry.discover_models(progress=stop)
     assert len(shelf.registry) == 32
-    told: list[object] = []
-    assert shelf.registry.discover_models(progress=told.append).models_added == 38
-    assert told[-1].finished_listing  # type: ignore[attr-defined]
+    reports: list[object] = []
+    assert shelf.registry.discover_models(progress=reports.append).models_added == 38
+    assert reports[-1].finished_listing  # type: ignore[attr-defined]
 
 
 def test_why_names_each_rule(shelf: Shelf) -> None:

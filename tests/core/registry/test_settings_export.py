@@ -72,7 +72,7 @@ def document(**model: object) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         (b"", "no JSON"),
         (b"\xff\xfe", "no JSON"),
@@ -101,8 +101,8 @@ def document(**model: object) -> bytes:
         (b" " * (LARGEST_DOCUMENT + 1), "larger than"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(broken, told):
-    with pytest.raises(InvalidValueError, match=told):
+def test_what_cannot_be_is_refused_with_its_place(broken, message):
+    with pytest.raises(InvalidValueError, match=message):
         parse(broken)
 
 

@@ -107,10 +107,10 @@ def test_everything_that_was_set_is_restored_on_another_path_and_under_another_i
 def test_what_was_restored_outlives_a_scan_and_a_pin_holds_a_newer_version_off(moved):
     _, settings, new = moved
     new.import_settings(settings)
-    held = new.get("qwen").version
+    pinned = new.get("qwen").version
     write_toy(Path(new.model_base_path) / "qwen" / "weights.toy", architecture="qwen", context_length=10)
     new.discover_models()
-    assert new.get("qwen").version == held
+    assert new.get("qwen").version == pinned
     assert len(new.get_versions("qwen")) == 2
     assert new.get("renamed").display_name == "My llama"
 
@@ -127,9 +127,9 @@ def test_a_second_import_changes_nothing(moved):
 def test_a_dry_run_tells_the_same_and_changes_nothing(moved):
     _, settings, new = moved
     records, revision = list(new.every_version()), new.store.revision()
-    told = new.import_settings(settings, dry_run=True)
+    planned = new.import_settings(settings, dry_run=True)
     assert (list(new.every_version()), new.store.revision()) == (records, revision)
-    assert new.import_settings(settings) == told
+    assert new.import_settings(settings) == planned
 
 
 def test_what_a_person_set_here_stays_unless_it_is_to_be_replaced(moved):
@@ -151,7 +151,7 @@ def test_what_a_person_set_here_stays_unless_it_is_to_be_replaced(moved):
     assert new.get("qwen").version == new.get_by_version("qwen", "1.0.0").version
 
 
-def test_a_model_that_is_not_here_is_told_and_found_by_a_later_import(houses):
+def test_a_model_that_is_not_here_is_reported_and_found_by_a_later_import(houses):
     old, new = houses
     write_toy(old.models / "late" / "weights.toy", architecture="late")
     old.registry.discover_models()
@@ -166,7 +166,7 @@ def test_a_model_that_is_not_here_is_told_and_found_by_a_later_import(houses):
     assert new.registry.get("late").display_name == "Late"
 
 
-def test_other_content_under_the_same_id_gets_the_settings_and_that_is_told(houses):
+def test_other_content_under_the_same_id_gets_the_settings_and_that_is_reported(houses):
     old, new = houses
     for house, length in ((old, 1), (new, 2)):
         write_toy(house.models / "same" / "weights.toy", architecture="x", context_length=length)

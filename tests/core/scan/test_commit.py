@@ -120,8 +120,8 @@ def test_a_model_on_a_volume_that_went_is_offline_and_one_that_was_removed_is_mi
     desk.commit("gone", "b", b"two")
     desk.gone("a", offline=True)
     desk.gone("b")
-    told = {one.id: (one.missing, one.offline) for one in desk.registry.summaries()}
-    assert told == {"away": (True, True), "gone": (True, False)}
+    states = {one.id: (one.missing, one.offline) for one in desk.registry.summaries()}
+    assert states == {"away": (True, True), "gone": (True, False)}
 
 
 def test_a_copy_on_a_volume_that_went_is_not_forgotten(desk: Desk) -> None:

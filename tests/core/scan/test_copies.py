@@ -79,8 +79,8 @@ def test_equal_weights_with_other_companions_are_judged_each(
     registry.discover_models()
     model = only(registry)
     assert model.health_status is HealthStatus.UNHEALTHY
-    told = {Path(one.folder).name: one.findings for one in model.locations}
-    assert told == {**dict.fromkeys("ab", ()), evil: (FLAW,)}
+    of_folders = {Path(one.folder).name: one.findings for one in model.locations}
+    assert of_folders == {**dict.fromkeys("ab", ()), evil: (FLAW,)}
 
 
 def test_the_findings_of_a_copy_go_with_it(registry: ModelRegistry, folder: Path) -> None:

@@ -66,7 +66,7 @@ class Twins:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(changed, "WORTH_WRITING", NOTHING)
             anew = slow.discover_models(**options)
-        assert told(remembering) == told(anew)
+        assert without_times(remembering) == without_times(anew)
         assert records(quick) == records(slow)
         tick(self.folder)
         return remembering
@@ -76,7 +76,7 @@ class Twins:
             one.close()
 
 
-def told(stats: DiscoveryStats) -> dict[str, object]:
+def without_times(stats: DiscoveryStats) -> dict[str, object]:
     fields = attrs.asdict(stats)
     del fields["seconds"]
     return {**fields, "problems": sorted(map(str, stats.problems)), "unfinished": set(stats.unfinished)}
@@ -216,9 +216,9 @@ class Vandal:
             os.mkfifo(path)
 
     def forget_a_model(self) -> None:
-        known = self.twins.registries[0].list_models()
-        if known:
-            chosen = self.dice.choice(sorted(known))
+        models = self.twins.registries[0].list_models()
+        if models:
+            chosen = self.dice.choice(sorted(models))
             self.twins.both(lambda registry: registry.remove(chosen))
 
     def scan_a_part(self) -> None:
@@ -319,11 +319,11 @@ def test_a_record_that_goes_while_the_first_cache_is_written_is_found_by_the_nex
     def meanwhile(*given: object) -> object:
         """Remove a record before the cache is written, or after a view looked which are present."""
         monkeypatch.setattr(FolderChanges, step, taken)
-        told = taken(*given) if step == "_vanished" else None
+        result = taken(*given) if step == "_vanished" else None
         other = threading.Thread(target=registry.remove, args=("f3",))  # a thread in a view cannot
         other.start()
         other.join()
-        return taken(*given) if step == "save" else told
+        return taken(*given) if step == "save" else result
 
     monkeypatch.setattr(FolderChanges, step, meanwhile)
     assert registry.discover_models().models_added == 6
@@ -389,10 +389,10 @@ def test_what_is_packed_comes_back() -> None:
 
 
 def test_a_folder_that_has_just_changed_is_not_trusted(tmp_path: Path) -> None:
-    told = tmp_path.stat()
-    newest = max(told.st_mtime_ns, told.st_ctime_ns)
-    assert not is_settled(told, newest)
-    assert not is_settled(told, newest - 10**12)
+    status = tmp_path.stat()
+    newest = max(status.st_mtime_ns, status.st_ctime_ns)
+    assert not is_settled(status, newest)
+    assert not is_settled(status, newest - 10**12)
 
 
 def test_a_root_of_the_whole_system_has_paths_with_one_slash() -> None:

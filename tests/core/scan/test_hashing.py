@@ -27,11 +27,11 @@ def weights(folder: Path) -> Path:
 
 def rot(path: Path, offset: int) -> None:
     """Change one byte, and put the times back as bit rot does."""
-    told = path.stat()
+    status = path.stat()
     data = bytearray(path.read_bytes())
     data[offset] ^= 1
     path.write_bytes(data)
-    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def test_full_checks_remember_the_sha256_of_every_copy(folder: Path, tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_full_checks_remember_the_sha256_of_every_copy(folder: Path, tmp_path: P
         registry.discover_models()
         (model_id,) = registry.list_models()
         assert registry.check(depth="full")[model_id].status is HealthStatus.HEALTHY
-        told = {one.content_names for one in registry.get(model_id).locations}
-    assert told == {(hashlib.sha256(weights(folder).read_bytes()).hexdigest(),)}
+        names = {one.content_names for one in registry.get(model_id).locations}
+    assert names == {(hashlib.sha256(weights(folder).read_bytes()).hexdigest(),)}
 
 
 def test_a_byte_that_rots_between_two_full_checks_is_found(folder: Path, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ class Shed:
 
     def list(self, place: Place, walk: Any) -> Iterator[Artifact]:  # noqa: ARG002 - the protocol's
         for path in sorted(Path(self.root).rglob("*.toy")):
-            told = path.stat()
+            status = path.stat()
             one = ArtifactFile(
-                name=path.name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino
+                name=path.name, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino
             )
             yield Artifact(
                 folder=str(path.parent),
@@ -71,36 +71,36 @@ def registry(tmp_path: Path, source: Any) -> ModelRegistry:
 def test_a_tools_store_below_a_scanned_folder_is_read_by_its_own_source(tmp_path: Path) -> None:
     write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
     write_toy(tmp_path / "home" / "tools" / "shed" / "deep" / "two.toy", title="two")
-    with registry(tmp_path, Shed(tmp_path / "home" / "tools" / "shed")) as held:
+    with registry(tmp_path, Shed(tmp_path / "home" / "tools" / "shed")) as opened:
         for _ in range(2):
-            stats = held.discover_models()
-            assert (held.list_models(), stats.errors) == (["plain", "shed/two"], 0)
-            assert {one.locations[0].source for one in held} == {"local", "shed"}
+            stats = opened.discover_models()
+            assert (opened.list_models(), stats.errors) == (["plain", "shed/two"], 0)
+            assert {one.locations[0].source for one in opened} == {"local", "shed"}
         assert (stats.models_unchanged, stats.models_missing, stats.bytes_read) == (2, 0, 0)
 
 
 def test_what_a_source_knows_reaches_the_record_with_its_origin(tmp_path: Path) -> None:
     write_toy(tmp_path / "home" / "two.toy", title="two", license="apache-2.0")
-    with registry(tmp_path, Shed(tmp_path / "home")) as held:
-        held.discover_models()
-        told = held.get("shed/two").metadata
-    assert (told.license, told.provenance["license"].origin) == ("apache-2.0", Origin.HEADER)
-    assert (told.details["shelf"], str(told.provenance["details.shelf"])) == (3, "source: shed")
+    with registry(tmp_path, Shed(tmp_path / "home")) as opened:
+        opened.discover_models()
+        metadata = opened.get("shed/two").metadata
+    assert (metadata.license, metadata.provenance["license"].origin) == ("apache-2.0", Origin.HEADER)
+    assert (metadata.details["shelf"], str(metadata.provenance["details.shelf"])) == (3, "source: shed")
 
 
 def test_what_is_deleted_in_a_nested_store_is_missing(tmp_path: Path) -> None:
     path = write_toy(tmp_path / "home" / "shed" / "two.toy", title="two")
-    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as held:
-        held.discover_models()
+    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as opened:
+        opened.discover_models()
         path.unlink()
-        assert held.discover_models().models_missing == 1
+        assert opened.discover_models().models_missing == 1
 
 
-def test_places_within_a_folder_are_told(tmp_path: Path) -> None:
+def test_places_within_a_folder_are_reported(tmp_path: Path) -> None:
     (tmp_path / "home" / "shed").mkdir(parents=True)
-    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as held:
-        told = held.with_nested([held.place(tmp_path / "home")])
-    assert [(one.source, Path(one.root).name) for one in told] == [("shed", "shed"), ("local", "home")]
+    with registry(tmp_path, Shed(tmp_path / "home" / "shed")) as opened:
+        places = opened.with_nested([opened.place(tmp_path / "home")])
+    assert [(one.source, Path(one.root).name) for one in places] == [("shed", "shed"), ("local", "home")]
 
 
 @pytest.mark.parametrize("method", ["places", "claims", "list", "open"])
@@ -113,11 +113,11 @@ def test_a_source_that_raises_costs_its_own_place_only(tmp_path: Path, method: s
         raise KeyError("oops")
 
     setattr(source, method, fail)
-    with registry(tmp_path, source) as held:
-        stats = held.discover_models()
-        assert "plain" in held.list_models()
+    with registry(tmp_path, source) as opened:
+        stats = opened.discover_models()
+        assert "plain" in opened.list_models()
         assert any("oops" in one.message for one in stats.problems)
-        failures = [one for report in held.plugins.reports for one in report.failures]
+        failures = [one for report in opened.plugins.reports for one in report.failures]
         assert any(one.reason.startswith(f"{method}: KeyError") for one in failures)
         assert {(one.file, one.line) for one in failures} == {(__file__, fail.__code__.co_firstlineno + 1)}
 
@@ -128,9 +128,9 @@ def test_a_source_that_cannot_be_made_costs_itself_only(tmp_path: Path) -> None:
             raise RuntimeError("no shed today")
 
     write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
-    with ModelRegistry(tmp_path / "home", tmp_path / "store", plugins=[Unmakable(None)]) as held:
-        stats = held.discover_models()
-        assert held.list_models() == ["plain"]
+    with ModelRegistry(tmp_path / "home", tmp_path / "store", plugins=[Unmakable(None)]) as opened:
+        stats = opened.discover_models()
+        assert opened.list_models() == ["plain"]
         assert any("no shed today" in one.message for one in stats.problems)
 
 
@@ -168,36 +168,36 @@ def test_plain_folders_of_any_source_are_walked_and_listed_again_where_they_chan
     for path in (root / "a", root / "b", root):
         os.utime(path, (10**9, 10**9))
     source = Shelves(root)
-    with registry(tmp_path, source) as held:
-        assert held.discover_models().models_added == 3
-        assert held.list_models() == ["plain", "shelf/a", "shelf/b"]
-        shelf = held.get("shelf/a")
+    with registry(tmp_path, source) as opened:
+        assert opened.discover_models().models_added == 3
+        assert opened.list_models() == ["plain", "shelf/a", "shelf/b"]
+        shelf = opened.get("shelf/a")
         assert (shelf.locations[0].source, shelf.metadata.details["shelf"]) == ("shed", 3)
         source.asked_for.clear()
-        stats = held.discover_models()
+        stats = opened.discover_models()
         assert (stats.models_unchanged, stats.models_missing, source.asked_for) == (3, 0, [])
         write_toy(root / "b" / "m.toy", title="b again")
         (root / "a" / "m.toy").rename(root / "b" / "n.toy")
-        held.discover_models()
+        opened.discover_models()
         assert set(source.asked_for) == {"shelves", "a", "b"}
         (root / "b" / "n.toy").unlink()
-        assert held.discover_models().models_missing == 1
+        assert opened.discover_models().models_missing == 1
 
 
 def test_a_source_that_fails_to_describe_a_folder_costs_its_own_place_only(tmp_path: Path) -> None:
     write_toy(tmp_path / "home" / "plain" / "one.toy", title="one")
     write_toy(tmp_path / "home" / "shed" / "two.toy", title="two")
     source = Shelves(tmp_path / "home" / "shed")
-    with registry(tmp_path, source) as held:
-        held.discover_models()
-        assert held.list_models() == ["plain", "shelf/shed"]
+    with registry(tmp_path, source) as opened:
+        opened.discover_models()
+        assert opened.list_models() == ["plain", "shelf/shed"]
 
         def fail(_: Folder) -> Folder:
             raise OSError("oops")
 
         source.describe = fail
-        stats = held.discover_models(force=True)
+        stats = opened.discover_models(force=True)
         assert [one.code for one in stats.problems] == ["unlisted-place"]
-        assert (held.get("shelf/shed").missing, stats.models_found) == (False, 1)
-        reasons = [one.reason for report in held.plugins.reports for one in report.failures]
+        assert (opened.get("shelf/shed").missing, stats.models_found) == (False, 1)
+        reasons = [one.reason for report in opened.plugins.reports for one in report.failures]
         assert reasons == ["describe: OSError: oops"]

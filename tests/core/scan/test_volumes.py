@@ -25,20 +25,20 @@ def plug_in():
     subprocess.run(["mount", "-t", "tmpfs", "none", volume], check=True)
     shutil.copytree(models, volume, dirs_exist_ok=True, copy_function=shutil.copy2)
 
-def told():
+def answer():
     registry.discover_models(volume, workers=1)
     return sorted({"offline" if one.offline else "missing" if one.missing else "there"
                    for one in registry.summaries()})
 
 with ModelRegistry(volume, store) as registry:
     plug_in()
-    print(told())
+    print(answer())
     subprocess.run(["umount", volume], check=True)
-    print(told())
+    print(answer())
     plug_in()
-    print(told())
+    print(answer())
     shutil.rmtree(volume, ignore_errors=True)
-    print(told())
+    print(answer())
 """
 
 

@@ -61,7 +61,7 @@ def test_megabytes_pass_both_ways(pool: WorkerPool) -> None:
     assert pool.submit(double, data).result(30) == data + data
 
 
-def test_what_a_function_raises_is_told_and_the_worker_goes_on(pool: WorkerPool) -> None:
+def test_what_a_function_raises_is_reported_and_the_worker_goes_on(pool: WorkerPool) -> None:
     before = pool.submit(pid, b"").result(20)
     for broken in (fail, quit_):
         with pytest.raises(WorkerFailedError, match=r"ValueError: no|SystemExit: 3"):

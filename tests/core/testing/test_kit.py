@@ -27,12 +27,12 @@ RESULT = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED) \S*?(\w+)\.py::(\w+)::(\w+)
 
 
 def module_of(kind: str) -> ModuleType:
-    told = importlib.util.spec_from_file_location(f"broken_{kind}", BROKEN / f"{kind}.py")
-    assert told is not None
-    assert told.loader is not None
-    module = importlib.util.module_from_spec(told)
-    sys.modules[told.name] = module
-    told.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location(f"broken_{kind}", BROKEN / f"{kind}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
     return module
 
 

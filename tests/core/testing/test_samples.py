@@ -49,8 +49,8 @@ def test_a_wrong_file_does_not_load(format: str, kind: str, tmp_path: Path) -> N
 
 def test_a_lie_is_in_the_header_and_not_in_the_size() -> None:
     size = struct.unpack_from("<Q", samples.lying("safetensors"))[0]
-    told = json.loads(samples.lying("safetensors")[8 : 8 + size])["weight"]
-    assert told["data_offsets"] == [0, 256 * 128 * 4]
+    entry = json.loads(samples.lying("safetensors")[8 : 8 + size])["weight"]
+    assert entry["data_offsets"] == [0, 256 * 128 * 4]
     assert abs(len(samples.lying("safetensors")) - len(samples.sound("safetensors"))) <= 16
 
 
@@ -61,8 +61,8 @@ def test_a_scan_finds_the_sound_ones_healthy_and_the_others_not(tmp_path: Path) 
             getattr(files, kind)(format, name=f"{format}-{kind}")
     with ModelRegistry(files.folder, tmp_path / "store") as registry:
         registry.discover_models()
-        told = {one.id: one.health_status for one in registry}
-    assert len(told) == 9
-    for name, status in told.items():
+        statuses = {one.id: one.health_status for one in registry}
+    assert len(statuses) == 9
+    for name, status in statuses.items():
         wanted = HealthStatus.HEALTHY if name.endswith("sound") else HealthStatus.UNHEALTHY
         assert (name, status) == (name, wanted)

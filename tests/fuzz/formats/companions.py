@@ -62,16 +62,16 @@ _CARD_TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
 
 
 def _card(draw: Random, tokens: list[str]) -> bytes:
-    held = tokens[:]
+    mutated = tokens[:]
     for _ in range(draw.choice((1, 1, 2, 3))):
-        at, kind = position(draw, held), draw.random()
+        at, kind = position(draw, mutated), draw.random()
         if kind < 0.6:
-            held.insert(at, draw.choice(_PIECES))
+            mutated.insert(at, draw.choice(_PIECES))
         elif kind < 0.8:
-            del held[at : at + draw.choice((1, 2, 5))]
+            del mutated[at : at + draw.choice((1, 2, 5))]
         else:
-            held[at:at] = held[at : at + draw.choice((1, 4, 12))] * draw.choice((1, 2, 30))
-    return "".join(held).encode("utf-8", "surrogatepass")
+            mutated[at:at] = mutated[at : at + draw.choice((1, 4, 12))] * draw.choice((1, 2, 30))
+    return "".join(mutated).encode("utf-8", "surrogatepass")
 
 
 class Changer:

@@ -46,7 +46,7 @@ KEYS = (
 
 
 class Field(NamedTuple):
-    """A key-value pair; the key's length as it is told, or None for the true one."""
+    """A key-value pair; the key's length as it is stated, or None for the true one."""
 
     key: bytes
     kind: int
@@ -55,7 +55,7 @@ class Field(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A line of the tensor table; lengths as they are told, or None for the true ones."""
+    """A line of the tensor table; lengths as they are stated, or None for the true ones."""
 
     name: bytes
     shape: tuple[int, ...]
@@ -66,7 +66,7 @@ class Tensor(NamedTuple):
 
 
 class Parts:
-    """A file taken apart; counts as they are told, or None for the true ones."""
+    """A file taken apart; counts as they are stated, or None for the true ones."""
 
     def __init__(self, order: str, fields: list[Field], tensors: list[Tensor], data: bytes) -> None:
         self.magic, self.version, self.order, self.count = b"GGUF", 3, order, "Q"
@@ -101,11 +101,11 @@ class Parts:
             struct.pack(f"{self.order}I2{self.count}", self.version, tensors & most, fields & most),
         ]
         pack, u32 = struct.Struct(length).pack, struct.Struct(self.order + "I").pack
-        for key, kind, raw, told in self.fields:
-            out += (pack(len(key) if told is None else told & most), key, u32(kind), raw)
-        for name, shape, kind, offset, told, dimensions in self.tensors:
+        for key, kind, raw, stated in self.fields:
+            out += (pack(len(key) if stated is None else stated & most), key, u32(kind), raw)
+        for name, shape, kind, offset, stated, dimensions in self.tensors:
             out += (
-                pack(len(name) if told is None else told & most),
+                pack(len(name) if stated is None else stated & most),
                 name,
                 u32(len(shape) if dimensions is None else dimensions),
                 struct.pack(f"{self.order}{len(shape)}{self.count}", *(one & most for one in shape)),
@@ -167,8 +167,8 @@ def value(draw: Random, parts: Parts, kind: int) -> bytes:
         items = b"".join(value(draw, parts, item) for _ in range(count))
         return struct.pack(f"{parts.order}I{parts.count}", item, count) + items
     width = WIDTHS.get(kind, 4)
-    told = small(draw) if draw.random() < 0.5 else number(draw, 0, 8 * width)
-    return (told & ((1 << 8 * width) - 1)).to_bytes(width, "little" if parts.order == "<" else "big")
+    stated = small(draw) if draw.random() < 0.5 else number(draw, 0, 8 * width)
+    return (stated & ((1 << 8 * width) - 1)).to_bytes(width, "little" if parts.order == "<" else "big")
 
 
 def _kind(draw: Random) -> int:
@@ -205,10 +205,10 @@ def _key_length(draw: Random, parts: Parts) -> None:
 
 def _inner_count(draw: Random, parts: Parts) -> None:
     """A lie in a value that holds a length: of a text, of an array, or of one of its texts."""
-    held = [at for at, one in enumerate(parts.fields) if one.kind in (STRING, ARRAY)]
-    if not held:
+    places = [at for at, one in enumerate(parts.fields) if one.kind in (STRING, ARRAY)]
+    if not places:
         return
-    at = draw.choice(held)
+    at = draw.choice(places)
     raw, width = parts.fields[at].raw, struct.calcsize(parts.count)
     begin = 0 if parts.fields[at].kind == STRING else draw.choice((4, 4, 4 + width, 4 + width))
     old = int.from_bytes(raw[begin : begin + width], parts.byte_order)
@@ -217,9 +217,9 @@ def _inner_count(draw: Random, parts: Parts) -> None:
 
 
 def _item_type(draw: Random, parts: Parts) -> None:
-    held = [at for at, one in enumerate(parts.fields) if one.kind == ARRAY]
-    if held:
-        at = draw.choice(held)
+    places = [at for at, one in enumerate(parts.fields) if one.kind == ARRAY]
+    if places:
+        at = draw.choice(places)
         lie = draw.choice((*range(14), number(draw, 8, 32))).to_bytes(4, parts.byte_order)
         parts.fields[at] = parts.fields[at]._replace(raw=lie + parts.fields[at].raw[4:])
 
@@ -230,15 +230,15 @@ def _raw_value(draw: Random, parts: Parts) -> None:
 
 
 def _drop(draw: Random, parts: Parts) -> None:
-    held = parts.tensors if draw.random() < 0.3 else parts.fields
-    if held:
-        del held[draw.randrange(len(held))]
+    entries = parts.tensors if draw.random() < 0.3 else parts.fields
+    if entries:
+        del entries[draw.randrange(len(entries))]
 
 
 def _repeat(draw: Random, parts: Parts) -> None:
-    held = parts.tensors if draw.random() < 0.5 else parts.fields
-    if held:
-        held.insert(position(draw, held), draw.choice(held))  # type: ignore[arg-type]
+    entries = parts.tensors if draw.random() < 0.5 else parts.fields
+    if entries:
+        entries.insert(position(draw, entries), draw.choice(entries))  # type: ignore[arg-type]
 
 
 def _shuffle(draw: Random, parts: Parts) -> None:
@@ -307,13 +307,13 @@ def _other_data(draw: Random, parts: Parts) -> None:
 
 
 def _alignment(draw: Random, parts: Parts) -> None:
-    told = draw.choice((0, 1, 2, 3, 8, 13, 16, 32, 64, 128, 4096, number(draw, 32, 32)))
+    alignment = draw.choice((0, 1, 2, 3, 8, 13, 16, 32, 64, 128, 4096, number(draw, 32, 32)))
     kind = draw.choice((4, 4, 4, 4, 5, 2, 10))
     parts.fields = [one for one in parts.fields if one.key != b"general.alignment"]
-    raw = (told & ((1 << 8 * WIDTHS[kind]) - 1)).to_bytes(WIDTHS[kind], parts.byte_order)
+    raw = (alignment & ((1 << 8 * WIDTHS[kind]) - 1)).to_bytes(WIDTHS[kind], parts.byte_order)
     parts.fields.append(Field(b"general.alignment", kind, raw))
-    if 0 < told <= 4096 and draw.random() < 0.7:
-        parts.alignment = told
+    if 0 < alignment <= 4096 and draw.random() < 0.7:
+        parts.alignment = alignment
 
 
 def _version(draw: Random, parts: Parts) -> None:

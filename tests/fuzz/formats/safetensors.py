@@ -71,32 +71,32 @@ def _table(draw: Random) -> tuple[Table, int]:
 def _lie(draw: Random, table: Table) -> None:
     """One member of one tensor is something else."""
     at = draw.randrange(len(table))
-    name, told = table[at][0], dict(table[at][1])
+    name, entry = table[at][0], dict(table[at][1])
     kind = draw.randrange(9)
     if kind == 0:
-        told["dtype"] = draw.choice((*_UNKNOWN, *DTYPES))
+        entry["dtype"] = draw.choice((*_UNKNOWN, *DTYPES))
     elif kind == 1:
-        told["shape"] = [*told["shape"], draw.choice((0, 1, 1, number(draw)))]
+        entry["shape"] = [*entry["shape"], draw.choice((0, 1, 1, number(draw)))]
     elif kind == 2:
         side = draw.randrange(2)
-        told["data_offsets"] = [
-            number(draw, one) if place == side else one for place, one in enumerate(told["data_offsets"])
+        entry["data_offsets"] = [
+            number(draw, one) if place == side else one for place, one in enumerate(entry["data_offsets"])
         ]
     elif kind == 3:
-        told[draw.choice(("extra", "shape", "dtype", "data_offsets"))] = draw.choice(
+        entry[draw.choice(("extra", "shape", "dtype", "data_offsets"))] = draw.choice(
             (1, None, [], {}, "x", 1.5)
         )
     elif kind == 4:
-        del told[draw.choice((*told,))]
+        del entry[draw.choice((*entry,))]
     elif kind == 5:
         name = draw.choice(_NAMES)
     elif kind == 6:
-        told["data_offsets"] = [one + draw.choice((1, 8)) for one in told["data_offsets"]]
+        entry["data_offsets"] = [one + draw.choice((1, 8)) for one in entry["data_offsets"]]
     elif kind == 7:
-        told["shape"] = told["shape"][::-1]
+        entry["shape"] = entry["shape"][::-1]
     else:
-        told = dict(reversed(told.items()))
-    table[at] = (name, told)
+        entry = dict(reversed(entry.items()))
+    table[at] = (name, entry)
 
 
 def _written(draw: Random, table: Table) -> bytes:
@@ -108,12 +108,12 @@ def _written(draw: Random, table: Table) -> bytes:
     members = [
         json.dumps(name, ensure_ascii=draw.random() < 0.5)
         + between[1]
-        + json.dumps(told, separators=between, ensure_ascii=False)
-        for name, told in table
+        + json.dumps(entry, separators=between, ensure_ascii=False)
+        for name, entry in table
     ]
     if draw.random() < 0.3:
-        held = {draw.choice(_NAMES): draw.choice(("pt", "", "x" * 300)) for _ in range(draw.randrange(4))}
-        members.insert(position(draw, members), '"__metadata__"' + between[1] + json.dumps(held))
+        metadata = {draw.choice(_NAMES): draw.choice(("pt", "", "x" * 300)) for _ in range(draw.randrange(4))}
+        members.insert(position(draw, members), '"__metadata__"' + between[1] + json.dumps(metadata))
     return ("{" + between[0].join(members) + "}").encode("utf-8", "surrogatepass")
 
 

@@ -49,11 +49,11 @@ model-index:
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:  # noqa: ARG001 - nothing is written on the way
     """The weights, then each companion."""
     yield "model.safetensors", save({"a.weight": np.ones((2, 2), np.float32)})
-    for name, told in (
+    for name, document in (
         ("config.json", CONFIG),
         ("tokenizer_config.json", TOKENIZER),
         ("generation_config.json", GENERATION),
         ("adapter_config.json", ADAPTER),
     ):
-        yield name, (json.dumps(told, indent=2) + "\n").encode()
+        yield name, (json.dumps(document, indent=2) + "\n").encode()
     yield "README.md", CARD.encode()

@@ -27,5 +27,5 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:  # noqa: ARG001 - nothin
                 raw = io.BytesIO()
                 torch.save({name: torch.ones(2, 2)}, raw)
                 yield shard, raw.getvalue()
-        told = {"metadata": {"total_size": 32}, "weight_map": {"a.weight": first, "b.weight": second}}
-        yield index, (json.dumps(told, indent=2) + "\n").encode()
+        document = {"metadata": {"total_size": 32}, "weight_map": {"a.weight": first, "b.weight": second}}
+        yield index, (json.dumps(document, indent=2) + "\n").encode()

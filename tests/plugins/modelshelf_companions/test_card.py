@@ -28,7 +28,7 @@ license: mit
 """
 
 
-def told_by(front: str):
+def metadata_of(front: str):
     return from_card(parse_card(f"---\n{front}\n---\n".encode()), "README.md")
 
 
@@ -67,17 +67,17 @@ def test_line_endings_and_a_byte_order_mark_do_not_matter(ending):
     ],
 )
 def test_a_licence_is_the_one_that_is_named(front, licence):
-    assert told_by(front).license == licence
+    assert metadata_of(front).license == licence
 
 
 def test_the_title_may_stand_in_the_index_of_results():
-    assert told_by("model-index:\n- name: Scored\n  results: []").title == "Scored"
+    assert metadata_of("model-index:\n- name: Scored\n  results: []").title == "Scored"
 
 
 @pytest.mark.parametrize("front", ["tags: x", "tags: [x, x, 1.5, [y], {z: z}]"])
 def test_tags_are_texts_each_once(front):
-    assert set(told_by(front).tags) <= {"x", "1.5"}
-    assert told_by(front).tags[0] == "x"
+    assert set(metadata_of(front).tags) <= {"x", "1.5"}
+    assert metadata_of(front).tags[0] == "x"
 
 
 @pytest.mark.parametrize("head", [b"", b"# Title", b"text\n---\nlicense: mit\n---\n", b"----\n", b"---"])
@@ -87,7 +87,7 @@ def test_a_card_without_front_matter_tells_nothing(head):
 
 @pytest.mark.parametrize("front", ["", "# a comment", "{}", "~"])
 def test_empty_front_matter_tells_nothing(front):
-    assert told_by(front).known() == ()
+    assert metadata_of(front).fields_set() == ()
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
@@ -118,15 +118,15 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
 )
 def test_front_matter_that_is_hostile_or_broken_is_refused(front, fault):
     with pytest.raises(ValueError, match=fault):
-        told_by(front)
+        metadata_of(front)
 
 
 @pytest.mark.parametrize(
     "tag", ["!!python/object/apply:os.system", "!!python/name:os.system", "!unknown", "!!int"]
 )
 def test_tags_of_yaml_construct_nothing(tag):
-    assert told_by(f"license: {tag} 'mit'").license == "mit"
-    assert told_by(f"x: {tag} ['touch /tmp/x']\nlicense: mit").license == "mit"
+    assert metadata_of(f"license: {tag} 'mit'").license == "mit"
+    assert metadata_of(f"x: {tag} ['touch /tmp/x']\nlicense: mit").license == "mit"
 
 
 def test_front_matter_that_does_not_end_is_refused():

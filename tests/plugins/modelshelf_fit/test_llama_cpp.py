@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelshelf.model import MemoryRequest
-from modelshelf_fit.architectures import ENCODERS, KNOWN
+from modelshelf_fit.architectures import ARCHITECTURES, ENCODERS
 from modelshelf_fit.llama_cpp import estimate
 from tests.plugins.modelshelf_fit.truth import MIB
 
@@ -222,7 +222,7 @@ def test_more_context_batch_or_sequences_never_need_less(memory, contexts, ubatc
         assert getattr(small, name) <= getattr(large, name), name
 
 
-@pytest.mark.parametrize("architecture", sorted(KNOWN))
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_every_known_architecture_gets_numbers_or_a_reason(architecture):
     answer = estimate(facts(architecture), MemoryRequest(context=4096))
     assert (answer.total_bytes is None) == bool(answer.unknown)

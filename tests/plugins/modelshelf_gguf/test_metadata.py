@@ -49,7 +49,7 @@ def test_a_model_tells_all_that_its_header_holds(tmp_path):
 
 def test_every_value_names_the_key_it_was_read_from(tmp_path):
     metadata = verdict(write_llama(tmp_path / "m.gguf")).metadata
-    assert set(metadata.provenance) == set(metadata.known())
+    assert set(metadata.provenance) == set(metadata.fields_set())
     assert {one.origin for one in metadata.provenance.values()} == {Origin.HEADER}
     assert metadata.provenance["context_length"].detail == "llama.context_length"
     assert metadata.provenance["license"].detail == "general.license"
@@ -59,8 +59,8 @@ def test_every_value_names_the_key_it_was_read_from(tmp_path):
 def test_both_byte_orders_tell_the_same(tmp_path):
     little = verdict(write_llama(tmp_path / "l.gguf")).metadata
     big = verdict(write_llama(tmp_path / "b.gguf", endianess=gguf.GGUFEndian.BIG)).metadata
-    assert {name: getattr(big, name) for name in big.known()} == {
-        name: getattr(little, name) for name in little.known()
+    assert {name: getattr(big, name) for name in big.fields_set()} == {
+        name: getattr(little, name) for name in little.fields_set()
     }
     assert big.details["byte_order"] == "big"
 

@@ -132,8 +132,8 @@ def test_a_long_repeated_vocabulary_that_must_be_fetched_costs_a_tenth_of_its_by
 class HalfNear(Near):
     """A file whose end is in memory and whose beginning is not."""
 
-    def holds(self, offset, expected):
-        return None if offset < self.size // 2 else super().holds(offset, expected)
+    def matches_cached(self, offset, expected):
+        return None if offset < self.size // 2 else super().matches_cached(offset, expected)
 
 
 def test_a_file_that_is_in_memory_in_part_is_sampled():
@@ -257,7 +257,7 @@ def test_a_string_longer_than_a_window_leaves_a_gap_that_is_compared_with_nothin
 class OnDisk(LocalFile):
     """A file on a disk, of which the page cache holds nothing."""
 
-    def holds(self, offset, expected):  # noqa: ARG002 - as the reader's
+    def matches_cached(self, offset, expected):  # noqa: ARG002 - as the reader's
         return None
 
 

@@ -34,7 +34,7 @@ class Far(FileReader):
 class Near(Far):
     """The same, all of it in memory: what the page cache has."""
 
-    def holds(self, offset: int, expected: bytes) -> bool | None:
+    def matches_cached(self, offset: int, expected: bytes) -> bool | None:
         return self.read_up_to(offset, len(expected)) == expected
 
 

@@ -69,7 +69,7 @@ def commit_for_ever(folder: str, acknowledged: int) -> None:
 
 
 def life(folder: str, commits: int, delay: float) -> int:
-    """Let a process commit, kill it some time after so many acknowledgements; the last one that it told."""
+    """Let a process commit, kill it some time after so many acknowledgements; the last one that it gave."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -97,14 +97,14 @@ def survey(folder: str, acknowledged: int) -> tuple[int, list[str]]:
     """How many commits the store holds, and what is wrong with it."""
     store = LmdbStore.open(folder)
     try:
-        held = store.view(lambda state: dict(state.scan()))
+        stored = store.view(lambda state: dict(state.scan()))
         wrong = [str(one) for one in store.check() if one.severity is Severity.ERROR]
     finally:
         store.close()
-    count = int(held.get(COUNT, b"0"))
+    count = int(stored.get(COUNT, b"0"))
     if not acknowledged <= count <= acknowledged + 1:
         wrong.append(f"{acknowledged} commits were acknowledged, and {count} are there")
-    if held != expected(count):
+    if stored != expected(count):
         wrong.append(f"the store does not hold what {count} commits make")
     return count, wrong
 

@@ -87,7 +87,7 @@ def outcomes(
     return [tuple(json.loads(line)) for line in ran.stdout.splitlines()]
 
 
-def holds(folder: Path) -> dict[bytes, bytes]:
+def contents(folder: Path) -> dict[bytes, bytes]:
     store = LmdbStore.open(str(folder))
     assert list(store.check()) == []
     found = store.view(lambda s: dict(s.scan()))
@@ -117,7 +117,7 @@ def test_a_file_that_may_not_grow_further_is_a_plain_message_and_nothing_is_lost
     for kind, message in failures:
         assert kind == "StoreFullError"
         assert "free some space" in message
-    assert holds(folder) == expected(done)
+    assert contents(folder) == expected(done)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
@@ -135,7 +135,7 @@ def test_a_full_disk_is_a_plain_message_and_nothing_is_lost(tmp_path):
         shutil.copytree(disk / "data", tmp_path / "copy")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    assert holds(tmp_path / "copy") == expected(done)
+    assert contents(tmp_path / "copy") == expected(done)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,6 @@ def test_whichever_write_fails_what_was_acknowledged_stands_and_nothing_else_doe
             assert kind == wanted, message
             assert "what was saved before stands" in message
         assert found == done * 20
-        assert holds(tmp_path / str(number)) == expected(done)
+        assert contents(tmp_path / str(number)) == expected(done)
     assert [done for done, _, _ in results] == sorted(done for done, _, _ in results)
     assert (results[0][0], results[-1][0]) == (0, 6), "the writes of LMDB were not reached"

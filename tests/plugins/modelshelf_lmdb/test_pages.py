@@ -154,16 +154,16 @@ def test_a_changed_page_passes_the_quick_look_only_where_it_passes_the_slow_one(
         nodes = [offset + field for offset in offsets for field in (0, 2, 4, 6, 8)]
         fields = [*range(0, 16 + 2 * len(offsets), 2), *nodes]
         for at in fields:
-            held = int.from_bytes(raw[at : at + 2], sys.byteorder)
+            number_there = int.from_bytes(raw[at : at + 2], sys.byteorder)
             for value in {
                 0,
                 1,
                 2,
-                held ^ 1,
-                held ^ 2,
-                held ^ 256,
-                held + 2,
-                held - 2,
+                number_there ^ 1,
+                number_there ^ 2,
+                number_there ^ 256,
+                number_there + 2,
+                number_there - 2,
                 *offsets[:2],
                 4094,
                 65535,

@@ -11,7 +11,7 @@ import modelshelf_pytorch
 from modelshelf.model import Depth
 from modelshelf.reader import ArtifactReader
 from modelshelf.testing import samples
-from modelshelf.testing.looks import artifact_of
+from modelshelf.testing.artifacts import artifact_of
 
 
 def findings_of(path: Path):

@@ -36,7 +36,7 @@ def named(name: bytes) -> bytes:
     return b'{"%s":{%s}}' % (name, FIELDS)
 
 
-def described(metadata: bytes) -> bytes:
+def with_metadata(metadata: bytes) -> bytes:
     return b'{"__metadata__":%s,"a":{%s}}' % (metadata, FIELDS)
 
 
@@ -57,10 +57,10 @@ TAKEN = {
     "fields in another order": tensor(b'"data_offsets":[0,4],"shape":[1],"dtype":"F32"'),
     "scalar": shaped(b"[]"),
     "several dimensions of one": shaped(b"[1,1,1]"),
-    "empty metadata": described(b"{}"),
-    "metadata": described(b'{"k":"v"}'),
+    "empty metadata": with_metadata(b"{}"),
+    "metadata": with_metadata(b'{"k":"v"}'),
     "metadata at the end": TENSOR[:-1] + b',"__metadata__":{"k":"v"}}',
-    "escaped metadata key": described(b'{"\\u006b":"v"}').replace(b"__m", b"\\u005f_m"),
+    "escaped metadata key": with_metadata(b'{"\\u006b":"v"}').replace(b"__m", b"\\u005f_m"),
     "empty name": named(b""),
     "name with an escaped ESC and NUL": named(b"\\u001b\\u0000"),
     "name with DEL": named(b"\x7f"),
@@ -84,9 +84,9 @@ TAKEN = {
 # The five places where the loader is laxer than its specification: degraded here.
 LAX = {
     "duplicate-tensor": b'{"a":{%s},"a":{%s}}' % (FIELDS, FIELDS),
-    "duplicate-metadata-key": described(b'{"k":"v","k":"w"}'),
+    "duplicate-metadata-key": with_metadata(b'{"k":"v","k":"w"}'),
     "leading-whitespace": b" \n" + TENSOR,
-    "null-metadata": described(b"null"),
+    "null-metadata": with_metadata(b"null"),
     "unknown-tensor-field": with_field(b"1"),
 }
 
@@ -104,16 +104,16 @@ REFUSED = {
     "number": b"1",
     "text": b'"a"',
     "null": b"null",
-    "metadata that is a list": described(b"[]"),
-    "metadata that is text": described(b'"x"'),
-    "metadata that is a list of pairs": described(b'[["a","b"]]'),
-    "metadata with a number": described(b'{"k":1}'),
-    "metadata with null": described(b'{"k":null}'),
-    "metadata with an object": described(b'{"k":{}}'),
+    "metadata that is a list": with_metadata(b"[]"),
+    "metadata that is text": with_metadata(b'"x"'),
+    "metadata that is a list of pairs": with_metadata(b'[["a","b"]]'),
+    "metadata with a number": with_metadata(b'{"k":1}'),
+    "metadata with null": with_metadata(b'{"k":null}'),
+    "metadata with an object": with_metadata(b'{"k":{}}'),
     "metadata that is a tensor": b'{"__metadata__":{%s}}' % FIELDS,
     "metadata twice": b'{"__metadata__":{},"__metadata__":{},"a":{%s}}' % FIELDS,
     "metadata twice, once null": b'{"__metadata__":null,"__metadata__":{},"a":{%s}}' % FIELDS,
-    "metadata with half a surrogate pair": described(b'{"k":"\\ud800"}'),
+    "metadata with half a surrogate pair": with_metadata(b'{"k":"\\ud800"}'),
     "tensor that is null": b'{"a":null}',
     "tensor that is a number": b'{"a":1}',
     "tensor of two fields in an array": b'{"a":["F32",[1]]}',

@@ -57,10 +57,10 @@ def test_the_spaces_of_pythons_writer_are_taken_too():
 @pytest.mark.parametrize(
     "written",
     [
-        lambda told: json.dumps(told, indent=2, ensure_ascii=False),
-        lambda told: json.dumps(told, indent="\t", ensure_ascii=False, separators=(" , ", "\r\n: ")),
-        lambda told: json.dumps(told, ensure_ascii=False, separators=(",", " :")),
-        lambda told: json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("}}", "} }\n"),
+        lambda header: json.dumps(header, indent=2, ensure_ascii=False),
+        lambda header: json.dumps(header, indent="\t", ensure_ascii=False, separators=(" , ", "\r\n: ")),
+        lambda header: json.dumps(header, ensure_ascii=False, separators=(",", " :")),
+        lambda header: json.dumps(header, ensure_ascii=False, separators=(",", ":")).replace("}}", "} }\n"),
     ],
 )
 def test_white_space_is_taken_anywhere_and_kept_within_names(written):

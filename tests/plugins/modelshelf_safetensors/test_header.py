@@ -58,10 +58,10 @@ def test_what_torch_saves_is_read_as_the_reference_reads_it(tmp_path):
     path = tmp_path / "model.safetensors"
     save_torch({f"t{at}": torch.zeros(at + 1, 2, dtype=kind) for at, kind in enumerate(kinds)}, path)
     header = read(path)
-    told = {
+    members = {
         name: (layout.dtype, layout.shape) for name, layout in zip(header.names, header.layouts, strict=True)
     }
-    assert told == {
+    assert members == {
         "t0": ("BF16", (1, 2)),
         "t1": ("F16", (2, 2)),
         "t2": ("F8_E4M3", (3, 2)),
@@ -89,7 +89,7 @@ def test_a_header_that_the_file_does_not_hold_is_truncated(tmp_path):
     assert caught.value.offset == 20
 
 
-def test_a_syntax_error_is_told_with_its_byte(tmp_path):
+def test_a_syntax_error_is_reported_with_its_byte(tmp_path):
     before = '{"é":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'.encode()
     path = written(tmp_path, whole(before + b"}"))
     with pytest.raises(FormatError) as caught:
@@ -97,7 +97,7 @@ def test_a_syntax_error_is_told_with_its_byte(tmp_path):
     assert caught.value.offset == 8 + len(before)
 
 
-def test_a_bad_byte_is_told_with_its_place():
+def test_a_bad_byte_is_reported_with_its_place():
     with pytest.raises(FormatError) as caught:
         parse_header(b'{"\xff":1}')
     assert caught.value.offset == 8 + 2
@@ -151,17 +151,17 @@ def test_a_lying_header_costs_no_memory(tmp_path, header):
         tracemalloc.stop()
 
 
-def giant(tensors: int, separators: tuple[str, str]) -> bytes:
-    told = {
+def long_header(tensors: int, separators: tuple[str, str]) -> bytes:
+    members = {
         f"model.layers.{at:07}.weight": {"dtype": "U8", "shape": [1], "data_offsets": [at, at + 1]}
         for at in range(tensors)
     }
-    return json.dumps(told, separators=separators).encode()
+    return json.dumps(members, separators=separators).encode()
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_many_tensors_are_read_by_either_reader(separators):
-    header = parse_header(giant(20_000, separators))
+    header = parse_header(long_header(20_000, separators))
     assert len(header.names) == 20_000
     assert header.data_size == 20_000
     assert header.findings == ()

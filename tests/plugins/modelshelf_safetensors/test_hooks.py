@@ -47,8 +47,8 @@ def test_other_json_is_not_mistaken(tmp_path, content):
 
 
 def test_the_magic_is_what_the_reference_writes():
-    (told,) = modelshelf_formats()
-    ((offset, magic),) = told.magic
+    (format,) = modelshelf_formats()
+    ((offset, magic),) = format.magic
     assert save({"a": np.ones(3)})[offset:].startswith(magic)
 
 

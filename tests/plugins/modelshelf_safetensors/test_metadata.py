@@ -21,9 +21,9 @@ def extract(tmp_path):
         path = tmp_path / "model.safetensors"
         save_file(tensors, path, metadata)
         beside = []
-        for name, told in companions.items():
+        for name, document in companions.items():
             beside.append(tmp_path / f"{name}.json")
-            beside[-1].write_text(json.dumps(told))
+            beside[-1].write_text(json.dumps(document))
         with reader_of(path, companions=tuple(beside)) as reader:
             return modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
 
@@ -31,30 +31,30 @@ def extract(tmp_path):
 
 
 def test_tensors_tell_parameters_types_and_bits(extract):
-    told = extract(WEIGHT)
-    assert (told.parameters, told.parameter_count, told.tensor_count) == (40, "40", 2)
-    assert told.tensor_types == {"F16": 1, "F32": 1}
-    assert told.bits_per_weight == pytest.approx((32 * 16 + 8 * 32) / 40)
-    assert told.format == "safetensors"
+    found = extract(WEIGHT)
+    assert (found.parameters, found.parameter_count, found.tensor_count) == (40, "40", 2)
+    assert found.tensor_types == {"F16": 1, "F32": 1}
+    assert found.bits_per_weight == pytest.approx((32 * 16 + 8 * 32) / 40)
+    assert found.format == "safetensors"
 
 
 def test_the_dtype_of_most_parameters_is_the_quantization(extract):
     many_small = {f"norm{at}": np.ones(1, np.float32) for at in range(10)}
-    told = extract(WEIGHT | many_small)
-    assert told.quantization == "F16"
-    assert told.provenance["quantization"] == Provenance(Origin.HEADER, "tensors")
+    found = extract(WEIGHT | many_small)
+    assert found.quantization == "F16"
+    assert found.provenance["quantization"] == Provenance(Origin.HEADER, "tensors")
 
 
 def test_no_tensors_no_parameters(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(whole(b"{}", b""))
     with reader_of(path) as reader:
-        told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
-    assert (told.parameters, told.quantization, told.tensor_count) == (None, None, 0)
+        found = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (found.parameters, found.quantization, found.tensor_count) == (None, None, 0)
 
 
 def test_modelspec_tells_title_architecture_licence_and_tags(extract):
-    told = extract(
+    found = extract(
         WEIGHT,
         {
             "modelspec.title": "A Model",
@@ -64,22 +64,22 @@ def test_modelspec_tells_title_architecture_licence_and_tags(extract):
             "modelspec.version": "1.2",
         },
     )
-    assert (told.title, told.architecture) == ("A Model", "stable-diffusion-xl-v1-base")
-    assert told.license == "CreativeML Open RAIL++-M License"
-    assert told.tags == ("anime", "style")
-    assert told.details["model_version"] == "1.2"
-    assert told.provenance["title"] == Provenance(Origin.HEADER, "__metadata__ modelspec.title")
+    assert (found.title, found.architecture) == ("A Model", "stable-diffusion-xl-v1-base")
+    assert found.license == "CreativeML Open RAIL++-M License"
+    assert found.tags == ("anime", "style")
+    assert found.details["model_version"] == "1.2"
+    assert found.provenance["title"] == Provenance(Origin.HEADER, "__metadata__ modelspec.title")
 
 
 def test_every_entry_of_the_metadata_is_kept_up_to_a_length(extract):
-    told = extract(WEIGHT, {"format": "pt", "ss_tag_frequency": "x" * 10_000})
-    assert told.details["metadata.format"] == "pt"
-    assert len(told.details["metadata.ss_tag_frequency"]) == 256
+    found = extract(WEIGHT, {"format": "pt", "ss_tag_frequency": "x" * 10_000})
+    assert found.details["metadata.format"] == "pt"
+    assert len(found.details["metadata.ss_tag_frequency"]) == 256
 
 
 def test_a_thousand_entries_of_metadata_do_not_fill_the_record(extract):
-    told = extract(WEIGHT, {f"key{at}": "x" for at in range(1000)})
-    assert len(told.details) == 64
+    found = extract(WEIGHT, {f"key{at}": "x" for at in range(1000)})
+    assert len(found.details) == 64
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_a_thousand_entries_of_metadata_do_not_fill_the_record(extract):
         (("a.weight", "b.weight", "c.weight", "d.lora_A.weight"), None),
     ],
 )
-def test_an_adapter_is_told_by_what_most_tensors_are(extract, names, adapter):
-    told = extract({name: np.ones((4, 2), np.float32) for name in names})
-    assert told.details.get("adapter") == adapter
+def test_an_adapter_is_reported_by_what_most_tensors_are(extract, names, adapter):
+    found = extract({name: np.ones((4, 2), np.float32) for name in names})
+    assert found.details.get("adapter") == adapter
 
 
 def test_the_rank_of_a_lora_is_its_smaller_dimension(extract):
-    told = extract({"q.lora_A.weight": np.ones((16, 64)), "q.lora_B.weight": np.ones((64, 16))})
-    assert told.details["adapter_rank"] == 16
+    found = extract({"q.lora_A.weight": np.ones((16, 64)), "q.lora_B.weight": np.ones((64, 16))})
+    assert found.details["adapter_rank"] == 16
 
 
 def test_packed_words_are_counted_by_the_config_beside_them(extract):
@@ -114,9 +114,9 @@ def test_packed_words_are_counted_by_the_config_beside_them(extract):
         "layer.biases": np.ones((64, 2), np.float16),
     }
     assert extract(packed).parameters is None
-    told = extract(packed, config={"quantization": {"group_size": 64, "bits": 4}})
-    assert (told.quantization, told.parameters) == ("MLX-4bit", 64 * 128)
-    assert told.bits_per_weight == pytest.approx((64 * 16 * 4 + 2 * 64 * 2 * 2) * 8 / (64 * 128), abs=1e-4)
+    found = extract(packed, config={"quantization": {"group_size": 64, "bits": 4}})
+    assert (found.quantization, found.parameters) == ("MLX-4bit", 64 * 128)
+    assert found.bits_per_weight == pytest.approx((64 * 16 * 4 + 2 * 64 * 2 * 2) * 8 / (64 * 128), abs=1e-4)
 
 
 def test_another_formats_artifact_is_left_alone(tmp_path):
@@ -132,8 +132,8 @@ def test_bits_of_sub_byte_types_count_as_they_are():
     assert lay_out("F4", (3, 2)).size == 3
 
 
-def test_real_metadata_is_told(corpus):
+def test_real_metadata_is_reported(corpus):
     with reader_of(corpus / "safetensors" / "safe_model.safetensors") as reader:
-        told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
-    assert (told.license, told.title, told.quantization) == ("MIT", "transformer-small", "F32")
-    assert told.details["model_version"] == "1.2.3"
+        found = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (found.license, found.title, found.quantization) == ("MIT", "transformer-small", "F32")
+    assert found.details["model_version"] == "1.2.3"

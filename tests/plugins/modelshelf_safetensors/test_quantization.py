@@ -14,42 +14,42 @@ ELEMENTS = ROWS * COLUMNS
 NORM = {"norm.weight": ("F16", COLUMNS)}
 
 
-def counted(told, hints=None):
+def counted(entries, hints=None):
     """Parameters and label of these tensors and a norm."""
-    tensors = {name: lay_out(dtype, tuple(shape)) for name, (dtype, *shape) in (told | NORM).items()}
+    tensors = {name: lay_out(dtype, tuple(shape)) for name, (dtype, *shape) in (entries | NORM).items()}
     result = count_parameters(tensors, hints or Hints())
     return result.label, None if result.parameters is None else result.parameters - COLUMNS
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
-def test_gptq_is_told_by_its_zeros_and_counted_unpacked(bits):
-    told = {
+def test_gptq_is_reported_by_its_zeros_and_counted_unpacked(bits):
+    entries = {
         "layer.qweight": ("I32", COLUMNS * bits // 32, ROWS),
         "layer.qzeros": ("I32", GROUPS, ROWS * bits // 32),
         "layer.scales": ("F16", GROUPS, ROWS),
         "layer.g_idx": ("I32", COLUMNS),
     }
-    assert counted(told) == (f"GPTQ-{bits}bit", ELEMENTS)
+    assert counted(entries) == (f"GPTQ-{bits}bit", ELEMENTS)
 
 
-def test_awq_is_told_from_gptq_by_what_it_packs():
-    told = {
+def test_awq_is_reported_from_gptq_by_what_it_packs():
+    entries = {
         "layer.qweight": ("I32", COLUMNS, ROWS // 8),
         "layer.qzeros": ("I32", GROUPS, ROWS // 8),
         "layer.scales": ("F16", GROUPS, ROWS),
     }
-    assert counted(told) == ("AWQ-4bit", ELEMENTS)
+    assert counted(entries) == ("AWQ-4bit", ELEMENTS)
 
 
 def test_symmetric_gptq_without_zeros_takes_its_bits_from_the_config():
-    told = {"layer.qweight": ("I32", COLUMNS // 8, ROWS), "layer.scales": ("F16", GROUPS, ROWS)}
-    assert counted(told, Hints(bits=4)) == ("GPTQ-4bit", ELEMENTS)
-    assert counted(told) == ("GPTQ", None)
+    entries = {"layer.qweight": ("I32", COLUMNS // 8, ROWS), "layer.scales": ("F16", GROUPS, ROWS)}
+    assert counted(entries, Hints(bits=4)) == ("GPTQ-4bit", ELEMENTS)
+    assert counted(entries) == ("GPTQ", None)
 
 
 @pytest.mark.parametrize(("kind", "label"), [("nf4", "BNB-NF4"), ("fp4", "BNB-FP4")])
 def test_bitsandbytes_four_bits_hold_two_parameters_a_byte(kind, label):
-    told = {
+    entries = {
         "layer.weight": ("U8", ELEMENTS // 2, 1),
         "layer.weight.absmax": ("U8", 2048),
         "layer.weight.quant_map": ("F32", 16),
@@ -57,43 +57,43 @@ def test_bitsandbytes_four_bits_hold_two_parameters_a_byte(kind, label):
         "layer.weight.nested_quant_map": ("F32", 256),
         f"layer.weight.quant_state.bitsandbytes__{kind}": ("U8", 87),
     }
-    assert counted(told) == (label, ELEMENTS)
+    assert counted(entries) == (label, ELEMENTS)
 
 
 def test_bitsandbytes_eight_bits_hold_a_parameter_a_byte():
-    told = {
+    entries = {
         "layer.weight": ("I8", ROWS, COLUMNS),
         "layer.SCB": ("F32", ROWS),
         "layer.weight_format": ("U8", 1),
     }
-    assert counted(told) == ("BNB-INT8", ELEMENTS)
+    assert counted(entries) == ("BNB-INT8", ELEMENTS)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 6, 8])
 def test_mlx_bits_follow_from_the_group_size_layer_by_layer(bits):
-    told = {
+    entries = {
         "layer.weight": ("U32", ROWS, COLUMNS * bits // 32),
         "layer.scales": ("F16", ROWS, GROUPS),
         "layer.biases": ("F16", ROWS, GROUPS),
     }
-    assert counted(told, Hints(group_size=GROUP, bits=4)) == (f"MLX-{bits}bit", ELEMENTS)
-    assert counted(told) == ("MLX", None)
+    assert counted(entries, Hints(group_size=GROUP, bits=4)) == (f"MLX-{bits}bit", ELEMENTS)
+    assert counted(entries) == ("MLX", None)
 
 
 def test_compressed_tensors_take_their_bits_from_zero_points_or_the_config():
-    told = {
+    entries = {
         "layer.weight_packed": ("I32", ROWS, COLUMNS // 8),
         "layer.weight_scale": ("BF16", ROWS, GROUPS),
         "layer.weight_shape": ("I64", 2),
     }
-    assert counted(told) == ("compressed-tensors", None)
-    assert counted(told, Hints(bits=4)) == ("compressed-tensors-4bit", ELEMENTS)
-    asymmetric = told | {"layer.weight_zero_point": ("I32", ROWS // 8, GROUPS)}
+    assert counted(entries) == ("compressed-tensors", None)
+    assert counted(entries, Hints(bits=4)) == ("compressed-tensors-4bit", ELEMENTS)
+    asymmetric = entries | {"layer.weight_zero_point": ("I32", ROWS // 8, GROUPS)}
     assert counted(asymmetric) == ("compressed-tensors-4bit", ELEMENTS)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "entries",
     [
         {
             "layer.weight_packed": ("U8", ROWS, COLUMNS // 2),
@@ -106,26 +106,26 @@ def test_compressed_tensors_take_their_bits_from_zero_points_or_the_config():
         },
     ],
 )
-def test_nvfp4_holds_two_parameters_a_byte(told):
-    assert counted(told) == ("NVFP4", ELEMENTS)
+def test_nvfp4_holds_two_parameters_a_byte(entries):
+    assert counted(entries) == ("NVFP4", ELEMENTS)
 
 
 @pytest.mark.parametrize("scale", ["weight_scale", "weight_scale_inv", "scale_weight"])
 def test_scales_of_eight_bit_floats_are_no_parameters(scale):
-    told = {"layer.weight": ("F8_E4M3", ROWS, COLUMNS), f"layer.{scale}": ("F32", ROWS, 1)}
-    assert counted(told) == ("F8_E4M3", ELEMENTS)
+    entries = {"layer.weight": ("F8_E4M3", ROWS, COLUMNS), f"layer.{scale}": ("F32", ROWS, 1)}
+    assert counted(entries) == ("F8_E4M3", ELEMENTS)
 
 
 def test_mxfp4_blocks_hold_two_parameters_a_byte():
-    told = {
+    entries = {
         "mlp.experts.gate_up_proj_blocks": ("U8", 4, ROWS, COLUMNS // 32, 16),
         "mlp.experts.gate_up_proj_scales": ("U8", 4, ROWS, COLUMNS // 32),
     }
-    assert counted(told) == ("MXFP4", 4 * ELEMENTS)
+    assert counted(entries) == ("MXFP4", 4 * ELEMENTS)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "entries",
     [
         {"layer.qweight": ("F32", 4, 4)},
         {"layer.scales": ("F16", 4)},
@@ -136,19 +136,19 @@ def test_mxfp4_blocks_hold_two_parameters_a_byte():
         {"layer.quant_state.bitsandbytes__nf4": ("U8", 4)},
     ],
 )
-def test_names_alone_do_not_make_a_scheme(told):
-    label, parameters = counted(told)
+def test_names_alone_do_not_make_a_scheme(entries):
+    label, parameters = counted(entries)
     assert label is None
-    assert parameters == sum(lay_out(dtype, tuple(shape)).elements for dtype, *shape in told.values())
+    assert parameters == sum(lay_out(dtype, tuple(shape)).elements for dtype, *shape in entries.values())
 
 
 def test_zeros_that_fit_no_scales_leave_the_bits_unknown():
-    told = {
+    entries = {
         "layer.qweight": ("I32", 64, ROWS),
         "layer.qzeros": ("I32", GROUPS, 7),
         "layer.scales": ("F16", GROUPS, 0),
     }
-    assert counted(told) == ("GPTQ", None)
+    assert counted(entries) == ("GPTQ", None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Depth, Finding, ModelMetadata, Severity
 from modelshelf_safetensors import header, modelshelf_extract_metadata, modelshelf_probe_health, sharded
-from modelshelf_safetensors.sharded import is_plain_name, parse_index
+from modelshelf_safetensors.sharded import is_file_name, parse_index
 from tests.support import reader_of
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
@@ -42,8 +42,8 @@ def model(tmp_path):
         weights = [tmp_path / name for name in shards]
         with reader_of(*weights, index=path, missing=missing) as reader:
             found = list(modelshelf_probe_health(reader.artifact, "safetensors", reader, depth))
-            told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
-            return Outcome({finding.code: finding for finding in found}, told, reader.budget.opened)
+            extracted = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+            return Outcome({finding.code: finding for finding in found}, extracted, reader.budget.opened)
 
     return probe
 
@@ -53,9 +53,9 @@ def indexed(weight_map=None, **metadata):
 
 
 def test_sound_shards_are_healthy_and_counted_together(model):
-    codes, told, _ = model(indexed(total_size=TOTAL))
+    codes, extracted, _ = model(indexed(total_size=TOTAL))
     assert codes == {}
-    assert (told.parameters, told.tensor_count) == (28, 3)
+    assert (extracted.parameters, extracted.tensor_count) == (28, 3)
 
 
 @pytest.mark.parametrize("total", [TOTAL, float(TOTAL)])
@@ -71,10 +71,10 @@ def test_a_wrong_total_size_is_a_warning(model, total):
 
 
 def test_a_missing_shard_is_unhealthy_and_named(model):
-    codes, told, _ = model(indexed(total_size=TOTAL), shards=(FIRST,))
+    codes, extracted, _ = model(indexed(total_size=TOTAL), shards=(FIRST,))
     assert set(codes) == {"missing-shard"}
     assert (codes["missing-shard"].file, codes["missing-shard"].severity) == (SECOND, Severity.ERROR)
-    assert told.parameters is None
+    assert extracted.parameters is None
 
 
 def test_a_shard_that_only_the_numbering_promises_is_named_at_quick_depth_too(model):
@@ -112,9 +112,9 @@ def test_an_extra_tensor_is_a_warning(model):
 
 def test_a_tensor_in_two_shards_is_a_warning(model, tmp_path):
     save_file({"a": np.ones((4, 4), np.float32), "c": np.ones((2, 4), np.float32)}, tmp_path / SECOND)
-    codes, told, _ = model(indexed())
+    codes, extracted, _ = model(indexed())
     assert set(codes) == {"tensor-in-several-shards"}
-    assert told.tensor_count == 3
+    assert extracted.tensor_count == 3
 
 
 def test_a_truncated_last_shard_is_unhealthy_and_named(model, tmp_path):
@@ -128,10 +128,10 @@ def test_a_truncated_last_shard_is_unhealthy_and_named(model, tmp_path):
 
 def test_a_shard_without_a_sound_header_leaves_the_others_to_tell_what_they_can(model, tmp_path):
     (tmp_path / SECOND).write_bytes(b"\xff" * 100)
-    codes, told, _ = model(indexed(total_size=TOTAL))
+    codes, extracted, _ = model(indexed(total_size=TOTAL))
     assert set(codes) == {"header-too-large"}
-    assert told.quantization == "F32"
-    assert told.parameters is None
+    assert extracted.quantization == "F32"
+    assert extracted.parameters is None
 
 
 @pytest.mark.parametrize(
@@ -185,9 +185,9 @@ def test_a_key_that_stands_twice_is_a_warning(model):
     ],
 )
 def test_an_index_that_is_none_is_unhealthy_and_the_shards_still_read(model, text):
-    codes, told, _ = model(text)
+    codes, extracted, _ = model(text)
     assert codes["malformed-index"].file == "model.safetensors.index.json"
-    assert told.quantization == "F32"
+    assert extracted.quantization == "F32"
 
 
 def test_shards_without_an_index_are_read_together(tmp_path):
@@ -195,8 +195,8 @@ def test_shards_without_an_index_are_read_together(tmp_path):
         save_file(tensors, tmp_path / name)
     with reader_of(tmp_path / FIRST, tmp_path / SECOND) as reader:
         assert list(modelshelf_probe_health(reader.artifact, "safetensors", reader, Depth.HEADER)) == []
-        told = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
-    assert (told.parameters, told.tensor_count, told.tensor_types) == (28, 3, {"F32": 3})
+        extracted = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (extracted.parameters, extracted.tensor_count, extracted.tensor_types) == (28, 3, {"F32": 3})
 
 
 @given(
@@ -211,7 +211,7 @@ def test_nothing_but_read_errors_on_any_index(raw):
 @given(st.text(max_size=20))
 @settings(deadline=None, max_examples=200)
 def test_a_plain_name_has_no_way_out_of_its_folder(name):
-    if is_plain_name(name):
+    if is_file_name(name):
         assert name.strip(".") or (set(name) == {"."} and len(name) > 2)
         assert not set(name) & set("/\\\0:")
 

@@ -189,8 +189,8 @@ def test_tensors_and_repeated_names_are_those_that_json_reads(raw):
         return
     members = json.loads(raw, object_pairs_hook=Pairs)
     tensors = [(name, value) for name, value in members if name != "__metadata__"]
-    described = [value or Pairs() for name, value in members if name == "__metadata__"]
-    pairs = described[0] if described else Pairs()
+    of_model = [value or Pairs() for name, value in members if name == "__metadata__"]
+    pairs = of_model[0] if of_model else Pairs()
     codes = [one.code for one in read.findings]
     assert codes.count("duplicate-tensor") == len(tensors) - len(dict(tensors))
     assert codes.count("duplicate-metadata-key") == len(pairs) - len(dict(pairs))
@@ -326,13 +326,13 @@ def test_white_space_between_members_is_of_any_length(length):
 
 
 def test_metadata_may_be_anywhere_and_of_any_length():
-    described = json.dumps(
+    of_model = json.dumps(
         {"__metadata__": {"first": "x" * 300_000, "title": "T", **{f"k{at}": '"' * 900 for at in range(400)}}}
     )
     tensor = '"{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'
     for place in range(3):
         members = [tensor.format("a"), tensor.format("b")]
-        members.insert(place, described[1:-1])
+        members.insert(place, of_model[1:-1])
         raw = ("{" + ",".join(members) + "}").encode()
         assert fault_of_reference(whole(raw, b"")) is None
         read = strictly(raw)

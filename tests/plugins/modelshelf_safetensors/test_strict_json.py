@@ -121,7 +121,7 @@ def test_repeated_keys_are_seen():
         ("[[1}]", False),
     ],
 )
-def test_each_of_these_is_told(text, sound):
+def test_each_of_these_is_reported(text, sound):
     if sound:
         parse(text)
         return

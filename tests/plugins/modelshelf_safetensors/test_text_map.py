@@ -68,15 +68,15 @@ def test_controls_are_found_in_keys_and_values(key, value):
     assert not read({"a": "b\n\t"}).hostile.controls
 
 
-def described(value: str) -> bytes:
+def with_metadata(value: str) -> bytes:
     return b'{"__metadata__":{"title":"%s","k":"v"},%s' % (value.encode(), TENSOR[1:])
 
 
 @pytest.mark.parametrize("unit", ["v", "é", "📦", "\\\\", "\\u00e9", "\\ud83d\\ude00"])
 def test_a_value_past_a_mebibyte_is_not_kept_and_an_info_says_so(unit):
-    header = strictly(described(unit * (LONGEST_VALUE // len(unit))))
+    header = strictly(with_metadata(unit * (LONGEST_VALUE // len(unit))))
     assert (header.findings, list(header.metadata)) == ((), ["title", "k"])
-    header = strictly(described(unit * (LONGEST_VALUE // len(unit)) + "x" * len(unit)))
+    header = strictly(with_metadata(unit * (LONGEST_VALUE // len(unit)) + "x" * len(unit)))
     (finding,) = header.findings
     assert (finding.code, finding.severity) == ("long-metadata-value", Severity.INFO)
     assert "'title'" in finding.message
@@ -84,11 +84,11 @@ def test_a_value_past_a_mebibyte_is_not_kept_and_an_info_says_so(unit):
 
 
 def test_what_is_hostile_at_the_beginning_of_a_long_value_is_found():
-    assert strictly(described("<script>" + "v" * LONGEST_VALUE)).hostile.markup == "title"
-    assert strictly(described("v" * LONGEST_VALUE + "<script>")).hostile.markup is None
+    assert strictly(with_metadata("<script>" + "v" * LONGEST_VALUE)).hostile.markup == "title"
+    assert strictly(with_metadata("v" * LONGEST_VALUE + "<script>")).hostile.markup is None
 
 
 def test_a_key_past_a_mebibyte_is_not_kept():
-    header = strictly(described("").replace(b"title", b"t" * (LONGEST_VALUE + 1)))
+    header = strictly(with_metadata("").replace(b"title", b"t" * (LONGEST_VALUE + 1)))
     assert [one.code for one in header.findings] == ["long-metadata-value"]
     assert header.metadata == {"k": "v"}

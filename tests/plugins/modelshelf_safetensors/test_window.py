@@ -119,7 +119,7 @@ def test_members_are_those_that_json_reads(members, separators, ascii_only, most
 )
 @pytest.mark.parametrize("longest", [1, 1000])
 @pytest.mark.parametrize("before", [0, 300])
-def test_a_fault_in_a_text_is_told_with_its_byte(monkeypatch, raw, offset, longest, before):
+def test_a_fault_in_a_text_is_reported_with_its_byte(monkeypatch, raw, offset, longest, before):
     monkeypatch.setattr(window, "PIECE", 5)
     reader = window_of(b" " * before + raw)
     reader.skip_white()
@@ -130,7 +130,7 @@ def test_a_fault_in_a_text_is_told_with_its_byte(monkeypatch, raw, offset, longe
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30), st.binary(min_size=1, max_size=3), PIECES)
 @settings(deadline=None, max_examples=300)
-def test_a_bad_byte_is_told_with_its_place_wherever_pieces_end(text, bad, piece):
+def test_a_bad_byte_is_reported_with_its_place_wherever_pieces_end(text, bad, piece):
     raw = text.encode() + bad + b"  "
     try:
         raw.decode()

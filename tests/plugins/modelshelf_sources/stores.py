@@ -177,11 +177,11 @@ class OllamaStore:
         host: str = REGISTRY,
     ) -> Path:
         """Add a tag; Go writes its JSON without white space."""
-        described = self.layer("config", config or {"model_format": "gguf"})
+        config_layer = self.layer("config", config or {"model_format": "gguf"})
         content = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-            "config": {**described, "mediaType": "application/vnd.docker.container.image.v1+json"},
+            "config": {**config_layer, "mediaType": "application/vnd.docker.container.image.v1+json"},
             "layers": layers,
         }
         path = self.root / "manifests" / host / namespace / name / tag

@@ -28,7 +28,7 @@ class TestSources(SourceSuite):
     def source_case(self, request: pytest.FixtureRequest, tmp_path: Path) -> SourceCase:
         path, models = ROOTS[request.param]
         home = build_home(tmp_path / "home")
-        # A model that runs elsewhere is told as a problem, which a sound place has none of.
+        # A model that runs elsewhere is listed as a problem, which a sound place has none of.
         (home / ".ollama/models/manifests/registry.ollama.ai/library/gpt-oss/120b-cloud").unlink()
         return SourceCase(
             plugin=modelshelf_sources,

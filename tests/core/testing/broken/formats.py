@@ -23,28 +23,28 @@ from modelshelf.model import Depth, Detection, Finding, FormatType, ModelMetadat
 from modelshelf.testing import FormatCase, FormatSuite
 
 HEADER = struct.Struct("<8sQ")
-MAGIC = b"TALLY\0\0\0"
+MAGIC = b"NUMBERS\0"
 NUMBERS = 20_000
 
 
-class Tally:
+class Numbers:
     """Eight bytes of magic, a count, that many float32 numbers."""
 
-    suffix = ".tally"
+    suffix = ".numbers"
 
     def modelshelf_formats(self):
-        yield FormatType(name="tally", suffixes=(self.suffix,), magic=((0, MAGIC),))
+        yield FormatType(name="numbers", suffixes=(self.suffix,), magic=((0, MAGIC),))
 
     def modelshelf_detect_format(self, candidate):
         if candidate.head.startswith(MAGIC):
-            return Detection(format="tally", confidence=0.9)
-        return Detection(format="tally", confidence=0.2) if candidate.suffix == ".tally" else None
+            return Detection(format="numbers", confidence=0.9)
+        return Detection(format="numbers", confidence=0.2) if candidate.suffix == ".numbers" else None
 
     def modelshelf_extract_metadata(self, artifact, format, reader):
-        return self.metadata(reader) if format == "tally" else None
+        return self.metadata(reader) if format == "numbers" else None
 
     def modelshelf_probe_health(self, artifact, format, reader):
-        return self.findings(reader) if format == "tally" else None
+        return self.findings(reader) if format == "numbers" else None
 
     def metadata(self, reader):
         return ModelMetadata.partial(Origin.HEADER, "header", parameters=self.count(reader))
@@ -58,42 +58,42 @@ class Tally:
     def count(self, reader):
         magic, count = HEADER.unpack(reader.file().read(0, HEADER.size))
         if magic != MAGIC:
-            raise FormatError("no tally", file=reader.file().name, offset=0)
+            raise FormatError("no numbers", file=reader.file().name, offset=0)
         return count
 
 
 @pytest.fixture
 def format_case(request, tmp_path):
-    file = tmp_path / "model" / "model.tally"
+    file = tmp_path / "model" / "model.numbers"
     file.parent.mkdir()
     table = json.dumps({"dtype": "F32", "shape": [16], "offset": 80000}).encode().ljust(64)
     content = HEADER.pack(MAGIC, NUMBERS) + bytes(4 * NUMBERS)
     file.write_bytes(content[: WithTable.at] + table + content[WithTable.at + len(table) :])
-    return FormatCase(plugin=request.cls.Plugin(), format="tally", weights=file)
+    return FormatCase(plugin=request.cls.Plugin(), format="numbers", weights=file)
 
 
 class TestSound(FormatSuite):
-    Plugin = Tally
+    Plugin = Numbers
     caught_by = None
 
 
 class TestLacksAHook(FormatSuite):
     class Plugin:
-        modelshelf_formats = Tally.modelshelf_formats
-        suffix = ".tally"
+        modelshelf_formats = Numbers.modelshelf_formats
+        suffix = ".numbers"
 
     caught_by = "test_the_plugin_loads_with_every_hook_of_a_format"
 
 
 class TestShoutsItsSuffix(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         suffix = ".TALLY"
 
     caught_by = "test_the_format_is_declared"
 
 
 class TestFindsFaultWithAll(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             return [Finding(code="no", severity=Severity.ERROR, message="never good enough")]
 
@@ -101,7 +101,7 @@ class TestFindsFaultWithAll(FormatSuite):
 
 
 class TestTellsNoOrigin(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             return ModelMetadata(parameters=self.count(reader))
 
@@ -109,7 +109,7 @@ class TestTellsNoOrigin(FormatSuite):
 
 
 class TestFindsOutsideOfTheFile(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             size = HEADER.size + 4 * self.count(reader)
             if reader.file().size != size:
@@ -119,15 +119,15 @@ class TestFindsOutsideOfTheFile(FormatSuite):
 
 
 class TestClaimsEverything(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def modelshelf_detect_format(self, candidate):
-            return Detection(format="tally", confidence=0.1)
+            return Detection(format="numbers", confidence=0.1)
 
     caught_by = "test_foreign_content_is_not_claimed"
 
 
 class TestSpeaksOfOtherFormats(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def modelshelf_extract_metadata(self, artifact, format, reader):
             return self.metadata(reader)
 
@@ -135,7 +135,7 @@ class TestSpeaksOfOtherFormats(FormatSuite):
 
 
 class TestReadsTheWeights(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             reader.file().read(0, reader.file().size)
             return super().findings(reader)
@@ -144,7 +144,7 @@ class TestReadsTheWeights(FormatSuite):
 
 
 class TestReadsPastItsBudget(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def count(self, reader):
             try:
                 return super().count(reader)
@@ -156,7 +156,7 @@ class TestReadsPastItsBudget(FormatSuite):
 
 
 class TestOpensThePathItself(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def count(self, reader):
             with Path(reader.artifact.path).open("rb") as stream:
                 head = stream.read(HEADER.size)
@@ -166,7 +166,7 @@ class TestOpensThePathItself(FormatSuite):
 
 
 class TestRaisesAForeignException(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def count(self, reader):
             return HEADER.unpack(reader.file().read_up_to(0, HEADER.size))[1]
 
@@ -174,7 +174,7 @@ class TestRaisesAForeignException(FormatSuite):
 
 
 class TestBelievesTheHeader(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             self.count(reader)
             return []
@@ -183,7 +183,7 @@ class TestBelievesTheHeader(FormatSuite):
 
 
 class TestAllocatesWhatItIsTold(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             bytearray(super().count(reader))
             return super().findings(reader)
@@ -192,7 +192,7 @@ class TestAllocatesWhatItIsTold(FormatSuite):
 
 
 class TestIsNotDeterministic(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         asked = 0
 
         def metadata(self, reader):
@@ -203,7 +203,7 @@ class TestIsNotDeterministic(FormatSuite):
 
 
 class TestChangesItsInput(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def modelshelf_extract_metadata(self, artifact, format, reader):
             artifact.facts["seen"] = True
             return super().modelshelf_extract_metadata(artifact, format, reader)
@@ -212,7 +212,7 @@ class TestChangesItsInput(FormatSuite):
 
 
 class TestLeavesAFileBeside(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             if os.path.isdir(reader.artifact.folder):
                 Path(reader.artifact.folder, "cache").write_bytes(b"")
@@ -222,7 +222,7 @@ class TestLeavesAFileBeside(FormatSuite):
 
 
 class TestUnpickles(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             pickle.loads(b"cbuiltins\nlen\n.")  # noqa: S301 - what the kit has to catch
             return super().metadata(reader)
@@ -231,7 +231,7 @@ class TestUnpickles(FormatSuite):
 
 
 class TestStartsAProgram(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             os.system("true")  # noqa: S605 - what the kit has to catch
             return super().metadata(reader)
@@ -240,7 +240,7 @@ class TestStartsAProgram(FormatSuite):
 
 
 class TestAsksTheNetwork(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             with contextlib.suppress(OSError), socket.socket() as asked:
                 asked.connect(("127.0.0.1", 9))
@@ -250,7 +250,7 @@ class TestAsksTheNetwork(FormatSuite):
 
 
 class TestPrints(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             print("looking")  # noqa: T201 - what the kit has to catch
             return super().metadata(reader)
@@ -259,14 +259,14 @@ class TestPrints(FormatSuite):
 
 
 class TestTellsWhatNoStoreKeeps(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             return ModelMetadata.partial(Origin.HEADER, "header", details={"made": object()})
 
     caught_by = "test_a_scan_records_it_and_a_second_scan_reads_nothing"
 
 
-class WithTable(Tally):
+class WithTable(Numbers):
     """Beyond the first 1,024 bytes, where only who looks at what is read tells lies: a table of JSON."""
 
     at = 4096
@@ -319,28 +319,28 @@ class TestPassesOnAnOffsetOfATable(FormatSuite):
             at = self.table(reader).get("offset")
             if isinstance(at, int) and at != 80000:
                 return [Finding(code="at", severity=Severity.ERROR, message="there", offset=max(at, 0))]
-            return Tally.findings(self, reader)
+            return Numbers.findings(self, reader)
 
     caught_by = "test_a_lie_has_no_finding_outside_of_the_file"
 
 
 class TestReadsAllAtDepthQuick(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def modelshelf_probe_health(self, artifact, format, reader, depth):
-            if format == "tally" and depth is Depth.QUICK:
+            if format == "numbers" and depth is Depth.QUICK:
                 reader.file().read(0, reader.file().size)
-            return self.findings(reader) if format == "tally" else None
+            return self.findings(reader) if format == "numbers" else None
 
     caught_by = "test_a_quick_look_reads_no_more_than_headers"
 
 
 class TestReadsMoreAtDepthQuick(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def modelshelf_probe_health(self, artifact, format, reader, depth):
-            if format == "tally" and depth is Depth.QUICK:
+            if format == "numbers" and depth is Depth.QUICK:
                 reader.file().read(HEADER.size, 2000)
                 reader.file().read(20_000, 2000)
-            return self.findings(reader) if format == "tally" else None
+            return self.findings(reader) if format == "numbers" else None
 
     caught_by = "test_a_quick_look_reads_no_more_than_headers"
 
@@ -348,7 +348,7 @@ class TestReadsMoreAtDepthQuick(FormatSuite):
 HARMLESS = pickle.dumps({"a": 1})  # nothing is looked up by name, so no audit event tells of it
 
 
-class Executing(Tally):
+class Executing(Numbers):
     def metadata(self, reader):
         self.execute(reader)
         return super().metadata(reader)
@@ -407,7 +407,7 @@ class TestExecutes(FormatSuite):
 
 
 class TestNeverEnds(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             while True:
                 pass
@@ -416,7 +416,7 @@ class TestNeverEnds(FormatSuite):
 
 
 class TestNeverEndsAndCatchesAll(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def metadata(self, reader):
             while True:
                 try:  # noqa: SIM105 - as people write it
@@ -428,7 +428,7 @@ class TestNeverEndsAndCatchesAll(FormatSuite):
 
 
 class TestNeverEndsOnALie(FormatSuite):
-    class Plugin(Tally):
+    class Plugin(Numbers):
         def findings(self, reader):
             size, at = self.count(reader), 0
             while size >> 32 and at != size:

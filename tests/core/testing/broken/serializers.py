@@ -62,10 +62,10 @@ class TestWritesNothingForNothing(SerializerSuite):
 class TestDropsTheLast(SerializerSuite):
     class Plugin(Lines):
         def dump(self, models):
-            held = None
+            waiting = None
             for model in models:
-                yield b"" if held is None else line(held)
-                held = model
+                yield b"" if waiting is None else line(waiting)
+                waiting = model
 
     caught_by = "test_every_record_comes_back_in_order"
 

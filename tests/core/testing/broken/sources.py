@@ -82,7 +82,7 @@ class TestNamesNoReason(SourceSuite):
         def places(self):
             return [attrs.evolve(one, reason="") for one in super().places()]
 
-    caught_by = "test_its_places_are_whole_and_told_with_a_reason"
+    caught_by = "test_each_place_is_whole_and_has_a_reason"
 
 
 class TestClaimsEverything(SourceSuite):
@@ -177,7 +177,7 @@ class TestBelievesItsSettings(SourceSuite):
         def __init__(self, settings):
             self.root = settings.get("root", "/nonexistent/shelf").rstrip("/")
 
-    caught_by = "test_wrong_settings_are_told_as_such"
+    caught_by = "test_wrong_settings_are_refused_or_ignored"
 
 
 DAMAGED = "test_a_damaged_file_costs_one_entry_and_a_problem_says_so"

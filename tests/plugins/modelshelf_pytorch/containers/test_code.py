@@ -126,11 +126,11 @@ def test_a_file_operator_is_found_however_it_is_written(tmp_path, call):
     assert "code-uses-files" in look_at(tmp_path, data).codes
 
 
-def test_an_archive_s_own_method_called_save_is_no_operator_and_an_alias_of_torch_is_told(tmp_path):
+def test_an_archive_s_own_method_called_save_is_no_operator_and_an_alias_of_torch_is_reported(tmp_path):
     own = b"    return (self).save(x, )\n  def save(self, x: Tensor) -> Tensor:\n    return"
-    plain = recoded(scripted(Plain()), b"    return", own)
-    assert look_at(tmp_path, plain).codes == ["carries-code"]
-    alias = recoded(plain, b"    return (", b"    t = torch\n    return (")
+    scripted_alone = recoded(scripted(Plain()), b"    return", own)
+    assert look_at(tmp_path, scripted_alone).codes == ["carries-code"]
+    alias = recoded(scripted_alone, b"    return (", b"    t = torch\n    return (")
     assert "code-uses-files" in look_at(tmp_path, alias).codes
 
 

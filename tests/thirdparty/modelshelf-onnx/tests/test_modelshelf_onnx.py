@@ -32,7 +32,7 @@ class TestOnnx(FormatSuite):
     pass
 
 
-def test_opsets_operators_and_parameters_are_told(modelshelf_cli: CommandLine, tmp_path: Path) -> None:
+def test_opsets_operators_and_parameters_are_listed(modelshelf_cli: CommandLine, tmp_path: Path) -> None:
     modelshelf_cli.run("scan", save(tmp_path / "two" / "model.onnx"))
     (model,) = modelshelf_cli.run("ls", "--json").json
     assert model["metadata"]["parameters"] == 2 * 128 * 128

@@ -88,12 +88,12 @@ class Inventory:
         models = self._load().get("models", [])
         found: dict[str, dict[str, Any]] = {}
         for entry in models if isinstance(models, list) else []:
-            told = _told(entry)
-            if "url" in told:
-                found.setdefault(told["url"], told)
-            elif "path" in told:
-                path = os.path.join(os.path.dirname(self._file), os.path.expanduser(told["path"]))
-                found.setdefault(os.path.abspath(path), told)
+            values = _facts_of(entry)
+            if "url" in values:
+                found.setdefault(values["url"], values)
+            elif "path" in values:
+                path = os.path.join(os.path.dirname(self._file), os.path.expanduser(values["path"]))
+                found.setdefault(os.path.abspath(path), values)
         return found
 
     def _load(self) -> dict[str, Any]:
@@ -110,17 +110,17 @@ class Inventory:
         return content if isinstance(content, dict) else {}
 
 
-def _told(entry: object) -> dict[str, Any]:
+def _facts_of(entry: object) -> dict[str, Any]:
     """What an entry says, of that which it may say."""
     if not isinstance(entry, dict):
         return {}
     texts = ("path", "url", "id", "license", "title")
-    told = {
+    values = {
         name: entry[name]
         for name in texts
         if isinstance(entry.get(name), str) and entry[name].strip() and "\0" not in entry[name]
     }
     tags = entry.get("tags")
     if isinstance(tags, list):
-        told["tags"] = [tag for tag in tags if isinstance(tag, str)]
-    return told
+        values["tags"] = [tag for tag in tags if isinstance(tag, str)]
+    return values

@@ -21,7 +21,7 @@ _NEWEST = 127  # an IR version of one byte
 
 
 def modelshelf_formats() -> Iterator[FormatType]:
-    """ONNX is told by its suffix."""
+    """ONNX is found by its suffix."""
     yield FormatType(name=FORMAT, suffixes=(SUFFIX,))
 
 

@@ -11,7 +11,7 @@ from math import prod
 from modelshelf.errors import FormatError
 from modelshelf.model import Finding, Severity
 from modelshelf.reader import FileReader
-from modelshelf_onnx.skim import skim
+from modelshelf_onnx.without_data import without_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +51,14 @@ def parse(file: FileReader) -> Model:
     import onnx
     from google.protobuf.message import DecodeError
 
-    message = skim(file)
+    message = without_data(file)
     try:
-        return _told(onnx.load_model_from_string(message), onnx.TensorProto)
+        return _model_of(onnx.load_model_from_string(message), onnx.TensorProto)
     except (DecodeError, ValueError) as error:
         raise FormatError(f"{file.name}: the onnx package refuses it: {error}", file=file.name) from error
 
 
-def _told(proto, tensor_type) -> Model:  # type: ignore[no-untyped-def]
+def _model_of(proto, tensor_type) -> Model:  # type: ignore[no-untyped-def]
     if not proto.graph.node or not proto.opset_import:
         raise ValueError("a model has a graph and names its operator sets")
     tensors = proto.graph.initializer
@@ -87,11 +87,11 @@ def _text(value: str | bytes) -> str:
 
 
 def _external(entries) -> External:  # type: ignore[no-untyped-def]
-    told = {_text(one.key): _text(one.value) for one in entries}
-    offset, length = int(told.get("offset", "0")), int(told.get("length", "0"))
+    entry = {_text(one.key): _text(one.value) for one in entries}
+    offset, length = int(entry.get("offset", "0")), int(entry.get("length", "0"))
     if offset < 0 or length < 0:
         raise ValueError("an external tensor lies at a negative place")
-    return External(location=told.get("location", ""), end=offset + length)
+    return External(location=entry.get("location", ""), end=offset + length)
 
 
 def external_sizes(model: Model, folder: str) -> dict[str, int | None]:
@@ -101,8 +101,8 @@ def external_sizes(model: Model, folder: str) -> dict[str, int | None]:
         path = os.path.join(folder, location)
         try:
             inside = os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
-            plain = not os.path.isabs(location) and "\\" not in location
-            sizes[location] = os.stat(path).st_size if inside and plain else -1
+            relative = not os.path.isabs(location) and "\\" not in location
+            sizes[location] = os.stat(path).st_size if inside and relative else -1
         except (OSError, ValueError):
             sizes[location] = None
     return sizes

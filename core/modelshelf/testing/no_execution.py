@@ -1,23 +1,17 @@
-"""What a hook may not do while the kit calls it: go on for ever, unpickle, evaluate text as code."""
+"""No code of a file is run while the kit calls a hook: unpickling and evaluating text are refused."""
 
 from __future__ import annotations
 
 import builtins
 import marshal
 import pickle
-import signal
 import sys
-import threading
-import time
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-HOOK_SECONDS = 6.0
-"""How long one look at one small file may take; the kit's files are of some 64 KiB."""
 
 _EXECUTING = (
     (pickle, "load"),
@@ -56,10 +50,6 @@ _OWN_CODE += ("typing", "zipimport", "cattrs", "linecache", "traceback", "ast", 
 
 class ForbiddenCallError(Exception):
     """A hook called what would run the content of a file."""
-
-
-class EndlessCallError(BaseException):  # so that a hook's own `except Exception` does not keep it going
-    """A hook did not end in time."""
 
 
 @contextmanager
@@ -113,30 +103,3 @@ def _refusal(name: str, original: Callable[..., Any], tried: list[str]) -> Any:
         raise ForbiddenCallError(f"{name}() was called: it would run what lies in the file")
 
     return refuse
-
-
-@contextmanager
-def time_limit(seconds: float = HOOK_SECONDS) -> Iterator[list[str]]:
-    """Interrupt what the block calls after so many seconds, again each second; gives words if it had to.
-
-    A signal does it, so it works in the main thread of a process alone, where pytest and the workers of
-    pytest-xdist run tests; elsewhere, and on Windows, nothing is interrupted. An alarm that was set before
-    (pytest-timeout's) is set again with what is left of it.
-    """
-    expired: list[str] = []
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield expired
-        return
-
-    def interrupt(_number: int, _frame: object) -> None:
-        expired.append(f"it did not end within {seconds:g} s")
-        raise EndlessCallError(expired[0])
-
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    started = time.monotonic()
-    left, _interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
-        yield expired
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.1) if left else 0)
-        signal.signal(signal.SIGALRM, handler)

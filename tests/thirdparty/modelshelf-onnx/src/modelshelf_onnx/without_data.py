@@ -21,17 +21,17 @@ _WINDOW = 8192  # bytes that are read at a time
 _DEEPEST = 100  # messages within each other, as protobuf's own parsers
 
 
-def skim(file: FileReader) -> bytes:
+def without_data(file: FileReader) -> bytes:
     """The file's message without the data of its tensors.
 
     Raises:
         TruncatedFileError: A field reaches past the end of the file.
         FormatError: It is no protobuf message.
     """
-    return _Skimmer(file).message(0, file.size, _MODEL, 0)
+    return _Copy(file).message(0, file.size, _MODEL, 0)
 
 
-class _Skimmer:
+class _Copy:
     def __init__(self, file: FileReader) -> None:
         self._file = file
         self._window, self._at = b"", 0
@@ -60,8 +60,8 @@ class _Skimmer:
             if inner is ...:
                 kept += self._read(begin, at - begin)
             elif inner is not None and wire == _BYTES:
-                told = self.message(content, at, inner, depth + 1)
-                kept += _as_varint(tag) + _as_varint(len(told)) + told
+                kept_inside = self.message(content, at, inner, depth + 1)
+                kept += _as_varint(tag) + _as_varint(len(kept_inside)) + kept_inside
         return bytes(kept)
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:

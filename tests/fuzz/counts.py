@@ -15,25 +15,25 @@ MOST_SECONDS = 1.0
 MOST_MEGABYTES = 200.0
 """Memory that a process which reads headers may take at its peak."""
 
-_MOST_FAILURES = 1000  # that are told one by one
+_MOST_FAILURES = 1000  # that are listed one by one
 
 
 @attrs.frozen
 class Failure:
-    """One case that failed: its number, how, and what was told."""
+    """One case that failed: its number, how, and the message."""
 
     number: int
     kind: str
-    told: str
+    message: str
 
 
 @attrs.define
-class Tally:
+class Counts:
     """Counts over a run of cases.
 
     Attributes:
         counts: ``total``, each status, each kind of failure, and ``judged``: by the real loader.
-        codes: How often each finding stood first.
+        codes: How often each finding came first.
         failures: The first of the cases that failed.
         longest: Seconds and number of the slowest case.
         seconds: Processor time of all cases, making and judging them included.
@@ -54,13 +54,13 @@ class Tally:
         """Cases in a second of processor time."""
         return self.counts["total"] / self.seconds if self.seconds else 0.0
 
-    def fail(self, number: int, kind: str, told: str) -> None:
+    def fail(self, number: int, kind: str, message: str) -> None:
         """Count and keep a failure."""
         self.counts[kind] += 1
         if len(self.failures) < _MOST_FAILURES:
-            self.failures.append(Failure(number, kind, told[:400]))
+            self.failures.append(Failure(number, kind, message[:400]))
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Counts) -> None:
         """Take in what another process counted."""
         self.counts += other.counts
         self.codes += other.codes
@@ -69,25 +69,25 @@ class Tally:
         self.seconds += other.seconds
         self.peak, self.base = max(self.peak, other.peak), max(self.base, other.base)
 
-    def plain(self) -> dict[str, Any]:
-        """The tally for JSON."""
+    def as_json(self) -> dict[str, Any]:
+        """The counts for JSON."""
         return {**attrs.asdict(self), "codes": dict(self.codes.most_common())}
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Tally:
-        """The tally that `plain` gave."""
+    def of(cls, document: dict[str, Any]) -> Counts:
+        """The counts that `as_json` gave."""
         return cls(
-            counts=Counter(told["counts"]),
-            codes=Counter(told["codes"]),
-            failures=[Failure(**one) for one in told["failures"]],
-            longest=tuple(told["longest"]),
-            seconds=told["seconds"],
-            peak=told["peak"],
-            base=told["base"],
+            counts=Counter(document["counts"]),
+            codes=Counter(document["codes"]),
+            failures=[Failure(**one) for one in document["failures"]],
+            longest=tuple(document["longest"]),
+            seconds=document["seconds"],
+            peak=document["peak"],
+            base=document["base"],
         )
 
 
 def megabytes() -> float:
-    """The most memory that this process ever held."""
+    """The most memory that this process ever had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,13 +1,11 @@
-"""One look at one artifact by one plugin, guarded as in a scan, with the bytes on disk or in memory."""
+"""What one plugin says of one artifact, asked as a scan asks it, through the same guard."""
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from attrs import field, frozen
 
 from modelshelf.errors import ReadError
@@ -19,15 +17,16 @@ from modelshelf.model import (
     Detection,
     Finding,
     ModelMetadata,
-    Role,
     Severity,
 )
 from modelshelf.model.converters import as_tuple
 from modelshelf.plugin.call import Outcome, PluginSet
 from modelshelf.plugin.given import given
 from modelshelf.plugin.load import load
-from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Budget, FileReader, Opener, open_local
-from modelshelf.testing.confinement import HOOK_SECONDS, nothing_executed, time_limit
+from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, Budget, Opener, open_local
+from modelshelf.testing.artifacts import MemoryFile, in_memory
+from modelshelf.testing.no_execution import nothing_executed
+from modelshelf.testing.time_limit import HOOK_SECONDS, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,68 +34,11 @@ if TYPE_CHECKING:
 HEAD = 512  # bytes that a candidate brings along
 _FULL_SECONDS = 60.0  # the real loader may have to be imported
 _EXTRACT, _PROBE = "modelshelf_extract_metadata", "modelshelf_probe_health"
-NOWHERE = "memory://conformance"
-"""The folder of files that are on no disk: whoever opens a path himself finds nothing there."""
 
 
 def plugin_set(plugin: object) -> PluginSet:
     """The plugin alone, loaded as every plugin is."""
     return PluginSet(load(given([plugin])))
-
-
-def artifact_of(
-    *weights: Path, index: Path | None = None, companions: Iterable[Path] = (), **values: Any
-) -> Artifact:
-    """The artifact that a scan would make of these files, which lie in one folder."""
-    folder = weights[0].parent
-    files = [described(path, folder, Role.WEIGHTS) for path in weights]
-    if index is not None:
-        files.append(described(index, folder, Role.INDEX))
-    files += [described(path, folder, Role.COMPANION) for path in companions]
-    primary = (index or weights[0]).name
-    return Artifact(folder=os.fspath(folder), primary=primary, files=tuple(files), **values)
-
-
-def described(path: Path, folder: Path, role: Role = Role.WEIGHTS) -> ArtifactFile:
-    """A file as a listing of `folder` tells of it."""
-    told = path.stat()
-    name = path.relative_to(folder).as_posix()
-    return ArtifactFile(name=name, size=told.st_size, mtime_ns=told.st_mtime_ns, inode=told.st_ino, role=role)
-
-
-class MemoryFile(FileReader):
-    """A file that is nowhere but in memory, as one on a remote store is nowhere on this disk.
-
-    Attributes:
-        ranges: The (offset, length) of every read that was asked for.
-    """
-
-    def __init__(self, content: bytes, name: str, budget: Budget) -> None:
-        super().__init__(name, budget)
-        self.size = len(content)
-        self.ranges: list[tuple[int, int]] = []
-        self._content = content
-        budget.opened += 1
-
-    def _ranged(self, offset: int, length: int) -> bytes:
-        self.ranges.append((offset, length))
-        return super()._ranged(offset, length)
-
-    def _fetch(self, offset: int, length: int) -> bytes:
-        return self._content[offset : offset + length]
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-def in_memory(artifact: Artifact, contents: Mapping[str, bytes]) -> tuple[Artifact, Opener]:
-    """The artifact with these contents in place of its files, and what opens them."""
-    files = tuple(attrs.evolve(one, size=len(contents[one.name])) for one in artifact.files)
-
-    def opener(_artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
-        return MemoryFile(contents[one.name], one.name, budget)
-
-    return attrs.evolve(artifact, folder=NOWHERE, files=files), opener
 
 
 def ranges_read(
@@ -106,10 +48,10 @@ def ranges_read(
     made, _ = in_memory(artifact, contents)
     files: dict[str, MemoryFile] = {}
 
-    def opener(_artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileReader:
+    def opener(_artifact: Artifact, one: ArtifactFile, budget: Budget) -> MemoryFile:
         return files.setdefault(one.name, MemoryFile(contents[one.name], one.name, budget))
 
-    look(plugins, made, format, opener=opener)
+    examine(plugins, made, format, opener=opener)
     return {name: [(at, length) for at, length in one.ranges if length] for name, one in files.items()}
 
 
@@ -118,7 +60,7 @@ def _comparable(errors: Iterable[ReadError]) -> list[tuple[object, ...]]:
 
 
 @frozen(kw_only=True)
-class Look:
+class Examination:
     """What a plugin said of an artifact.
 
     Attributes:
@@ -148,7 +90,7 @@ class Look:
         return found + [one.code for one in self.read_errors]
 
 
-def look(
+def examine(
     plugins: PluginSet,
     artifact: Artifact,
     format: str,
@@ -158,7 +100,7 @@ def look(
     budget: int = DEFAULT_BUDGET,
     probe_first: bool = False,
     detect: bool = True,
-) -> Look:
+) -> Examination:
     """Detect, extract and probe, as a scan does.
 
     Args:
@@ -188,7 +130,7 @@ def look(
     assert not expired, f"a hook is endless: {expired[0]}"
     assert not tried, f"a hook runs what lies in a file: {tried}"
     outcomes = [*detected, *called[_EXTRACT], *called[_PROBE]]
-    return Look(
+    return Examination(
         detections=_results(detected),
         metadata=_results(called[_EXTRACT]),
         findings=_results(called[_PROBE]),
