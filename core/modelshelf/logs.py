@@ -1,7 +1,8 @@
 """How log records are written: one line of text, or one JSON object with the record's own fields.
 
 The library logs through `logging` and configures nothing; a program, the command line included, calls
-`configure` once.
+`configure` once. The formatters are written by hand, a few lines each: those of packages for JSON logs let
+through what a record's own values raise, and text as it is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class JsonFormatter(logging.Formatter):
         }
         for name, value in vars(record).items():
             if name not in _STANDARD:
-                fields.setdefault(name, _plain(value))
+                fields.setdefault(name, _as_json(value))
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields)
@@ -94,16 +95,16 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg} (its arguments cannot be written: {type(error).__name__})"
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _as_json(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
     if depth < _DEEPEST:
         if isinstance(value, dict):
-            return {str(key): _plain(one, depth + 1) for key, one in value.items()}
+            return {str(key): _as_json(one, depth + 1) for key, one in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [_plain(one, depth + 1) for one in value]
+            return [_as_json(one, depth + 1) for one in value]
     try:
         return str(value)
     except Exception as error:  # noqa: BLE001 - as in _message

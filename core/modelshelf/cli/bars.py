@@ -1,4 +1,7 @@
-"""A share of a whole as a bar in a table."""
+"""A share of a whole as a bar in a table.
+
+rich draws bars too, but takes longer to load than the command to run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Versions of models, ordered as Semantic Versioning 2.0.0 orders them (https://semver.org, section 11)."""
+"""Versions of models, ordered as Semantic Versioning 2.0.0 orders them (https://semver.org, section 11).
+
+Written by hand because the package semver takes versions that differ in build metadata alone for equal, while
+both can be registered, and `packaging.version` follows PEP 440.
+"""
 
 from __future__ import annotations
 

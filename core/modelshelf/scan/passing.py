@@ -1,7 +1,8 @@
 """Folders that a walk of a larger tree passes over: where programs lie, and caches of what was downloaded.
 
 They are looked into where they are named as the root of a scan, and where everything is asked for. A rule
-goes by the names in one folder, which a walk has listed anyway.
+goes by the names in one folder, which a walk has listed anyway; globs, and the packages for gitignore's
+rules, know a path alone and not what lies beside it.
 """
 
 from __future__ import annotations

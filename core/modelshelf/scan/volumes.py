@@ -1,7 +1,7 @@
 """Volumes that are unplugged, so that their files are not taken for deleted.
 
 The registry keeps the mount points that models lay on. Device numbers would not do: many file systems get
-another one at every mount.
+another one at every mount, and psutil lists what is mounted now, not what was.
 """
 
 from __future__ import annotations
