@@ -6,11 +6,12 @@ A header of 100 MB can name five million tensors; as Python objects they would t
 from __future__ import annotations
 
 import heapq
+import marshal
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, compress, count
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, compress, count, repeat
 from typing import overload
 
 from attrs import define, field
@@ -19,7 +20,7 @@ from modelshelf.model import Severity
 from modelshelf_safetensors.findings import MOST_NAMED, BoundedFindings, shown
 from modelshelf_safetensors.layout import Layout, lay_out, measure
 
-Kind = tuple[str, tuple[int, ...]]
+Kind = tuple[str, list[int]]
 """Dtype and shape."""
 
 MOST_ROWS = 1 << 20
@@ -38,6 +39,7 @@ _FEW_KINDS = 1 << 8  # that are in memory at once where not all are kept: few en
 _FEWEST = 1 << 17  # rows that are sorted or compared at once, even where the columns leave no room for that
 # Bytes of a hash in a list and a set, of a hash and a row in a dictionary, of a row and its key in two lists.
 _BYTES_COMPARED, _BYTES_PLACED, _BYTES_SORTED = 150, 220, 120
+_WITHOUT_REFERENCES = 1  # the version of marshal that writes equal values as equal bytes
 _BETWEEN = b"\xff"  # no byte of UTF-8
 _WIDE = 1 << 32
 _BLOCK = 1 << 16
@@ -106,6 +108,15 @@ def texts_of(names: Sequence[str]) -> Iterator[str]:
     return names.texts() if isinstance(names, Names) else iter(["\n".join(names)])
 
 
+def keys_of(kinds: Iterable[Kind]) -> list[bytes]:
+    """What kinds are looked up by: their bytes.
+
+    Python hashes bytes with a secret and integers without one: whoever writes a header could choose shapes
+    that hash alike as tuples, and looking up some thousands of them would take minutes.
+    """
+    return list(map(marshal.dumps, kinds, repeat(_WITHOUT_REFERENCES)))
+
+
 class Kinds:
     """Dtypes with shapes, each measured once and numbered.
 
@@ -113,15 +124,17 @@ class Kinds:
         most: How many are kept.
 
     Attributes:
-        numbers: Their numbers.
+        numbers: Their numbers, by what `keys_of` gives.
         dtypes: The dtype of each, by its number.
+        shapes: The shape of each.
         elements: Elements of each.
         sizes: Bytes of each, or None where its dtype's width is not known.
     """
 
     def __init__(self, most: int = MOST_KINDS) -> None:
-        self.numbers: dict[Kind, int] = {}
+        self.numbers: dict[bytes, int] = {}
         self.dtypes: list[str] = []
+        self.shapes: list[tuple[int, ...]] = []
         self.elements: list[int] = []
         self.sizes: list[int | None] = []
         self._most = most
@@ -142,8 +155,9 @@ class Kinds:
         measured = [measure(*kind) for kind in kinds]
         dtypes, shapes = zip(*kinds, strict=True)
         elements, sizes = zip(*measured, strict=True)
-        self.numbers.update(zip(kinds, count(len(self.sizes))))
+        self.numbers.update(zip(keys_of(kinds), count(len(self.sizes))))
         self.dtypes += dtypes
+        self.shapes += map(tuple, shapes)
         self.elements += elements
         self.sizes += sizes
         self._dimensions += sum(map(len, shapes))
@@ -168,7 +182,7 @@ class Layouts(Sequence[Layout]):
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[Layout]:
-        layouts = [lay_out(*kind) for kind in self._kinds.numbers]
+        layouts = list(map(lay_out, self._kinds.dtypes, self._kinds.shapes))
         return map(layouts.__getitem__, self._numbers)
 
     @overload

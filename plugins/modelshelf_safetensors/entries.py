@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from attrs import define, field
 
 from modelshelf.model import Severity
-from modelshelf_safetensors.columns import Kind, Tensors
+from modelshelf_safetensors.columns import Kind, Tensors, keys_of
 from modelshelf_safetensors.findings import BoundedFindings, header_fault, shown
 from modelshelf_safetensors.layout import BITS, MOST_U64
 from modelshelf_safetensors.strict_json import MOST_NESTED, check_surrogates, depth_of, parse_at
@@ -96,12 +96,14 @@ class Entries:
         if fields is None:
             return None
         begins, ends = zip(*fields.offsets, strict=True)
-        kinds = list(zip(fields.dtypes, map(tuple, fields.shapes), strict=True))
+        keys = keys_of(zip(fields.dtypes, fields.shapes, strict=True))
         table = self.tensors.kinds
-        new = [kind for kind in dict.fromkeys(kinds) if kind not in table.numbers]
-        if new and not self._learn(new, fields.dtypes, members.names):
-            return None
-        numbers = list(map(table.numbers.__getitem__, kinds))
+        if not table.numbers.keys() >= set(keys):
+            kinds = dict(zip(keys, zip(fields.dtypes, fields.shapes, strict=True), strict=True))
+            new = [kind for key, kind in kinds.items() if key not in table.numbers]
+            if not self._learn(new, fields.dtypes, members.names):
+                return None
+        numbers = list(map(table.numbers.__getitem__, keys))
         sizes = list(map(table.sizes.__getitem__, numbers))
         spans = list(map(sub, ends, begins))
         if spans != sizes and not all(
@@ -176,7 +178,7 @@ class Entries:
             self._refuse_tensor(name, "its shape is no array of integers of 0 to 2^64 - 1")
         if not _is_array(offsets) or len(offsets) != _SPAN:
             self._refuse_tensor(name, "its data_offsets are no two integers of 0 to 2^64 - 1")
-        number = self._number(name, (dtype, tuple(shape)))
+        number = self._number(name, (dtype, shape))
         size, (begin, end) = self.tensors.kinds.sizes[number], offsets
         if end < begin:
             self._refuse_tensor(name, f"its data ends at {end}, before it begins at {begin}")
@@ -191,7 +193,8 @@ class Entries:
     def _number(self, name: str, kind: Kind) -> int:
         """The number of the kind of the tensor of this name."""
         table = self.tensors.kinds
-        if kind not in table.numbers:
+        (key,) = keys_of([kind])
+        if key not in table.numbers:
             try:
                 table.add([kind])
             except OverflowError as error:
@@ -202,7 +205,7 @@ class Entries:
                 if fault := self._fault_of_dtype(kind[0]):
                     self._refuse_tensor(name, f"its dtype {shown(kind[0])} {fault}")
                 self._note_dtype(name, kind[0])
-        return table.numbers[kind]
+        return table.numbers[key]
 
     def _fault_of_dtype(self, dtype: str) -> str:
         """Why a new dtype of unknown width is refused; empty if it is not."""

@@ -139,7 +139,7 @@ def lay_out(dtype: str, shape: tuple[int, ...]) -> Layout:
     return Layout(dtype=dtype, shape=shape, elements=elements, size=size)
 
 
-def measure(dtype: str, shape: tuple[int, ...]) -> tuple[int, int | None]:
+def measure(dtype: str, shape: Sequence[int]) -> tuple[int, int | None]:
     """Compute the elements and bytes of `lay_out` alone.
 
     Raises:

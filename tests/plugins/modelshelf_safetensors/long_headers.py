@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 Shape = Callable[[int], bytes]
@@ -177,6 +177,32 @@ def _ended(shape: Shape, end: bytes) -> Shape:
     return lambda length: shape(length)[: -len(end)] + end
 
 
+def shapes_hashing_alike() -> Iterator[list[int]]:
+    """Shapes without elements that have one hash as tuples: xxHash, as in CPython's Objects/tupleobject.c."""
+    first, second, fifth = 11400714785074694791, 14029467366897019727, 2870177450012600261
+    word, aim = (1 << 64) - 1, 1 << 40
+
+    def after(state: int, value: int) -> int:
+        state = state + value * second & word
+        return ((state << 31 | state >> 33) & word) * first & word
+
+    start = after(fifth, 0)
+    for one in count(1):
+        other = (aim - after(start, one)) * pow(second, -1, word + 1) & word
+        if other < (1 << 61) - 1:  # what integers hash to as they are
+            yield [0, one, other]
+
+
+def _shapes_hashing_alike(length: int) -> bytes:
+    return _filled(
+        length,
+        (
+            f'"{at:x}":{{"dtype":"U8","shape":{shape},"data_offsets":[0,0]}}'
+            for at, shape in enumerate(shapes_hashing_alike())
+        ),
+    )
+
+
 _COMPACT = _each(_entry())
 
 WRITTEN: dict[str, Shape] = {
@@ -192,6 +218,7 @@ WRITTEN: dict[str, Shape] = {
     "short names": _each(_entry("{at:x}")),
     "names beyond ASCII": _each(_entry("größe.{at}.模型")),
     "escaped names": _each(_entry("gr\\u00f6\\u00dfe.{at}.\\u6a21")),
+    "names of surrogate pairs": _each(_entry("\\ud83d\\ude00.{at}")),
     "long names": _each(_entry("{at}." + "x" * 900)),
     "empty tensors": _each(_entry("{at:x}", dtype='"U8"', shape="[0]", begin="0", end="0")),
     "packed weights": _spelled(
@@ -225,6 +252,7 @@ SOUND: dict[str, Shape] = WRITTEN | {
         lambda at: f'"l.{at}":{{"dtype":"U8","shape":[{at},{at % 7},0],"data_offsets":[0,0]}}'
     ),
     "distinct shapes as arrays": _spelled(lambda at: f'"{at:x}":["U8",[{at},0],[0,0]]'),
+    "shapes that hash alike": _shapes_hashing_alike,
     "names of minus zero": _each(_entry("-0.{at}")),
     "a shape of ones": lambda length: (
         b'{"a":{"dtype":"U8","data_offsets":[0,1],"shape":[%s1]}}' % (b"1," * ((length - 60) // 2))
@@ -255,6 +283,9 @@ DEGRADED: dict[str, Shape] = {
     "one unknown field in a thousand": _each(_entry("{at:x}", extra='"x":1'), *[_entry("{at:x}")] * 999),
     "unknown types": _each(*(_entry(dtype=f'"Q{at}_K"') for at in range(300))),
     "one unknown type": _each(_entry("{at:x}", dtype='"Q"')),
+    "fields of long numbers": _each(_entry(extra='"x":' + "9" * 300)),
+    "fields of long fractions": _each(_entry(extra='"x":0.' + "1" * 2000)),
+    "fields of tiny exponents": _each(_entry(extra='"x":1e-99999999999999999999')),
     "fields of 20 kB, arrays": _long_fields("[],"),
     "fields of 20 kB, objects": _long_fields('{"":0},'),
     "fields of 20 kB, nested": _long_fields("[" * 120 + "]" * 120 + ","),
@@ -297,6 +328,7 @@ BROKEN: dict[str, Shape] = {
     "digits in a shape": _repeated(b"1", b'{"a":{"dtype":"U8","shape":['),
     "a name without end": _repeated(b"n", b'{"'),
     "a value without end": _repeated(b"v", b'{"__metadata__":{"k":"'),
+    "numbers of 1,000 digits": _each(_entry(extra='"x":' + "9" * 1000)),
     "nested too deep": _one_field("[" * 130 + "]" * 130 + ","),
     "a fault at the end": _ended(_COMPACT, b"}},}"),
     "a fault at the end of metadata": _ended(SOUND["metadata of many pairs"], b"!"),

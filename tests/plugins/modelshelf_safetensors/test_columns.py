@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from modelshelf_safetensors import columns
 from modelshelf_safetensors.columns import Names, Tensors, repeated_hashes, texts_of
 from modelshelf_safetensors.findings import MOST_NAMED, BoundedFindings
+from tests.plugins.modelshelf_safetensors.long_headers import shapes_hashing_alike
 
 ROWS_AT_ONCE = st.sampled_from([1, 2, 5, 1 << 17])
 
@@ -17,14 +20,18 @@ def few_at_once(monkeypatch, most):
     monkeypatch.setattr(columns, "_FEWEST", most)
 
 
+def numbers_of(kinds, shapes):
+    return [kinds.numbers[key] for key in columns.keys_of(("U8", shape) for shape in shapes)]
+
+
 def tensors_of(names, spans):
     """Tensors of bytes, added in two parts where there are enough."""
     tensors = Tensors()
     sizes = dict.fromkeys(size for _, size in spans)
-    tensors.kinds.add([("U8", (size,)) for size in sizes] or [("U8", (0,))])
+    tensors.kinds.add([("U8", [size]) for size in sizes] or [("U8", [0])])
     for part in (slice(0, 3), slice(3, None)):
         if names[part]:
-            numbers = [tensors.kinds.numbers["U8", (size,)] for _, size in spans[part]]
+            numbers = numbers_of(tensors.kinds, [[size] for _, size in spans[part]])
             begins, ends = zip(*((begin, begin + size) for begin, size in spans[part]), strict=True)
             tensors.add(names[part], numbers, begins, ends)
     return tensors
@@ -111,11 +118,19 @@ def test_names_are_a_sequence_whatever_is_in_them(blocks):
     assert [names[at] for at in range(len(names))] == expected[1::2]
 
 
+def test_shapes_that_hash_alike_as_tuples_are_looked_up_by_what_does_not():
+    shapes = list(islice(shapes_hashing_alike(), 1000))
+    assert len(set(map(hash, map(tuple, shapes)))) == 1
+    kinds = columns.Kinds()
+    kinds.add([("U8", shape) for shape in shapes])
+    assert len(set(map(hash, kinds.numbers))) == len(shapes)
+
+
 def test_tensors_of_too_many_shapes_are_counted_and_their_shapes_are_not_kept(monkeypatch):
     monkeypatch.setattr(columns, "_FEW_KINDS", 1)
     tensors = Tensors(kinds=columns.Kinds(3))
     for at in range(9):
-        tensors.kinds.add([("U8", (at, 2))])
-        tensors.add([f"t{at}"], [tensors.kinds.numbers["U8", (at, 2)]], [0], [0])
+        tensors.kinds.add([("U8", [at, 2])])
+        tensors.add([f"t{at}"], numbers_of(tensors.kinds, [[at, 2]]), [0], [0])
         assert (tensors.layouts is None) == (at >= 3)
     assert tensors.counts == {"U8": (9, sum(range(9)) * 2)}
