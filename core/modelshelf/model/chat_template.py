@@ -26,6 +26,10 @@ _SETS = re.compile(r"[-+]?\s*set\s+([\w.]+)\s*=")
 _DYNAMIC = re.compile(r"\|\s*attr\s*\(|\A[-+]?\s*filter\s+attr\b")
 _FROM_NUMBERS = re.compile(r"%c|\{[^{}]{0,9}:c\}")  # formats that make a character of its number
 _KEEPS_JOINING = frozenset("~+%()[]{},|.*")
+_WORTH_A_LOOK = re.compile(  # nothing is found in a template without any of these: most have none
+    r"__|_['\"]|['\"]_|\\[xuUN0-7\r\n]|\battr\b|%c|:c\}|['\"]\s*[.|]\s*(?:replace|translate)\b"
+    r"|\{%[-+]?\s*(?:import|include|extends|from)\b"
+)
 _SUBSCRIPT = ("[",)  # a number behind it takes characters out of a text
 _CHANGES = frozenset({"replace", "translate"})
 _TEXT = "''"
@@ -65,6 +69,11 @@ def suspicions(template: str) -> tuple[str, ...]:
 
 
 def _suspicions(template: str) -> tuple[str, ...]:
+    return _by_blocks(template) if _WORTH_A_LOOK.search(template) else ()
+
+
+def _by_blocks(template: str) -> tuple[str, ...]:
+    template = template.replace("\r\n", "\n").replace("\r", "\n")  # as Jinja's lexer does
     found: dict[str, None] = {}
     variables: dict[str, str] = {}
     position = 0
@@ -165,7 +174,7 @@ class _Block:
         for text in (code, texts):
             place = text.find("__")
             if place >= 0:
-                yield f"reaches for {text[place : place + _QUOTED].split()[0]!r}"
+                yield f"reaches for {text[place : place + _QUOTED].replace(_GAP, ' ').split()[0]!r}"
                 break
         if self._changes or _FROM_NUMBERS.search(texts):
             yield "makes a text out of another one"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from modelshelf.model import Severity
+from modelshelf.model import Severity, chat_template
 from modelshelf.model.chat_template import MAX_CHARACTERS, suspicions, template_findings
 from modelshelf.model.health import NOT_JUDGED
 
@@ -24,6 +26,10 @@ from modelshelf.model.health import NOT_JUDGED
         "{{ x['{0}{1}class'.format('_', '_')] }}",
         "{{ x['_' * 2 ~ 'class' ~ 2 * '_'] }}",
         r"{{ x['\x5f\x5fclass\u005f_'] }}",
+        r"{{ x['\137\137class'] }}",
+        r"{{ x['\N{LOW LINE}\N{LOW LINE}class'] }}",
+        "{{ x['_\\\n' '\\\n_class'] }}",
+        "{{ x['_\\\r\n' '\\\r\n_class'] }}",
         "{{ x['~~class~~'|replace('~', '_')] }}",
         "{{ x['~~class~~'.replace('~', '_')] }}",
         "{{ x['%c%cclass%c%c' % (95, 95, 95, 95)] }}",
@@ -65,6 +71,23 @@ def test_a_template_that_reaches_for_internals_or_files_is_named(template):
 )
 def test_an_honest_template_is_left_alone(template):
     assert suspicions(template) == ()
+
+
+PIECES = st.sampled_from(
+    [
+        *("{{", "}}", "{%", "%}", "{#", "#}", "set u =", "u", "x", "~", "+", "*", "2", "|", ".", "[", "]"),
+        *("'_'", "'_a'", "'a_'", "'__'", '"_"', r"'\x5f'", r"'\137'", "'a\\\n'", "'_\\\r\n'", "'%c'"),
+        *("replace(", "attr(", "map(", "join", ")", "import", "include 'a'", "- from", "'{:c}'", " ", "\n"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(PIECES, max_size=14))
+def test_what_is_left_out_at_a_first_look_holds_nothing(pieces):
+    template = "".join(pieces)
+    if not chat_template._WORTH_A_LOOK.search(template):
+        assert chat_template._by_blocks(template) == ()
 
 
 @pytest.mark.parametrize(
