@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from modelshelf.errors import ReadError
+from modelshelf.errors import BudgetExceededError, ReadError
 from modelshelf.model import Finding, ModelMetadata, Origin, Severity
+from modelshelf.model.health import not_judged
 from modelshelf_companions import card
 from modelshelf_companions.config import READERS, wrong_types
 from modelshelf_companions.documents import JsonObject, parse_json
@@ -69,7 +70,10 @@ def _find_template(names: set[str], companions: Companions) -> None:
 def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> None:
     try:
         document = _parse_file(reader.file(name))
-    except (ReadError, ValueError) as error:
+    except ReadError as error:  # a limit, or the system: it may name code
+        companions.findings.append(not_judged(str(error), name, error.offset))
+        return
+    except ValueError as error:
         companions.findings.append(_broken(name, "malformed-config", Severity.WARNING, error))
         return
     companions.partials.append(READERS[name](document.members, name))
@@ -84,7 +88,8 @@ def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> Non
 
 def _parse_file(file: FileReader) -> JsonObject:
     if file.size > _MAX_JSON_BYTES:
-        raise ValueError(f"has {file.size} bytes, more than the {_MAX_JSON_BYTES} that are read")
+        message = f"{file.name}: has {file.size} bytes, more than the {_MAX_JSON_BYTES} that are read"
+        raise BudgetExceededError(message, file=file.name)
     return parse_json(file.read(0, file.size))
 
 

@@ -13,6 +13,7 @@ from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Finding, Severity
 from modelshelf.reader import ArtifactReader, LocalFile
 from modelshelf_gguf import keys
+from modelshelf_gguf.chat_templates import chat_template_findings
 from modelshelf_gguf.layout import INTEGERS, ValueType
 from modelshelf_gguf.metadata import declared_file_type, number_per_block
 from modelshelf_gguf.parse import parse_headers, preamble_fault
@@ -47,6 +48,7 @@ def header_findings(
         yield from header.findings
         yield from _version_findings(header)
         yield from _field_findings(header)
+        yield from chat_template_findings(header, reader)
         if header.fault is not None:
             yield _fault_finding(header.fault)
         else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import ReadError
+from modelshelf.errors import FormatError, ReadError, TruncatedFileError
 from modelshelf.model import Artifact, Depth, Finding, Severity
+from modelshelf.model.health import not_judged
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.signatures import may_be_pickled_companion
+from modelshelf_pytorch.trainer_classes import is_class, is_of_training
 from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
 
 if TYPE_CHECKING:
@@ -20,20 +22,6 @@ if TYPE_CHECKING:
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _TRAINING_ARGUMENTS = "training_args.bin"
-_TRAINER_CLASSES = frozenset(  # what transformers' Trainer writes there; no model loader reads the file
-    {
-        "accelerate.state.PartialState",
-        "accelerate.utils.dataclasses.DistributedType",
-        "transformers.trainer_pt_utils.AcceleratorConfig",
-        "transformers.trainer_utils.HubStrategy",
-        "transformers.trainer_utils.IntervalStrategy",
-        "transformers.trainer_utils.SaveStrategy",
-        "transformers.trainer_utils.SchedulerType",
-        "transformers.training_args.OptimizerNames",
-        "transformers.training_args.TrainingArguments",
-        "transformers.training_args_seq2seq.Seq2SeqTrainingArguments",
-    }
-)
 _NO_CHECKPOINT = suspicious(
     "no-checkpoint",
     "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses it; "
@@ -47,7 +35,7 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
         try:
             inspection = inspect_once(reader, file.name)
             for issue in issues_of(reader.file(file.name), inspection, depth):
-                yield issue.finding(file.name)
+                yield issue.finding(file.name, _weights_severity(file.name, issue))
             yield from _no_checkpoint(inspection, format, file.name)
         except ReadError as error:
             yield _read_failure(error, file.name)
@@ -101,21 +89,37 @@ def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -
             ).startswith(_PICKLE_STARTS):
                 continue
             issues = examine(reader.file(file.name), depth)
-        except ReadError as error:
+        except (TruncatedFileError, FormatError) as error:
             yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)
+            continue
+        except ReadError as error:  # a limit, or the system: nobody knows what the file would do
+            yield not_judged(str(error), file.name, error.offset)
             continue
         for issue in issues:
             yield issue.finding(file.name, _companion_severity(file.name, issue))
 
 
+def _weights_severity(name: str, issue: Issue) -> Severity | None:
+    """Return the severity of an issue of a weight file, as which training arguments may lie somewhere."""
+    return Severity.INFO if _is_of_arguments(name, issue) else None
+
+
 def _companion_severity(name: str, issue: Issue) -> Severity | None:
     """Return the severity of an issue of a companion, or None for that of its verdict."""
-    arguments = name.rpartition("/")[2].lower() == _TRAINING_ARGUMENTS
-    if arguments and issue.subject in _TRAINER_CLASSES:
+    if _is_of_arguments(name, issue):
         return Severity.INFO
     return Severity.WARNING if _is_mild(issue) else None
 
 
+def _is_of_arguments(name: str, issue: Issue) -> bool:
+    """Return whether it is about a class that a training program writes there."""
+    if issue.subject is None or not name.lower().endswith(_TRAINING_ARGUMENTS):
+        return False
+    return is_of_training(issue.subject)
+
+
 def _is_mild(issue: Issue) -> bool:
     """Return whether an issue of a companion leaves the model itself usable."""
-    return issue.verdict is Verdict.UNREADABLE or (issue.subject is not None and not runs_code(issue.subject))
+    if issue.subject is None:
+        return issue.verdict is Verdict.UNREADABLE
+    return is_class(issue.subject) and not runs_code(issue.subject)

@@ -105,18 +105,13 @@ def failed_download(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-_COMPANION_NAMES = (
-    "training_args.bin",
-    "optimizer.pt",
-    "optimizer.bin",
-    "scheduler.pt",
-    "scheduler.bin",
-    "tokenizer.model",
+_COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".dill", ".ckpt", ".joblib", ".npy", ".npz")
+_COMPANION = re.compile(
+    r"(.+[-_.])?(training_args|optimizer(_[0-9]+)?|scheduler(_[0-9]+)?|sampler(_[0-9]+)?)\.bin|tokenizer\.model"
 )
-_COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
 
 def may_be_pickled_companion(name: str) -> bool:
     """Return whether a file beside a model may be a pickle: optimizer, scheduler, random state, tokenizer."""
     base = name.rpartition("/")[2].lower()
-    return base in _COMPANION_NAMES or base.endswith(_COMPANION_SUFFIXES)
+    return base.endswith(_COMPANION_SUFFIXES) or bool(_COMPANION.fullmatch(base))

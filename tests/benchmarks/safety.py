@@ -16,6 +16,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from tests.benchmarks import containers
 from tests.benchmarks.measure import Comparison, Skipped, Workshop
 from tests.benchmarks.peers import environment
 from tests.benchmarks.pytorch import judged
@@ -60,7 +61,7 @@ Samples = dict[Path, str]
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     """For each tool and set: what was missed, what was slandered, and the time."""
     try:
-        scores = list(all_scores(workshop))
+        tallies = [one.score for one in judge_all(workshop)]
     except RuntimeError as error:
         yield Skipped(case="scanners for hostile pickles", reason=str(error))
         return
@@ -85,7 +86,29 @@ def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
         )
 
 
-def all_scores(workshop: Workshop) -> Iterator[Score]:
+@frozen(kw_only=True)
+class Judgement:
+    """What one tool said of each file, or folder, of one set.
+
+    Attributes:
+        tool: Its name.
+        files: Where the files are from.
+        samples: Each with what it is.
+        words: What the tool said, as `tests.benchmarks.peers.judge` gives it.
+    """
+
+    tool: str
+    files: str
+    samples: Samples
+    words: dict[str, list[float]]
+
+    @property
+    def score(self) -> Score:
+        """What that comes to."""
+        return score(self.tool, self.files, list(self.samples.values()), self.words)
+
+
+def judge_all(workshop: Workshop) -> Iterator[Judgement]:
     """Every tool over every set.
 
     Raises:
@@ -97,7 +120,8 @@ def all_scores(workshop: Workshop) -> Iterator[Score]:
         listing.write_text("".join(f"{path}\0" for path in samples))
         for tool in ("modelshelf", *environment.SCANNERS):
             python = Path(sys.executable) if tool == "modelshelf" else scanners
-            yield score(tool, files, list(samples.values()), judged(tool, python, listing))
+            words = judged(tool, python, listing)
+            yield Judgement(tool=tool, files=files, samples=samples, words=words)
 
 
 def sets(workshop: Workshop) -> Iterator[tuple[str, Samples]]:
@@ -110,6 +134,8 @@ def sets(workshop: Workshop) -> Iterator[tuple[str, Samples]]:
     yield f"{count} hostile pickles", _hostile(room / "pickles", count)
     count = workshop.scaled(_CHECKPOINTS)
     yield f"{count} variants of torch.save", _honest(room / "checkpoints", count)
+    made = containers.write(room / "containers")
+    yield f"{len(made)} models with code, and without", made
 
 
 def _corpus() -> Samples:
@@ -169,10 +195,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="safety-") as folder:
         line = "{:34} {:20} {:>7} {:>8} {:>7} {:>13} {:>11}"
         print(line.format("files", "tool", "found", "refused", "missed", "false alarms", "ms a file"))
-        for one in all_scores(Workshop(folder=Path(folder), scale=given.scale)):
+        judgements = []
+        for judgement in judge_all(Workshop(folder=Path(folder), scale=given.scale)):
+            judgements.append(judgement)
+            one = judgement.score
             counts = (one.found, one.refused, one.missed, one.false_alarms)
             print(line.format(one.files, one.tool, *counts, f"{one.seconds * 1e3:.3f}"), flush=True)
+        print_each([one for one in judgements if one.files == judgements[-1].files])
     return 0
+
+
+def print_each(judgements: list[Judgement]) -> None:
+    """Print what each tool said of each sample of one set."""
+    line = "{:38} {:9}" + " {:>11}" * len(judgements)
+    print("\n" + line.format("model", "is", *(one.tool for one in judgements)))
+    verdicts = zip(*(one.told["verdicts"] for one in judgements), strict=True)
+    for (path, kind), said in zip(judgements[0].samples.items(), verdicts, strict=True):
+        print(line.format(path.name, kind, *said))
 
 
 if __name__ == "__main__":

@@ -37,19 +37,28 @@ _COMPANIONS = frozenset(
         "adapter_config.json",
         "params.json",
         "model_index.json",
+        "modules.json",
         "tokenizer.json",
         "tokenizer.model",
         "tokenizer_config.json",
         "special_tokens_map.json",
-        "chat_template.jinja",
         "chat_template.json",
         "preprocessor_config.json",
+        "processor_config.json",
+        "video_preprocessor_config.json",
         "readme.md",
     }
 )
-_AUXILIARY = re.compile(
-    r"(training_args\.bin|optimizer\.(pt|bin)|scheduler\.(pt|bin)|scaler\.pt|rng_state(_[0-9]+)?\.pth)"
+TEMPLATE_FOLDERS = frozenset({"additional_chat_templates", "chat_templates"})
+"""Folders of a model whose files are companions of the model that they are in."""
+
+_TEMPLATE = re.compile(rf"chat_template[^/]*\.jinja|({'|'.join(sorted(TEMPLATE_FOLDERS))})/[^/]+\.jinja")
+_LIBRARY = re.compile(r".+\.(dll|dylib|pyd|so(\.[0-9]+)*)")
+_TRAINING_STATE = re.compile(
+    r"((?P<stem>.+)[-_.])?(training_args\.bin|(optimizer|scheduler)(_[0-9]+)?\.(pt|bin)|sampler(_[0-9]+)?\.bin|scaler\.pt"
+    r"|rng_state(_[0-9]+)?\.pth|random_states_[0-9]+\.pkl)"
 )
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill")
 # Weights that belong to another model and are loaded beside it.
 _PROJECTOR = re.compile(
     r"(^|.*[-_.])(mmproj|imatrix)([-_.].*)?\.gguf|.*\.imatrix|(mtp|eagle3|dflash|dspark)-.*\.gguf"
@@ -185,13 +194,42 @@ def unfinished_reason(name: str) -> str | None:
 
 def is_companion(name: str) -> bool:
     """Whether the file describes the model beside it."""
-    return name.lower() in _COMPANIONS
+    lowered = name.lower()
+    return lowered in _COMPANIONS or (lowered.endswith(".jinja") and bool(_TEMPLATE.fullmatch(lowered)))
+
+
+def is_library(name: str) -> bool:
+    """Whether the file is machine code that a program loads."""
+    return bool(_LIBRARY.fullmatch(name.lower()))
 
 
 def is_auxiliary(name: str) -> bool:
     """Whether the file belongs to the model beside it: optimizer state, a projector."""
-    lowered = name.lower()
-    return bool(_AUXILIARY.fullmatch(lowered) or _PROJECTOR.fullmatch(lowered))
+    return is_projector(name) or is_training_state(name)
+
+
+def is_projector(name: str) -> bool:
+    """Whether the file is loaded beside another model: a projector, a draft, an importance matrix."""
+    return bool(_PROJECTOR.fullmatch(name.lower()))
+
+
+def is_training_state(name: str) -> bool:
+    """Whether the file is what a training program writes beside a model, by a name of its own."""
+    return training_state_stem(name) == ""
+
+
+def training_state_stem(name: str) -> str | None:
+    """The stem of the model that a training program wrote the file for, empty where it names none.
+
+    None where it is no such file.
+    """
+    match = _TRAINING_STATE.fullmatch(name.lower())
+    return None if match is None else match["stem"] or ""
+
+
+def is_pickle(name: str) -> bool:
+    """Whether the file is a pickle by its name, which a loader may read beside a model."""
+    return name.lower().endswith(_PICKLE_SUFFIXES)
 
 
 @frozen(kw_only=True)
@@ -233,7 +271,7 @@ class FormatTable:
     def rules(self) -> tuple[object, ...]:
         """All that `wants` goes by, and what is made of the names that it wants."""
         kept = (_OF_NO_INTEREST, _COMPANIONS)
-        patterns = (_UNFINISHED_PATTERN, _AUXILIARY, _PROJECTOR)
+        patterns = (_UNFINISHED_PATTERN, _TRAINING_STATE, _PROJECTOR, _TEMPLATE, _LIBRARY)
         return (
             self.formats,
             _UNFINISHED_SUFFIXES,

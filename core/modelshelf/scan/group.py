@@ -6,7 +6,6 @@ The JSON and reading modules are loaded with the first index of shards: most fol
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -17,22 +16,12 @@ from attrs import field, frozen
 from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
 from modelshelf.model.converters import as_tuple
-from modelshelf.scan.file_names import FormatTable, is_auxiliary, is_companion, suffix_of, unfinished_reason
+from modelshelf.scan.beside import GENERIC_STEMS, NAME, NUMBERED, QUANTIZATION, Beside, stem_of
+from modelshelf.scan.file_names import FormatTable, is_companion, suffix_of, unfinished_reason
 
 if TYPE_CHECKING:
     from modelshelf.source import Folder
 
-# `-00001-of-00003` by convention; other widths and `_` exist in the wild.
-_NUMBERED = re.compile(
-    r"(?P<stem>.+)[-_](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>\.[^.]+)", re.DOTALL
-)
-_QUANTIZATION = re.compile(
-    r"(?i)(?<![a-z0-9])((?:i?q[1-8]|tq[12])_(?:[a-z0-9]+)(?:_[a-z0-9]+)?|bf16|f16|f32|fp16|fp32|fp8|int8|int4|mxfp4|nvfp4)"
-    r"(?![a-z0-9])"
-)
-_GENERIC_STEMS = frozenset(
-    {"model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated"}
-)
 _MOST_SHARDS = 100_000
 _LARGEST_INDEX = 64 * 1024 * 1024  # bytes; the largest in use are about 10 MB
 
@@ -75,11 +64,6 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
             indexes.append(attrs.evolve(one, role=Role.INDEX))
         else:
             weights[one.name] = one
-    auxiliary = [one for name, one in weights.items() if is_auxiliary(name)]
-    if len(auxiliary) < len(weights):  # a projector or optimizer state alone is the model of its folder
-        companions += [attrs.evolve(weights.pop(one.name), role=Role.COMPANION) for one in auxiliary]
-    companions.sort(key=lambda one: one.name)
-
     sets: list[_ShardSet] = []
     for index in indexes:
         declared = read_index(folder.path, index)
@@ -94,6 +78,11 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
             path = _join(folder.path, index.name)
             message = f"{path}: none of the {len(declared)} shards that it names is in the folder"
             problems.append(Problem(code="index-without-shards", path=path, message=message))
+    beside = None
+    if len(weights) + len(sets) > 1:  # else nothing lies beside a model but what is a companion by its name
+        beside = Beside.of(weights, [shards[0].name for _, shards, _, _ in sets], formats.claims)
+        weights = {name: one for name, one in weights.items() if name not in beside.taken}
+    companions.sort(key=NAME)
     sets += _numbered_sets(weights)
     sets += [(name, [one], None, ()) for name, one in weights.items()]
     sets.sort(key=lambda one: one[0])
@@ -102,7 +91,11 @@ def group(folder: Folder, formats: FormatTable, read_index: IndexReader, source:
         Artifact(
             folder=folder.path,
             primary=primary,
-            files=(*shards, *((index,) if index else ()), *companions),
+            files=(
+                *shards,
+                *((index,) if index else ()),
+                *(beside.with_companions(shards[0].name, companions) if beside else companions),
+            ),
             source=source,
             model_id=model_id,
             facts=dict(folder.facts),
@@ -119,10 +112,17 @@ def _only(grouped: Grouped, folder: str, name: str) -> Grouped:
     """What concerns one file alone: the model that it belongs to."""
     path = _join(folder, name)
     return Grouped(
-        artifacts=[one for one in grouped.artifacts if name in {file.name for file in one.files}],
+        artifacts=artifacts_with(grouped, name),
         unfinished=[one for one in grouped.unfinished if one.path == path],
         problems=[one for one in grouped.problems if one.path == path],
     )
+
+
+def artifacts_with(grouped: Grouped, name: str) -> list[Artifact]:
+    """The artifact whose weights or index a file is, or else those that it lies beside."""
+    found = [one for one in grouped.artifacts if name in {file.name for file in one.files}]
+    own = [one for one in found if name not in {file.name for file in one.companions}]
+    return own or found
 
 
 def _numbered_sets(
@@ -131,7 +131,7 @@ def _numbered_sets(
     """Take the files that number themselves `N of M` out of `weights`, one set per stem, count and ending."""
     sets: defaultdict[tuple[str, str, str], dict[int, ArtifactFile]] = defaultdict(dict)
     for name, one in weights.items():
-        match = _NUMBERED.fullmatch(name)
+        match = NUMBERED.fullmatch(name)
         if match is None or not 1 <= int(match["number"]) <= int(match["total"]) <= _MOST_SHARDS:
             continue
         key = (match["stem"], match["total"], match["suffix"])
@@ -153,7 +153,7 @@ def _numbered_sets(
 
 
 def _numbered_name(like: str, number: int) -> str:
-    match = _NUMBERED.fullmatch(like)
+    match = NUMBERED.fullmatch(like)
     assert match is not None  # noqa: S101 - `like` was grouped by this very pattern
     start, end = match.span("number")
     return f"{like[:start]}{number:0{end - start}d}{like[end:]}"
@@ -172,13 +172,13 @@ def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list
 
 def _variants(names: list[str]) -> list[str]:
     """What distinguishes several models of one folder: quantization, format, stem, or the whole name."""
-    stems = [_stem(name) for name in names]
-    quantizations = [[match[1].upper() for match in _QUANTIZATION.finditer(stem)] for stem in stems]
-    bare = {_QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
+    stems = [stem_of(name) for name in names]
+    quantizations = [[match[1].upper() for match in QUANTIZATION.finditer(stem)] for stem in stems]
+    bare = {QUANTIZATION.sub("", stem).strip("-_. ").casefold() for stem in stems}
     last = [found[-1] if found else "" for found in quantizations]
     if len(bare) == 1 and all(last) and len(set(last)) == len(last) and len(last) > 1:
         return last
-    if len(names) > 1 and _GENERIC_STEMS.issuperset(stems):  # one model in several formats
+    if len(names) > 1 and GENERIC_STEMS.issuperset(stems):  # one model in several formats
         endings = [suffix_of(name).lstrip(".") for name in names]
         if len(set(endings)) == len(endings):
             return endings
@@ -186,14 +186,6 @@ def _variants(names: list[str]) -> list[str]:
     for stem in stems:
         counted[stem.casefold()] += 1
     return [name if counted[stem.casefold()] > 1 else stem for name, stem in zip(names, stems, strict=True)]
-
-
-def _stem(name: str) -> str:
-    match = _NUMBERED.fullmatch(name)
-    if match:
-        return match["stem"]
-    suffix = suffix_of(name)
-    return name[: -len(suffix)] if suffix else name
 
 
 def _join(folder: str, name: str) -> str:

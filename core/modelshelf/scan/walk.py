@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from modelshelf.model import ArtifactFile, Problem
+from modelshelf.scan.file_names import TEMPLATE_FOLDERS, is_companion
 from modelshelf.scan.passing import SILENT, problem_of
 from modelshelf.source import Folder
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from modelshelf.scan.passing import PassingRules
     from modelshelf.source import Listing
 
+_MOST_TEMPLATES = 65  # of a folder for them; from the last one on they are not judged
 _SKIPPED_FOLDERS = SILENT | {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv"}
 
 
@@ -145,8 +147,7 @@ class FolderTree:
                     self._add_link(entry, found)
                 elif entry.is_dir(follow_symlinks=False):
                     if entry.path not in self._left_out and not self._passes_over(entry, found):
-                        found.subfolders.append(entry.name)
-                        found.below.append(entry.path)
+                        _add_folder(entry, found)
                 elif self._wants(entry):
                     _add_file(entry, found)
             except OSError as error:
@@ -261,6 +262,20 @@ def _add_file(entry: os.DirEntry[str], found: _Contents) -> None:
         found.problems.append(Problem(code="not-a-regular-file", path=entry.path, message=message))
     else:
         found.files.append(one)
+
+
+def _add_folder(folder: os.DirEntry[str], found: _Contents) -> None:
+    """Have a folder walked too; the chat templates in it count among the files of the one that it is in."""
+    found.subfolders.append(folder.name)
+    found.below.append(folder.path)
+    if folder.name not in TEMPLATE_FOLDERS:
+        return
+    with os.scandir(folder.path) as listing:
+        entries = [one for one in listing if is_companion(f"{folder.name}/{one.name}")]
+    for entry in sorted(entries, key=_name_of)[:_MOST_TEMPLATES]:
+        one = regular_file(f"{folder.name}/{entry.name}", entry.stat())
+        if one is not None:
+            found.files.append(one)
 
 
 def _link_problem(entry: os.DirEntry[str], real_root: str, linked: set[tuple[int, int]]) -> Problem | None:

@@ -13,7 +13,7 @@ from modelshelf.model.health import status_of
 from modelshelf.scan.examine import Examiner, arbitrate
 from modelshelf.scan.file_names import is_auxiliary, is_companion, suffix_of, unfinished_reason
 from modelshelf.scan.folder_cache import keeps_times
-from modelshelf.scan.group import group, read_index
+from modelshelf.scan.group import artifacts_with, group, read_index
 from modelshelf.scan.passing import passed_over
 from modelshelf.scan.walk import regular_file, walk
 from modelshelf.source import Folder
@@ -116,10 +116,7 @@ def _artifact_with(path: str, examiner: Examiner) -> Artifact | Problem | None:
     for listed in walk(folder or ".", lambda entry: examiner.formats.wants(entry) or entry == name):
         if isinstance(listed, Folder):
             grouped = group(listed, examiner.formats, read_index)
-            for artifact in grouped.artifacts:
-                if name in {one.name for one in artifact.files}:
-                    return artifact
-            return next(iter(grouped.problems), None)
+            return next(iter(artifacts_with(grouped, name)), None) or next(iter(grouped.problems), None)
     return None
 
 

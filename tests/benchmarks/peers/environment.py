@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCANNERS = ("picklescan", "modelscan", "fickling")
+SCANNERS = ("picklescan", "modelscan", "fickling", "modelaudit")
 _UNDECLARED = ("typing_extensions",)  # fickling 0.1.12 imports it and does not ask for it
 
 

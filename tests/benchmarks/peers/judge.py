@@ -14,6 +14,7 @@ import io
 import json
 import logging
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -73,6 +74,20 @@ def fickling() -> Judge:
     return judge
 
 
+def modelaudit() -> Judge:
+    """An issue of severity warning or critical is one to its command line, which ends with 1."""
+    from modelaudit.core import scan_model_directory_or_file
+
+    def judge(path: str) -> str:
+        told = scan_model_directory_or_file(path)
+        severities = {str(getattr(one.severity, "value", one.severity)).lower() for one in told.issues}
+        if severities & {"warning", "critical"}:
+            return "flagged"
+        return "clean" if told.files_scanned and not told.has_errors else "refused"
+
+    return judge
+
+
 def modelshelf() -> Judge:
     """A degraded file counts as flagged, a broken one that names no danger as refused."""
     from modelshelf.errors import ReadError
@@ -82,6 +97,8 @@ def modelshelf() -> Judge:
     from modelshelf_pytorch.verdict import Verdict
 
     def judge(path: str) -> str:
+        if Path(path).is_dir():
+            return scanned(path)
         file = LocalFile(path, Path(path).name, Budget())
         try:
             verdicts = {one.verdict for one in examine(file, Depth.HEADER)}
@@ -96,13 +113,42 @@ def modelshelf() -> Judge:
     return judge
 
 
-TOOLS = {one.__name__: one for one in (picklescan, modelscan, fickling, modelshelf)}
+def scanned(folder: str) -> str:
+    """What a scan of a folder says of its models, the worst of them."""
+    from modelshelf import ModelRegistry, Query
+
+    with (
+        tempfile.TemporaryDirectory(prefix="store-") as store,
+        ModelRegistry(folder, store) as registry,
+    ):
+        registry.discover_models(workers=1)
+        found = {str(one.health_status) for one in registry.find(Query())}
+    if found & {"unhealthy", "degraded"}:
+        return "flagged"
+    return "clean" if found == {"healthy"} else "refused"
+
+
+def of_folders(judge: Judge) -> Judge:
+    """A scanner of files over a folder: what it flags in any file, else whether it could look into any."""
+
+    def judge_all(path: str) -> str:
+        if not Path(path).is_dir():
+            return judge(path)
+        found = {judge(str(one)) for one in sorted(Path(path).rglob("*")) if one.is_file()}
+        return next((one for one in ("flagged", "clean") if one in found), "refused")
+
+    return judge_all
+
+
+TOOLS = {one.__name__: one for one in (picklescan, modelscan, fickling, modelaudit, modelshelf)}
 
 
 def main(tool: str, listing: str, rounds: int) -> None:
     """Judge every file of the list."""
     logging.disable(logging.CRITICAL)
     judge = TOOLS[tool]()
+    if tool != "modelshelf":
+        judge = of_folders(judge)
     paths = Path(listing).read_text(encoding="utf-8").split("\0")[:-1]
     verdicts, seconds = [], []
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.model import ArtifactFile, FormatType, Problem, Role
+from modelshelf.model import Artifact, ArtifactFile, FormatType, Problem, Role
 from modelshelf.scan.file_names import FormatTable, suffix_of, unfinished_reason
 from modelshelf.scan.group import Grouped, group
 from modelshelf.source import Folder
@@ -168,3 +168,84 @@ def test_names_of_unfinished_downloads(name: str) -> None:
 @pytest.mark.parametrize("name", ["partial.gguf", "a-partial.gguf", "a.parts", "download"])
 def test_names_that_only_look_unfinished(name: str) -> None:
     assert unfinished_reason(name) is None
+
+
+def companions(result: Grouped, primary: str) -> set[str]:
+    return {name for one in result.artifacts if one.primary == primary for name in names_beside(one)}
+
+
+def names_beside(one: Artifact) -> set[str]:
+    return {file.name for file in one.companions}
+
+
+def primaries(result: Grouped) -> list[str]:
+    return [one.primary for one in result.artifacts]
+
+
+def test_in_a_folder_of_several_models_training_state_is_a_record_of_its_own() -> None:
+    result = grouped("a.safetensors", "b.safetensors", "training_args.bin", "optimizer.pt")
+    assert primaries(result) == ["a.safetensors", "b.safetensors", "optimizer.pt", "training_args.bin"]
+    assert not any(one.companions for one in result.artifacts)
+
+
+@pytest.mark.parametrize("state", ["a.optimizer.pt", "a-training_args.bin", "A_rng_state_0.pth"])
+def test_training_state_counts_for_the_model_whose_stem_it_bears(state: str) -> None:
+    result = grouped("a.safetensors", "b.safetensors", state)
+    assert (companions(result, "a.safetensors"), companions(result, "b.safetensors")) == ({state}, set())
+    assert state not in primaries(result)
+    sharded = grouped("a-00001-of-00001.safetensors", "b.safetensors", state)
+    assert companions(sharded, "a-00001-of-00001.safetensors") == {state}
+
+
+def test_training_state_that_an_index_names_is_a_shard() -> None:
+    index = {"model.safetensors.index.json": ["a.safetensors", "optimizer.bin"]}
+    (artifact,) = grouped(
+        "a.safetensors", "optimizer.bin", "model.safetensors.index.json", index=index
+    ).artifacts
+    assert [one.name for one in artifact.weights] == ["a.safetensors", "optimizer.bin"]
+    assert not artifact.missing
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("model.safetensors", "pytorch_model.bin"),
+        ("model.safetensors", "model.fp16.safetensors"),
+        ("L-Q4_K_M.gguf", "L-Q8_0.gguf"),
+        ("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"),
+    ],
+)
+def test_one_model_in_several_files_has_what_lies_beside_it_in_each(names: tuple[str, ...]) -> None:
+    result = grouped(*names, "optimizer.pt", "tokenizer.pkl", "random_states_0.pkl")
+    models = [one for one in result.artifacts if one.primary in names]
+    for one in models:
+        assert names_beside(one) == {"optimizer.pt", "tokenizer.pkl", "random_states_0.pkl"}
+    assert set(primaries(result)) - set(names) == {"tokenizer.pkl"}
+
+
+def test_a_pickle_beside_several_models_counts_for_the_one_of_its_stem() -> None:
+    result = grouped("a.safetensors", "b.safetensors", "a.pkl", "c.pkl")
+    assert (companions(result, "a.safetensors"), companions(result, "b.safetensors")) == ({"a.pkl"}, set())
+    assert {"a.pkl", "c.pkl"} <= set(primaries(result))
+
+
+def test_training_state_beside_files_that_no_format_claims_is_a_model() -> None:
+    assert primaries(grouped("blob", "optimizer.pt")) == ["blob", "optimizer.pt"]
+
+
+def test_machine_code_lies_beside_each_model_and_not_beside_itself() -> None:
+    result = grouped("a.gguf", "b.gguf", "kernel.so", "lib.so.1")
+    assert companions(result, "a.gguf") == companions(result, "b.gguf") == {"kernel.so", "lib.so.1"}
+    assert companions(result, "kernel.so") == set()
+    many = grouped("a.gguf", *(f"l{number}.so" for number in range(5000)))
+    assert sum(len(one.companions) for one in many.artifacts) < 100
+
+
+def test_templates_of_a_folder_for_them_are_companions() -> None:
+    result = grouped("a.gguf", "b.gguf", "additional_chat_templates/rag.jinja", "chat_template.jinja")
+    assert companions(result, "b.gguf") == {"additional_chat_templates/rag.jinja", "chat_template.jinja"}
+
+
+def test_a_pickle_that_was_named_is_meant_by_itself() -> None:
+    assert primaries(grouped("a.gguf", "x.pkl", named="x.pkl")) == ["x.pkl"]
+    assert primaries(grouped("a.gguf", "optimizer.pt", named="optimizer.pt")) == ["a.gguf"]

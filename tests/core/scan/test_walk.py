@@ -114,3 +114,26 @@ def closed() -> Iterator[Path]:
 
 def test_a_folder_without_permission_is_named(closed: Path) -> None:
     assert walked(closed) == ({".": []}, {"closed": "unreadable-folder"})
+
+
+def test_templates_of_a_folder_for_them_count_among_the_files_of_the_model(tmp_path: Path) -> None:
+    for folder in ("additional_chat_templates", "chat_templates", "templates"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rag.jinja").write_text("{{ x }}")
+        (tmp_path / folder / "notes.txt").touch()
+    os.mkfifo(tmp_path / "chat_templates" / "a.jinja")
+    (tmp_path / "m.gguf").touch()
+    folders, problems = walked(tmp_path)
+    assert folders["."] == [
+        "additional_chat_templates/rag.jinja",
+        "chat_templates/rag.jinja",
+        "m.gguf",
+    ]
+    assert not problems
+
+
+def test_of_a_thousand_templates_no_more_are_listed_than_show_that_there_are_too_many(tmp_path: Path) -> None:
+    (tmp_path / "chat_templates").mkdir()
+    for number in range(1000):
+        (tmp_path / "chat_templates" / f"{number}.jinja").touch()
+    assert len(walked(tmp_path)[0]["."]) == 65
