@@ -142,8 +142,9 @@ class StoreType:
 
     Attributes:
         scheme: The URL scheme that asks for it: ``lmdb``. A path without a scheme asks for ``lmdb``.
-        open: Opens the store at a path or URL (without creating anything when ``readonly``), or raises a
-            `StoreError`.
+        open: Opens the store at a path or URL, or raises a `StoreError`. When ``readonly`` it creates nothing
+            and changes nothing, modes included: where there is no store it raises a `StoreAbsentError`. Where
+            the system forbids to write, it opens the store all the same, for reading; `Store.update` raises.
         summary: One line for `modelshelf plugins`.
         salvage: Gives what can be read of a damaged store at a path or URL, without the engine that would
             stumble over the damage; a key may come several times. Or None.

@@ -14,14 +14,17 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.store import Remnant, RemnantState
+from modelshelf_lmdb.datafile import DataFile
 from modelshelf_lmdb.environment import exclusive_access
-from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.errors import foreign, translated
 from modelshelf_lmdb.folder import open_data_file, persist_entries, reset_lock_file
+from modelshelf_lmdb.identity import Evidence, is_mark
 from modelshelf_lmdb.pages import (
     DATA_NAME,
     META_BYTES,
@@ -55,13 +58,32 @@ def salvage(folder: str) -> Iterator[Remnant]:
     """Read every record that can be read of the store in a folder; see `StoreType.salvage`.
 
     Raises:
-        StoreUnavailableError: There is no file, it cannot be opened, or is in another file format.
+        StoreUnavailableError: There is no file, it cannot be opened, is in another file format, or, as shows
+            after its last record, is another program's.
     """
+    _check_is_store(folder)
     descriptor = open_data_file(folder)
+    evidence = Evidence()
     try:
-        yield from _Salvage(descriptor).remnants()
+        for one in _Salvage(descriptor).remnants():
+            if one.value is not None and not evidence.proven:
+                evidence.take(one.key, one.value)
+            if not is_mark(one.key, one.value):
+                yield one
     finally:
         os.close(descriptor)
+    if evidence.is_foreign:
+        raise foreign(folder, "is a damaged LMDB file of another program")
+
+
+def _check_is_store(folder: str) -> None:
+    """Check that the file is not whole and another program's.
+
+    Raises:
+        StoreUnavailableError: It is, or it is in another file format.
+    """
+    with suppress(DamagedStoreError):
+        DataFile(folder).close()
 
 
 class _Salvage:
@@ -222,6 +244,7 @@ def replace(folder: str, fill: Callable[[LmdbStore], None]) -> str:
     current = Path(folder, DATA_NAME)
     if not current.is_file():
         raise StoreUnavailableError(f"{folder}: there is no store to repair; `modelshelf scan` makes one")
+    _check_is_store(folder)
     with exclusive_access(folder):
         try:
             for left in Path(folder).glob(f"{_UNFINISHED}*"):  # of a repair that was killed

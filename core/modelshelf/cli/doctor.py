@@ -63,31 +63,23 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
 
 
 def _look_at_store(app: App) -> list[Finding]:
-    from modelshelf.errors import DamagedStoreError, StoreError
+    from modelshelf.errors import DamagedStoreError, StoreAbsentError, StoreError
     from modelshelf.maintenance.doctor import diagnose_store
     from modelshelf.model import Finding, Severity
     from modelshelf.registry.open_store import open_store
 
     location, blocked = app.settings.store, app.settings.disable_plugins
-    if _has_nothing(location):
-        message = f"{location}: there is no store yet; `modelshelf scan` makes one"
-        return [Finding(code="no-store", severity=Severity.INFO, message=message)]
     try:
         store = open_store(location, app.plugin_files, blocked, readonly=True)
         try:
             return diagnose_store(store)
         finally:
             store.close()
+    except StoreAbsentError as error:
+        return [Finding(code="no-store", severity=Severity.INFO, message=str(error))]
     except StoreError as error:
         code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"
         return [Finding(code=code, severity=Severity.ERROR, message=str(error))]
-
-
-def _has_nothing(location: str) -> bool:
-    """Whether the store's folder is not there, or is one that was prepared and never used."""
-    if "://" in location or not os.path.isdir(location):
-        return "://" not in location and not os.path.lexists(location)
-    return all(name.startswith(".") for name in os.listdir(location))
 
 
 def _repair(app: App, plugins: PluginSet) -> dict[str, Any]:
