@@ -129,11 +129,16 @@ class Remnant:
         key: Its key; for a stretch of records that cannot be read, where that begins.
         value: Its value, or None where it cannot be read.
         state: Whether it is current, as far as that is known.
+        until: For a stretch the first key behind it, empty where it goes on to the end; None for one record.
+        total: For a stretch the number of records that the newest state has in all, by the store's own count;
+            None where that is not known.
     """
 
     key: bytes
     value: bytes | None
     state: RemnantState
+    until: bytes | None = None
+    total: int | None = None
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf_lmdb.errors import damaged, foreign, translated
-from modelshelf_lmdb.folder import FIRST_MAP, open_data_file
+from modelshelf_lmdb.folder import FIRST_MAP, open_data_file, stored_ranges
 from modelshelf_lmdb.identity import KEY, MARK, Origin, origin_of
 from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, TXNID_OFFSET, Meta, Tree, parse_meta, read_metas
 from modelshelf_lmdb.tree import TreeReader, after_prefix
@@ -134,6 +134,19 @@ class DataFile:
             self._check_tree(meta, meta.main)
             self._check_tree(meta, meta.free)
             self._short_checked = (meta.revision, size)
+
+    def check_extent(self) -> None:
+        """Check that the file has about as many pages as its newest state says, holes not counted.
+
+        Raises:
+            DamagedStoreError: It has far fewer.
+        """
+        meta, size = self.newest(), os.fstat(self._descriptor).st_size
+        stored = sum(end - begin for begin, end in stored_ranges(self._descriptor, size))
+        if meta.frontier - stored > _MAX_UNWRITTEN * meta.page_size:
+            raise damaged(
+                self.folder, f"{stored} bytes of it are there, and its last page is {meta.last_page}"
+            )
 
     def records(self, meta: Meta, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Read every key that begins with `prefix`, with its value, off pages that were checked.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -161,6 +162,24 @@ def open_data_file(folder: str) -> int:
         os.close(descriptor)
         raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
     return descriptor
+
+
+def stored_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Find the bytes of a file that are stored: a sparse one may claim terabytes and have a few kilobytes."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size
+        return
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = min(os.lseek(descriptor, begin, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # it does not say that no byte follows, but that it cannot tell
+                yield end, size
+            return
+        if begin < end:
+            yield begin, end
 
 
 class LockFile:
