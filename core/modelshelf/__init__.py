@@ -84,6 +84,7 @@ __all__ = [
     "SourceError",
     "SourceType",
     "Store",
+    "StoreAbsentError",
     "StoreError",
     "StoreFullError",
     "StoreType",

@@ -18,6 +18,7 @@
     │   └── UnreadableFileError                  permission, FIFO, device, vanished
     ├── StoreError
     │   ├── StoreUnavailableError                cannot be opened or locked
+    │   │   └── StoreAbsentError                 there is none yet, and none may be made
     │   ├── StoreFullError                       the disk is full; what was committed is kept
     │   └── DamagedStoreError                    bytes that do not match their checksum
     ├── PluginError
@@ -53,6 +54,7 @@ __all__ = [
     "RegistryError",
     "SerializerError",
     "SourceError",
+    "StoreAbsentError",
     "StoreError",
     "StoreFullError",
     "StoreUnavailableError",
@@ -192,6 +194,10 @@ class StoreError(ModelshelfError):
 
 class StoreUnavailableError(StoreError):
     """The store cannot be opened, locked or reached."""
+
+
+class StoreAbsentError(StoreUnavailableError):
+    """There is no store at that place yet, and it was to be opened for reading only, which makes none."""
 
 
 class StoreFullError(StoreError):

@@ -115,7 +115,8 @@ class Source(Protocol):
     def list(self, place: Place, walk: Walk) -> Iterator[Listing] | PlainFolders:
         """Everything in the place, or that the core is to walk it as plain folders.
 
-        One bad entry is a `Problem`, never an exception that ends the listing.
+        One bad entry is a `Problem`, never an exception that ends the listing. An entry with a name that is
+        absolute, holds a NUL or a part ``..`` is refused by the core, and is a problem too.
 
         Args:
             place: One of `places`, or what a person named and `claims` knows.

@@ -129,11 +129,16 @@ class Remnant:
         key: Its key; for a stretch of records that cannot be read, where that begins.
         value: Its value, or None where it cannot be read.
         state: Whether it is current, as far as that is known.
+        until: For a stretch the first key behind it, empty where it goes on to the end; None for one record.
+        total: For a stretch the number of records that the newest state has in all, by the store's own count;
+            None where that is not known.
     """
 
     key: bytes
     value: bytes | None
     state: RemnantState
+    until: bytes | None = None
+    total: int | None = None
 
 
 @frozen(kw_only=True)
@@ -142,8 +147,9 @@ class StoreType:
 
     Attributes:
         scheme: The URL scheme that asks for it: ``lmdb``. A path without a scheme asks for ``lmdb``.
-        open: Opens the store at a path or URL (without creating anything when ``readonly``), or raises a
-            `StoreError`.
+        open: Opens the store at a path or URL, or raises a `StoreError`. When ``readonly`` it creates nothing
+            and changes nothing, modes included: where there is no store it raises a `StoreAbsentError`. Where
+            the system forbids to write, it opens the store all the same, for reading; `Store.update` raises.
         summary: One line for `modelshelf plugins`.
         salvage: Gives what can be read of a damaged store at a path or URL, without the engine that would
             stumble over the damage; a key may come several times. Or None.

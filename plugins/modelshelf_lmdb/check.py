@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf_lmdb.environment import Environment
 
 _MIN_ROOM = 32 * 1024 * 1024  # bytes
+_BLOCK = 512  # bytes; that of st_blocks, whatever the file system's own is
 _MANY_COMMITS = 1000
 _LEFTOVERS = ("repair-", f"{DATA_NAME}.damaged-")
 
@@ -40,6 +41,7 @@ def check(environment: Environment) -> Iterator[Finding]:
 def _verify(environment: Environment) -> list[str]:
     from lmdb.verify import VerifyError, verify
 
+    environment.file.check_extent()  # that goes over every page that there should be
     # A writer must not change the file meanwhile; a reader of a read-only folder has to hope.
     lock = environment.writable and not environment.gate.depth
     txn = environment.begin(write=True) if lock else None
@@ -92,7 +94,8 @@ def _check_room(folder: str) -> Iterator[Finding]:
         return
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    wanted = max(_MIN_ROOM, Path(folder, DATA_NAME).stat().st_size)
+    status = Path(folder, DATA_NAME).stat()
+    wanted = max(_MIN_ROOM, min(status.st_size, status.st_blocks * _BLOCK))
     if free < wanted:
         yield Finding(
             code="little-room",

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
-from modelshelf_lmdb.errors import damaged, translated
-from modelshelf_lmdb.folder import open_data_file
+from modelshelf_lmdb.errors import damaged, foreign, translated
+from modelshelf_lmdb.folder import FIRST_MAP, open_data_file, stored_ranges
+from modelshelf_lmdb.identity import KEY, MARK, Origin, origin_of
 from modelshelf_lmdb.pages import DATA_NAME, META_BYTES, TXNID_OFFSET, Meta, Tree, parse_meta, read_metas
 from modelshelf_lmdb.tree import TreeReader, after_prefix
 
@@ -21,6 +22,8 @@ _TABLE = 2  # bytes that keys of one table begin with, which are often read toge
 _MANY_LEAVES = 128
 _MANY_KEYS = 512
 _MAX_UNWRITTEN = 1 << 17  # pages; a transaction of LMDB's has no more (MDB_IDL_UM_MAX)
+
+_MARK = (KEY, MARK)
 
 Identity = tuple[int, int]
 
@@ -49,10 +52,11 @@ class DataFile:
         folder: The folder that it is in.
         identity: Device and inode.
         page_size: Bytes of a page.
+        origin: Whose it is: never `Origin.FOREIGN`.
 
     Raises:
         DamagedStoreError: It is no LMDB file, was truncated, or its meta pages are damaged.
-        StoreUnavailableError: It cannot be opened, or is of another LMDB file format.
+        StoreUnavailableError: It cannot be opened, is of another LMDB file format, or another program's.
     """
 
     def __init__(self, folder: str) -> None:
@@ -131,6 +135,19 @@ class DataFile:
             self._check_tree(meta, meta.free)
             self._short_checked = (meta.revision, size)
 
+    def check_extent(self) -> None:
+        """Check that the file has about as many pages as its newest state says, holes not counted.
+
+        Raises:
+            DamagedStoreError: It has far fewer.
+        """
+        meta, size = self.newest(), os.fstat(self._descriptor).st_size
+        stored = sum(end - begin for begin, end in stored_ranges(self._descriptor, size))
+        if meta.frontier - stored > _MAX_UNWRITTEN * meta.page_size:
+            raise damaged(
+                self.folder, f"{stored} bytes of it are there, and its last page is {meta.last_page}"
+            )
+
     def records(self, meta: Meta, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Read every key that begins with `prefix`, with its value, off pages that were checked.
 
@@ -139,7 +156,8 @@ class DataFile:
         """
         checked = self._state(meta)
         with self._folder_in_errors():
-            yield from checked.reader.records(prefix, after_prefix(prefix))
+            found = checked.reader.records(prefix, after_prefix(prefix))
+            yield from (one for one in found if one != _MARK) if KEY.startswith(prefix) else found
         if len(prefix) <= _TABLE:
             checked.tables.add(prefix)
 
@@ -234,13 +252,40 @@ class DataFile:
         os.close(self._descriptor)
 
     def _checked_meta(self) -> Meta:
-        meta = self.newest()
+        meta, self.origin = self._recognised()
         if os.fstat(self._descriptor).st_size < 2 * meta.page_size:
             raise damaged(self.folder, "its file was truncated")
         if meta.map_size > _MAX_MAP:
             raise damaged(self.folder, f"a meta page tells of a map of {meta.map_size} bytes")
         self.check_length(meta)
         return meta
+
+    def _recognised(self) -> tuple[Meta, Origin]:
+        """Read the newest state, and find out whose the file is.
+
+        Raises:
+            StoreUnavailableError: It is another program's.
+        """
+        while True:
+            meta = self.newest()
+            status = os.fstat(self._descriptor)
+            origin = origin_of(self._fetch, meta, status.st_size)
+            if origin is Origin.MARKED or self.newest().revision == meta.revision:
+                break  # else another process may have taken the pages meanwhile
+        if origin is Origin.FOREIGN:
+            raise foreign(self.folder, "is an LMDB file of another program")
+        if origin is Origin.EMPTY and not _was_made_by_0_1(meta, status.st_mode):
+            raise foreign(self.folder, "is an empty LMDB file of another program")
+        return meta, origin
+
+    def check_origin(self) -> None:
+        """Check before a write that the file is known to be a store.
+
+        Raises:
+            DamagedStoreError: Nothing of it can be read that says so.
+        """
+        if self.origin is Origin.UNKNOWN:
+            raise damaged(self.folder, "none of its records can be read")
 
     def _state(self, meta: Meta) -> _CheckedState:
         checked = self._checked
@@ -275,3 +320,8 @@ class DataFile:
         if isinstance(error, DamagedStoreError):
             return damaged(self.folder, error)
         return StoreUnavailableError(f"{self.folder}: the store cannot be used: {error}")
+
+
+def _was_made_by_0_1(meta: Meta, mode: int) -> bool:
+    """Whether an empty file is as release 0.1 made one: that has no mark, but is for its owner alone."""
+    return not meta.revision and meta.map_size == FIRST_MAP and not mode & 0o077

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from modelshelf.errors import StoreError, StoreUnavailableError
+from modelshelf.errors import StoreAbsentError, StoreError, StoreUnavailableError
 from modelshelf_lmdb.datafile import DataFile, Identity
 from modelshelf_lmdb.errors import translated
 from modelshelf_lmdb.folder import FILES_MODE, FIRST_MAP, MAX_READERS, LockFile, create, has_store
@@ -294,7 +294,7 @@ def open_environment(folder: str, *, readonly: bool) -> Environment:
         if not readonly:
             create(folder)
         elif not has_store(folder):
-            raise StoreUnavailableError(f"{folder}: there is no store yet; `modelshelf scan` makes one")
+            raise StoreAbsentError(f"{folder}: there is no store yet; `modelshelf scan` makes one")
         file = DataFile(folder)
         environment = _ENVIRONMENTS.get(file.identity)
         if environment is None:

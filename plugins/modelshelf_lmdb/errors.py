@@ -29,6 +29,13 @@ def damaged(location: str, reason: object) -> DamagedStoreError:
     return DamagedStoreError(f"{location}: the store is damaged: {reason}; {REPAIR}")
 
 
+def foreign(location: str, what: str) -> StoreUnavailableError:
+    """Make the error for a data file that is not a store's; `what` says what it is."""
+    return StoreUnavailableError(
+        f"{location}/{DATA_NAME}: {what}, and was left as it is; name another folder for the store"
+    )
+
+
 def translated(error: Exception, location: str, doing: str) -> StoreError:
     """Make the `StoreError` for what LMDB or the system raised while `doing` something to the store."""
     if isinstance(error, StoreError):

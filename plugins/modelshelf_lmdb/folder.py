@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
 import struct
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import lmdb
 
 from modelshelf.errors import StoreUnavailableError
 from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.identity import KEY, MARK
 from modelshelf_lmdb.pages import DATA_NAME, LOCK_NAME, MAGIC
 
 FIRST_MAP = 64 * 1024 * 1024
@@ -20,6 +23,9 @@ FIRST_MAP = 64 * 1024 * 1024
 
 MAX_READERS = 512
 FILES_MODE = 0o700  # LMDB takes the x bits off
+UNFINISHED = ".new-"
+"""What the name of a folder begins with in which a store is being made."""
+
 _FOLDER_MODE = 0o700
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)  # a child process must not inherit a descriptor
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO in the file's place must not hang the open
@@ -30,7 +36,9 @@ _TXNID_WORDS = {("linux", "x86_64"): 6}  # a mutex of the GNU C library has 40 b
 
 
 def create(folder: str) -> None:
-    """Make a store's folder and files where there is no store.
+    """Make a store's folder and data file where there is no store.
+
+    The file is finished under another name, so that whoever looks finds none or a whole one.
 
     Raises:
         StoreUnavailableError: They cannot be made.
@@ -40,18 +48,54 @@ def create(folder: str) -> None:
         os.makedirs(folder, mode=_FOLDER_MODE, exist_ok=True)
         if has_store(folder):
             return
-        if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
-            with suppress(OSError):
-                os.chmod(folder, _FOLDER_MODE)
-        # The version is named so that an environment variable of LMDB's cannot choose another file format.
-        made = lmdb.open(
-            os.fsencode(folder), map_size=FIRST_MAP, create=False, mode=FILES_MODE, lib_version=0
-        )
-        made.close()
+        with _alone(folder):
+            if has_store(folder):  # another process made it meanwhile
+                return
+            if all(name.startswith(".") for name in os.listdir(folder)):  # a checkout's empty one, say
+                with suppress(OSError):
+                    os.chmod(folder, _FOLDER_MODE)
+            _make(folder)
         for path in (folder, os.path.dirname(folder)):
             persist_entries(path)
     except (lmdb.Error, OSError, ValueError) as error:
         raise translated(error, folder, "creating the store") from error
+
+
+def _make(folder: str) -> None:
+    import shutil  # no store is made at most starts
+    import tempfile
+
+    for name in os.listdir(folder):
+        if name.startswith(UNFINISHED):  # of a process that was killed
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    made = tempfile.mkdtemp(prefix=UNFINISHED, dir=folder)
+    try:
+        # The version is named so that an environment variable of LMDB's cannot choose another file format.
+        opened = lmdb.open(
+            os.fsencode(made), map_size=FIRST_MAP, create=False, mode=FILES_MODE, lib_version=0
+        )
+        try:
+            with opened.begin(write=True) as txn:
+                txn.put(KEY, MARK)
+        finally:
+            opened.close()
+        os.replace(os.path.join(made, DATA_NAME), os.path.join(folder, DATA_NAME))
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """Have other processes wait that make a store in a folder, where the system has such locks."""
+    descriptor = os.open(folder, os.O_RDONLY | _CLOEXEC)
+    try:
+        with suppress(ImportError, OSError):
+            import fcntl  # Windows has none
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def has_store(folder: str) -> bool:
@@ -70,6 +114,14 @@ def has_store(folder: str) -> bool:
     if not stat.S_ISREG(status.st_mode):  # LMDB would wait for a FIFO's other end
         raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
     return status.st_size > 0
+
+
+def is_writable(folder: str) -> bool:
+    """Whether the system lets this process change the store in a folder."""
+    lock = os.path.join(folder, LOCK_NAME)
+    if not os.access(os.path.join(folder, DATA_NAME), os.R_OK | os.W_OK):
+        return False
+    return os.access(lock if os.path.lexists(lock) else folder, os.R_OK | os.W_OK)
 
 
 def reset_lock_file(folder: str) -> None:
@@ -110,6 +162,24 @@ def open_data_file(folder: str) -> int:
         os.close(descriptor)
         raise StoreUnavailableError(f"{path}: is not a regular file; move it away")
     return descriptor
+
+
+def stored_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Find the bytes of a file that are stored: a sparse one may claim terabytes and have a few kilobytes."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size
+        return
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = min(os.lseek(descriptor, begin, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # it does not say that no byte follows, but that it cannot tell
+                yield end, size
+            return
+        if begin < end:
+            yield begin, end
 
 
 class LockFile:

@@ -14,14 +14,17 @@ import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from modelshelf.errors import DamagedStoreError, StoreUnavailableError
 from modelshelf.store import Remnant, RemnantState
+from modelshelf_lmdb.datafile import DataFile
 from modelshelf_lmdb.environment import exclusive_access
-from modelshelf_lmdb.errors import translated
-from modelshelf_lmdb.folder import open_data_file, persist_entries, reset_lock_file
+from modelshelf_lmdb.errors import foreign, translated
+from modelshelf_lmdb.folder import open_data_file, persist_entries, reset_lock_file, stored_ranges
+from modelshelf_lmdb.identity import Evidence, is_mark
 from modelshelf_lmdb.pages import (
     DATA_NAME,
     META_BYTES,
@@ -55,13 +58,32 @@ def salvage(folder: str) -> Iterator[Remnant]:
     """Read every record that can be read of the store in a folder; see `StoreType.salvage`.
 
     Raises:
-        StoreUnavailableError: There is no file, it cannot be opened, or is in another file format.
+        StoreUnavailableError: There is no file, it cannot be opened, is in another file format, or, as shows
+            after its last record, is another program's.
     """
+    _check_is_store(folder)
     descriptor = open_data_file(folder)
+    evidence = Evidence()
     try:
-        yield from _Salvage(descriptor).remnants()
+        for one in _Salvage(descriptor).remnants():
+            if one.value is not None and not evidence.proven:
+                evidence.take(one.key, one.value)
+            if not is_mark(one.key, one.value):
+                yield one
     finally:
         os.close(descriptor)
+    if evidence.is_foreign:
+        raise foreign(folder, "is a damaged LMDB file of another program")
+
+
+def _check_is_store(folder: str) -> None:
+    """Check that the file is not whole and another program's.
+
+    Raises:
+        StoreUnavailableError: It is, or it is in another file format.
+    """
+    with suppress(DamagedStoreError):
+        DataFile(folder).close()
 
 
 class _Salvage:
@@ -78,15 +100,20 @@ class _Salvage:
         metas = self._metas()
         is_certain = len(metas) == METAS and abs(metas[0].revision - metas[1].revision) == 1
         free: set[int] | None = None
+        total: int | None = None
         if is_certain:
             free = self._free_pages(metas[0])
-            yield from self._tree(metas[0], RemnantState.CURRENT)
+            total = metas[0].main.entries
+            for one in self._tree(metas[0], RemnantState.CURRENT):
+                total -= is_mark(one.key, one.value)
+                yield one
         else:
             self._lost.append(KeyRange(b"", None))
             for meta in metas:
                 yield from self._tree(meta, RemnantState.POSSIBLE)
         for keys in self._lost:
-            yield Remnant(key=keys.low, value=None, state=RemnantState.CURRENT)
+            until = keys.high or b""
+            yield Remnant(key=keys.low, value=None, state=RemnantState.CURRENT, until=until, total=total)
         page_size = metas[0].page_size if metas else self._guessed_page_size()
         yield from self._other_pages(page_size, free)
 
@@ -114,10 +141,20 @@ class _Salvage:
         def numbered(page_size: int) -> int:
             return sum(
                 self._fetch(number * page_size, _WORD) == number.to_bytes(_WORD, "little")
-                for number in range(METAS, self._size // page_size)
+                for number in self._stored_pages(page_size)
             )
 
         return max(PAGE_SIZES, key=numbered)
+
+    def _stored_pages(self, page_size: int) -> Iterator[int]:
+        """Find the whole pages behind the meta pages that are not holes of the file."""
+        following = METAS
+        for begin, end in stored_ranges(self._descriptor, self._size):
+            pages = range(
+                max(begin // page_size, following), min(-(-end // page_size), self._size // page_size)
+            )
+            yield from pages
+            following = max(following, pages.stop)
 
     def _tree(self, meta: Meta, state: RemnantState) -> Iterator[Remnant]:
         """Read the records of a tree; the keys of a page that cannot be read are added to the lost ones."""
@@ -162,7 +199,7 @@ class _Salvage:
         A page that the newest state has not given up is in use there; without its list any may be.
         """
         in_use = RemnantState.POSSIBLE if free is None else RemnantState.CURRENT
-        for number in range(METAS, self._size // page_size):
+        for number in self._stored_pages(page_size):
             if number in self._visited:
                 continue
             for record in self._records(number, page_size, RemnantState.FORMER):
@@ -222,6 +259,7 @@ def replace(folder: str, fill: Callable[[LmdbStore], None]) -> str:
     current = Path(folder, DATA_NAME)
     if not current.is_file():
         raise StoreUnavailableError(f"{folder}: there is no store to repair; `modelshelf scan` makes one")
+    _check_is_store(folder)
     with exclusive_access(folder):
         try:
             for left in Path(folder).glob(f"{_UNFINISHED}*"):  # of a repair that was killed

@@ -11,6 +11,8 @@ import lmdb
 from modelshelf.errors import StoreError, StoreUnavailableError
 from modelshelf_lmdb.environment import Environment, open_environment
 from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.folder import has_store, is_writable
+from modelshelf_lmdb.identity import Origin
 from modelshelf_lmdb.transaction import LmdbSnapshot, LmdbTransaction
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SCHEME = "lmdb:"
+_FOR_READING = "the store was opened for reading only"
+_UNWRITABLE = (
+    "the store can only be read: its volume is mounted read-only, or this account may not write it; check "
+    "the permissions of the folder and its files, then open it again"
+)
 
 
 class LmdbStore:
@@ -28,12 +35,12 @@ class LmdbStore:
     It may be used from several threads, and any number may be open on one folder in one process. A view
     inside a view or an update of the same thread is fine, and reads what is committed; an update inside a
     view or an update of the same thread is refused, because it would wait for itself when the store has to
-    grow.
+    grow. One key, `identity.KEY`, is the store's own: nobody can set or remove it.
     """
 
-    def __init__(self, environment: Environment, *, readonly: bool) -> None:
+    def __init__(self, environment: Environment, *, refusal: str | None) -> None:
         self._environment: Environment | None = environment
-        self._readonly = readonly
+        self._refusal = refusal  # why it does not update
         self._folder = environment.folder
         self._revision = environment.revision
 
@@ -41,15 +48,20 @@ class LmdbStore:
     def open(cls, path: str, *, readonly: bool = False) -> Self:
         """Open the store in a folder, given as a path or as ``lmdb:///path``.
 
-        Creates the folder (mode 0700) and the files (0600) unless `readonly`, which creates nothing.
+        Creates the folder (mode 0700) and the files (0600) unless `readonly`, which creates nothing. A store
+        that the system lets nobody write is opened for reading only.
 
         Raises:
+            StoreAbsentError: There is none, and it is to be opened for reading only.
             StoreUnavailableError: It cannot be opened or created.
             StoreFullError: There is no room to create it.
             DamagedStoreError: Its file is damaged.
         """
         folder = folder_of(path)
-        return cls(open_environment(folder, readonly=readonly), readonly=readonly)
+        refusal = _FOR_READING if readonly else None
+        if not readonly and has_store(folder) and not is_writable(folder):
+            refusal = _UNWRITABLE
+        return cls(open_environment(folder, readonly=refusal is not None), refusal=refusal)
 
     @property
     def location(self) -> str:
@@ -104,8 +116,8 @@ class LmdbStore:
             StoreError: The thread is inside a view or an update of this store already.
         """
         environment = self._open_environment()
-        if self._readonly:
-            raise StoreUnavailableError(f"{self._folder}: the store was opened for reading only")
+        if self._refusal is not None:
+            raise StoreUnavailableError(f"{self._folder}: {self._refusal}")
         if environment.gate.depth:
             raise StoreError(
                 f"{self._folder}: an update cannot begin inside a view or update of the same thread; "
@@ -179,6 +191,7 @@ def _begin_view(environment: Environment) -> LmdbSnapshot:
 def _begin_update(environment: Environment) -> LmdbTransaction:
     """Begin an update of a file that was checked for writing; `environment.end` must follow."""
     file = environment.file
+    file.check_origin()
     file.check_in_place()
     txn = environment.begin(write=True)
     try:
@@ -202,8 +215,13 @@ def _try_update(environment: Environment, work: Callable[[Transaction], T]) -> t
     result = None
     try:
         result = work(transaction)
+        marks = bool(transaction.changes) and environment.file.origin is not Origin.MARKED
+        if marks and not transaction.outgrown:
+            transaction.mark()
         if not transaction.outgrown:
             transaction.commit()
+            if marks:
+                environment.file.origin = Origin.MARKED
     except lmdb.MapFullError:
         transaction.outgrown = True
     except lmdb.Error as error:

@@ -9,6 +9,7 @@ import lmdb
 
 from modelshelf.errors import StoreError
 from modelshelf_lmdb.errors import translated
+from modelshelf_lmdb.identity import KEY, MARK, is_mark
 
 if TYPE_CHECKING:
     from modelshelf_lmdb.datafile import DataFile
@@ -115,6 +116,8 @@ class LmdbSnapshot:
         return StoreError(f"{self._file.folder}: a scan was carried out of its view; collect it inside")
 
     def _bad_key(self, key: bytes) -> StoreError:
+        if key == KEY:
+            return StoreError(f"{self._file.folder}: the key {KEY!r} is the store's own, see its mark")
         return StoreError(f"{self._file.folder}: a key has 1 to {_MAX_KEY_BYTES} bytes, not {len(key)}")
 
 
@@ -149,12 +152,13 @@ class LmdbTransaction(LmdbSnapshot):
         Raises:
             DamagedStoreError: A page on the way to it is damaged.
             StoreFullError: The disk has no room.
-            StoreError: The key is empty or too long, the value is too long, or the update is over.
+            StoreError: The key is empty, too long or the store's own, the value is too long, or the update is
+                over.
         """
         txn = self._running()
         if len(value) > _MAX_VALUE_BYTES:
             raise StoreError(f"{self._file.folder}: a value of {len(value)} bytes is too long; split it")
-        if not 0 < len(key) <= _MAX_KEY_BYTES:
+        if not 0 < len(key) <= _MAX_KEY_BYTES or key == KEY:
             raise self._bad_key(key)
         self._file.check_change(self.meta, key, removal=key in self._large)
         self.changes += 1
@@ -177,10 +181,10 @@ class LmdbTransaction(LmdbSnapshot):
 
         Raises:
             DamagedStoreError: A page on the way to it is damaged.
-            StoreError: The key is empty or too long, or the update is over.
+            StoreError: The key is empty, too long or the store's own, or the update is over.
         """
         txn = self._running()
-        if not 0 < len(key) <= _MAX_KEY_BYTES:
+        if not 0 < len(key) <= _MAX_KEY_BYTES or key == KEY:
             raise self._bad_key(key)
         self._file.check_change(self.meta, key, removal=True)
         self.changes += 1
@@ -201,6 +205,7 @@ class LmdbTransaction(LmdbSnapshot):
         """
         txn = self._running()
         self._file.check_range(self.meta, prefix)
+        has_mark = KEY.startswith(prefix)
         try:
             cursor = txn.cursor()
             found = cursor.set_range(prefix)
@@ -209,11 +214,24 @@ class LmdbTransaction(LmdbSnapshot):
                 if not key.startswith(prefix):
                     return
                 before = self.changes
-                yield key, value
+                if not (has_mark and is_mark(key, value)):
+                    yield key, value
                 # A deletion moves the cursor on by itself, so after a change it is set anew.
                 found = cursor.next() if before == self.changes else cursor.set_range(key + b"\0")
         except lmdb.Error as error:
             raise self._translated(error, "reading") from error
+
+    def mark(self) -> None:
+        """Mark the file as a store, where it is not yet.
+
+        Raises:
+            DamagedStoreError: A page on the way to the mark is damaged.
+            lmdb.Error: There is no room for it.
+        """
+        txn = self._running()
+        self._file.check_change(self.meta, KEY)
+        if txn.get(KEY) != MARK:
+            txn.put(KEY, MARK)
 
     def commit(self) -> None:
         """Commit; durable when it returns.

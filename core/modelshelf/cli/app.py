@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelshelf.cli.screen import Screen, complain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from modelshelf.config import Settings
     from modelshelf.model import ModelConfig
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from modelshelf.registry.lookup import ModelLookup
     from modelshelf.registry.registry import ModelRegistry
     from modelshelf.store import Store
-
-T = TypeVar("T")
 
 COMPLETION_VARIABLE = "_MODELSHELF_COMPLETE"
 """Set by a shell that asks how a line goes on; it shows whatever is written."""
@@ -86,18 +84,34 @@ class App:
             configure(*self._log)
 
     @contextmanager
-    def registry(self, *, readonly: bool = False, plugins: Sequence[object] = ()) -> Iterator[ModelRegistry]:
+    def registry(
+        self, *, readonly: bool = False, makes_store: bool = True, plugins: Sequence[object] = ()
+    ) -> Iterator[ModelRegistry]:
         """The registry, open.
 
         Args:
-            readonly: Whether the command only looks. A store that is not there yet is made all the same, so
-                that looking at a new registry shows an empty one instead of failing.
+            readonly: Whether the command only looks. Where there is no store yet it finds an empty registry,
+                and makes none.
+            makes_store: Whether a command that changes something makes the store that it changes. One that
+                only changes what is recorded has no use for an empty one.
             plugins: Plugins of the command's own, beside the installed ones.
 
         Raises:
             ModelshelfError: It cannot be opened.
         """
-        with _opened(partial(self._open, plugins), readonly=readonly) as registry, _damage_reported(registry):
+        self.begin_logging()
+        from modelshelf.registry.empty_store import EmptyStore
+        from modelshelf.registry.registry import ModelRegistry
+
+        store = None if makes_store and not readonly else self._store_to_look_at()
+        if store is not None and not readonly and not isinstance(store, EmptyStore):
+            store.close()
+            store = None
+        plugins = (*self.plugin_files, *plugins)
+        opened = ModelRegistry(
+            *self._places(), **self._choices(), plugins=plugins, readonly=readonly, store=store
+        )
+        with opened as registry, _damage_reported(registry):
             yield registry
 
     @contextmanager
@@ -107,7 +121,11 @@ class App:
         Raises:
             ModelshelfError: It cannot be opened.
         """
-        with _opened(self._open_to_scan, readonly=False) as discovery, _damage_reported(discovery):
+        self.begin_logging()
+        from modelshelf.registry.discovery import ModelDiscovery
+
+        opened = ModelDiscovery(*self._places(), **self._choices(), plugins=self.plugin_files)
+        with opened as discovery, _damage_reported(discovery):
             yield discovery
 
     @contextmanager
@@ -119,7 +137,7 @@ class App:
         """
         from modelshelf.registry.lookup import ModelLookup
 
-        with ModelLookup(_opened(self._open_store, readonly=True)) as lookup, _damage_reported(lookup):
+        with ModelLookup(self._store_to_look_at()) as lookup, _damage_reported(lookup):
             yield lookup
 
     @contextmanager
@@ -131,22 +149,8 @@ class App:
         """
         from modelshelf.registry.listing import ModelListing
 
-        with ModelListing(_opened(self._open_store, readonly=True)) as listing, _damage_reported(listing):
+        with ModelListing(self._store_to_look_at()) as listing, _damage_reported(listing):
             yield listing
-
-    def _open(self, plugins: Sequence[object], *, readonly: bool) -> ModelRegistry:
-        self.begin_logging()
-        from modelshelf.registry.registry import ModelRegistry
-
-        plugins = (*self.plugin_files, *plugins)
-        return ModelRegistry(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
-
-    def _open_to_scan(self, *, readonly: bool) -> ModelDiscovery:
-        self.begin_logging()
-        from modelshelf.registry.discovery import ModelDiscovery
-
-        plugins = self.plugin_files
-        return ModelDiscovery(*self._places(), **self._choices(), plugins=plugins, readonly=readonly)
 
     def _places(self) -> tuple[str, str]:
         from modelshelf.config import MODELS_FOLDER
@@ -156,15 +160,21 @@ class App:
     def _choices(self) -> dict[str, Any]:
         return {"blocked": self.settings.disable_plugins, "sources": self.settings.sources}
 
-    def _open_store(self, *, readonly: bool) -> Store:
+    def _store_to_look_at(self) -> Store:
+        """The store, open for reading only; an empty one where there is none yet, which makes none."""
+        from modelshelf.errors import StoreAbsentError
         from modelshelf.registry.open_store import open_builtin, open_guarded
 
-        settings = self.settings
-        store = open_builtin(settings.store, settings.disable_plugins, readonly=readonly)
-        if store is None:
-            self.begin_logging()
-            blocked = settings.disable_plugins
-            store = open_guarded(settings.store, self.plugin_files, blocked, readonly=readonly)
+        location, blocked = self.settings.store, self.settings.disable_plugins
+        try:
+            store = open_builtin(location, blocked, readonly=True)
+            if store is None:
+                self.begin_logging()
+                store = open_guarded(location, self.plugin_files, blocked, readonly=True)
+        except StoreAbsentError:
+            from modelshelf.registry.empty_store import EmptyStore
+
+            store = EmptyStore(location)
         return store
 
     def write(self, chunks: Iterable[bytes]) -> None:
@@ -199,14 +209,3 @@ def _damage_reported(listing: ModelListing) -> Iterator[None]:
         complain(f"error: {message}")
     if damaged:
         raise click.exceptions.Exit(1)
-
-
-def _opened(opening: Callable[..., T], *, readonly: bool) -> T:
-    from modelshelf.errors import StoreUnavailableError
-
-    try:
-        return opening(readonly=readonly)
-    except StoreUnavailableError:
-        if not readonly:
-            raise
-        return opening(readonly=False)

@@ -25,7 +25,7 @@ def command(app: App, *, model_id: str | None, as_json: bool) -> int:
     Exit code 1: there is no default, or no such model.
     """
     if model_id is not None:
-        with app.registry() as registry:
+        with app.registry(makes_store=False) as registry:
             registry.set_default(model_id)
     with app.lookup() as lookup:
         model = lookup.default()

@@ -59,35 +59,28 @@ def command(app: App, /, *, repair: bool, as_json: bool) -> int:
         app.write_json({"store": app.settings.store, "sound": sound, "findings": shown, **report})
     else:
         _show(app.screen, app.settings.store, findings, report)
-    return int(not sound or bool(report.get("repaired", {}).get("lost")))
+    repaired = report.get("repaired", {"lost": [], "unnamed": 0})
+    return int(not sound or bool(repaired["lost"]) or repaired["unnamed"] != 0)
 
 
 def _look_at_store(app: App) -> list[Finding]:
-    from modelshelf.errors import DamagedStoreError, StoreError
+    from modelshelf.errors import DamagedStoreError, StoreAbsentError, StoreError
     from modelshelf.maintenance.doctor import diagnose_store
     from modelshelf.model import Finding, Severity
     from modelshelf.registry.open_store import open_store
 
     location, blocked = app.settings.store, app.settings.disable_plugins
-    if _has_nothing(location):
-        message = f"{location}: there is no store yet; `modelshelf scan` makes one"
-        return [Finding(code="no-store", severity=Severity.INFO, message=message)]
     try:
         store = open_store(location, app.plugin_files, blocked, readonly=True)
         try:
             return diagnose_store(store)
         finally:
             store.close()
+    except StoreAbsentError as error:
+        return [Finding(code="no-store", severity=Severity.INFO, message=str(error))]
     except StoreError as error:
         code = "store-damaged" if isinstance(error, DamagedStoreError) else "store-unavailable"
         return [Finding(code=code, severity=Severity.ERROR, message=str(error))]
-
-
-def _has_nothing(location: str) -> bool:
-    """Whether the store's folder is not there, or is one that was prepared and never used."""
-    if "://" in location or not os.path.isdir(location):
-        return "://" not in location and not os.path.lexists(location)
-    return all(name.startswith(".") for name in os.listdir(location))
 
 
 def _repair(app: App, plugins: PluginSet) -> dict[str, Any]:
@@ -130,6 +123,8 @@ def _as_json(
             {"id": one.model_id, "version": one.version, "paths": list(one.paths)}
             for one in (salvaged.lost if lost is None else lost)
         ],
+        "unnamed": salvaged.unnamed,
+        "unread_entries": salvaged.unread_entries,
         "unreadable": salvaged.unreadable,
         "folders": list(salvaged.folders),
         "kept": salvaged.kept,
@@ -161,6 +156,8 @@ def _would(report: dict[str, Any]) -> Iterator[str]:
         f"{', '.join(report['folders'][:_MOST_NAMED]) or 'the configured paths'} for the rest, and keep the "
         "damaged file."
     )
+    if report["unnamed"] != 0:
+        yield f"Lost until then: {_lost(report)}."
     if report["lost"]:
         yield "It would have to read anew, from their files:"
         yield from _named(report["lost"])
@@ -169,9 +166,19 @@ def _would(report: dict[str, Any]) -> Iterator[str]:
 def _repaired(report: dict[str, Any]) -> Iterator[str]:
     yield (
         f"Repaired: {_records(report['salvaged'])} saved{_of_older(report)}, {report['rebuilt']} rebuilt "
-        f"from their files, {len(report['lost'])} lost. The damaged store is kept as {report['kept']}"
+        f"from their files, {_lost(report)}. The damaged store is kept as {report['kept']}"
     )
     yield from _named(report["lost"])
+
+
+def _lost(report: dict[str, Any]) -> str:
+    """How many records are lost, as far as that is known."""
+    named, unnamed, unread = len(report["lost"]), report["unnamed"], report["unread_entries"]
+    if unnamed is not None:
+        return f"{named + unnamed} lost" + (f", {unnamed} of them without a name" if unnamed else "")
+    why = "the store's own count cannot be read" if unread is None else f"{unread} entries cannot be read"
+    among = f", the {named} below among them" if named else ""
+    return f"an unknown number lost{among} ({why})"
 
 
 def _of_older(report: dict[str, Any]) -> str:

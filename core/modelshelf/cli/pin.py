@@ -25,7 +25,7 @@ def command(app: App, *, model_id: str, version: str | None, release: bool, as_j
     """
     if release == (version is not None):
         raise click.UsageError("name a VERSION, or --none")
-    with app.registry() as registry:
+    with app.registry(makes_store=False) as registry:
         registry.pin(model_id, version)
         model = registry.get(model_id)
     if model is None:  # it was removed meanwhile

@@ -43,7 +43,7 @@ def command(app: App, *, model_id: str, changes: tuple[str, ...], version: str |
     Exit code 1: there is no such model; 2: no such key, or a value that cannot be.
     """
     values = parse_changes(model_id, changes)
-    with app.registry() as registry:
+    with app.registry(makes_store=False) as registry:
         model = registry.update(model_id, version=version, **values)
         if as_json:
             [record] = app.as_json(registry, [model])

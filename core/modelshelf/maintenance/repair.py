@@ -29,7 +29,9 @@ from modelshelf.records.tables import (
     PINS,
     PREFIX_BYTES,
     RECORDS,
+    TABLES,
     Rebuild,
+    after,
     pin_part,
     record_key,
     table_of,
@@ -79,8 +81,11 @@ class Salvaged:
     Attributes:
         records: Number of records that could be read.
         older: Ids of those among them that were found in an older state, or may have been deleted.
-        lost: Those that are known to be gone.
+        lost: Those that are gone, as far as something names them.
+        unnamed: Number of further ones that are gone; None where nobody can tell.
         unreadable: Number of stretches of the file that cannot be read.
+        unread_entries: Number of entries, of all tables, that could not be read intact; None where
+            the store's own count of them cannot be read either.
         folders: Folders in which the models of the store lay.
         default: The default model's id, or None.
         kept: Where the damaged store is kept, or None when nothing was changed.
@@ -89,6 +94,8 @@ class Salvaged:
     records: int
     older: tuple[str, ...] = ()
     lost: tuple[LostRecord, ...] = ()
+    unnamed: int | None = 0
+    unread_entries: int | None = 0
     unreadable: int = 0
     folders: tuple[str, ...] = ()
     default: str | None = None
@@ -168,13 +175,19 @@ class _Rescue:
         self._folders: set[str] = set()
         self._ids: dict[bytes, str] = {}
         self._older: list[str] = []
-        self._unreadable = 0
+        self._intact: set[int] = set()  # hashes of the keys of current entries
+        self._misplaced: set[bytes] = set()  # right keys of entries under damaged ones
+        self._gaps: list[tuple[bytes, bytes | None]] = []
+        self._total: int | None = None
+        self._ambiguous = False  # whether something was found that may be of an older state
 
     def take_all(self, remnants: Iterable[Remnant]) -> None:
         """Take what a store's plugin found: records first, and what points to them when those are known."""
         for one in remnants:
+            self._ambiguous = self._ambiguous or one.state is RemnantState.POSSIBLE
             if one.value is None:
-                self._unreadable += 1
+                self._gaps.append((one.key, one.until))
+                self._total = one.total if one.until is not None else self._total
                 self._damaged.add(one.key)
             elif table_of(one.key) is RECORDS or unchecked_summary(one.value):
                 self._take_record(one.key, one.value, one.state)
@@ -202,6 +215,7 @@ class _Rescue:
             return
         key = record_key(config.id, config.version)  # another one where the stored key was damaged
         if state is RemnantState.CURRENT:
+            self._intact.add(hash(key))
             self._write(key, config)
         elif state is RemnantState.POSSIBLE or key in self._damaged:
             recency = (config.updated_at, config.last_used or 0, config.use_count)
@@ -213,10 +227,15 @@ class _Rescue:
         former = state is RemnantState.FORMER
         if not is_intact(key, value):
             if state is RemnantState.CURRENT:
-                self._damaged.add(key)
+                # One of another table, whose key alone is damaged, is no record that is missed.
+                own = next((one for one in _keys_beside(key) if is_intact(one, value)), None)
+                (self._damaged if own is None else self._misplaced).add(own or key)
             if not former:
                 self._under_damaged_keys.append(value)
-        elif table is None:
+            return
+        if state is RemnantState.CURRENT:
+            self._intact.add(hash(key))
+        if table is None:
             if not former:
                 raise newer(key, "this one has no such table")
         elif table.rebuild is Rebuild.NOTHING:
@@ -262,21 +281,71 @@ class _Rescue:
 
     def result(self, kept: str | None) -> Salvaged:
         """The account of it."""
-        lost = [
-            LostRecord(model_id=model_id, version=version, paths=tuple(sorted(paths)))
-            for (model_id, version), paths in sorted(self._locations.items())
-            if record_key(model_id, version) not in self._written
-        ]
+        lost = self._named()
         folders = self._folders.union(os.path.dirname(path) for one in lost for path in one.paths)
         return Salvaged(
             records=len(self._written),
             older=tuple(sorted(set(self._older))),
             lost=tuple(lost),
-            unreadable=self._unreadable,
+            unnamed=self._unnamed(len(lost)),
+            unread_entries=self._unread_entries(),
+            unreadable=len(self._gaps),
             folders=_outermost(folders),
             default=self._values.get(DEFAULT),
             kept=kept,
         )
+
+    def _named(self) -> list[LostRecord]:
+        """Those that are gone and that a path leads to, or of which the key can be read."""
+        named = {
+            record_key(model_id, version): LostRecord(
+                model_id=model_id, version=version, paths=tuple(sorted(paths))
+            )
+            for (model_id, version), paths in sorted(self._locations.items())
+        }
+        stretches = {key for key, until in self._gaps if until is not None}
+        for key in sorted(self._damaged - stretches):
+            model_id, _, version = key[PREFIX_BYTES:].decode("utf-8", "replace").partition("\0")
+            if table_of(key) is RECORDS and version:
+                named.setdefault(key, LostRecord(model_id=model_id, version=version))
+        return [one for key, one in named.items() if key not in self._written]
+
+    def _unread_entries(self) -> int | None:
+        if not self._gaps:
+            return len(self._damaged)
+        if self._total is None or self._ambiguous:
+            return None
+        return max(0, self._total - len(self._intact | {hash(key) for key in self._misplaced}))
+
+    def _unnamed(self, named: int) -> int | None:
+        """Number of records that are gone beside the named ones, None where that is not known.
+
+        Where all that cannot be read belongs to the table of records, the store's own count tells.
+        """
+        stretches = [(key, until) for key, until in self._gaps if until is not None]
+        unread = self._unread_entries()
+        if not stretches or unread == 0:
+            return 0
+        if not any(_may_hold_records(begin, until) for begin, until in stretches):
+            return 0
+        alone = all(_holds_records_only(begin, until) for begin, until in stretches)
+        if unread is None or not alone or any(table_of(key) is not RECORDS for key in self._damaged):
+            return None
+        older = sum(key in self._written and hash(key) not in self._intact for key in self._uncertain)
+        return max(0, unread - named - older)
+
+
+def _keys_beside(key: bytes) -> Iterator[bytes]:
+    """Keys that are as this one, but in another table."""
+    return (table.prefix + key[PREFIX_BYTES:] for table in TABLES)
+
+
+def _may_hold_records(begin: bytes, until: bytes) -> bool:
+    return begin < after(RECORDS.prefix) and (not until or until > RECORDS.prefix)
+
+
+def _holds_records_only(begin: bytes, until: bytes) -> bool:
+    return RECORDS.prefix <= begin and b"" < until <= after(RECORDS.prefix)
 
 
 def _put_all(records: Records, configs: Iterable[ModelConfig]) -> None:

@@ -111,6 +111,7 @@ CHANGED_PATHS = Table(
     value="path",
     rebuild=Rebuild.NEXT_SCAN,
 )
+# The LMDB store takes one more key here, `store`, for its own mark, and does not show it.
 REGISTRY = Table(
     name="registry",
     prefix=b"s\0",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from modelshelf.scan.why import Reason
     from modelshelf.serializer import SerializerType
     from modelshelf.source import Place
+    from modelshelf.store import Store
 
 
 class ModelDiscovery(ModelListing):
@@ -40,13 +41,16 @@ class ModelDiscovery(ModelListing):
         blocked: Iterable[str] = (),
         sources: Iterable[Mapping[str, Any]] = (),
         readonly: bool = False,
+        store: Store | None = None,
     ) -> None:
         self.model_base_path = os.fspath(model_base_path)
         self._given = tuple(plugins)
         self._blocked = frozenset(blocked)
         self._sources = tuple(sources)
         self._plugins: PluginSet | None = None
-        super().__init__(open_store(os.fspath(metadata_path), self._given, self._blocked, readonly=readonly))
+        if store is None:
+            store = open_store(os.fspath(metadata_path), self._given, self._blocked, readonly=readonly)
+        super().__init__(store)
 
     @property
     def location(self) -> str:

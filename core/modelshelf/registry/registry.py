@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from modelshelf.plugin.call import PluginSet
     from modelshelf.registry.settings_import import Restored
+    from modelshelf.store import Store
 
 T = TypeVar("T")
 
@@ -67,7 +68,9 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
         blocked: Names of plugins that are not to be loaded.
         sources: Settings of sources, each with the ``name`` of the source that reads the rest of it, as the
             ``[[sources]]`` tables of the configuration.
-        readonly: Whether nothing may be written, not even the store's folder.
+        readonly: Whether nothing may be written, not even the store's folder. A store that the system lets
+            nobody write is read without it too, and every change is an error.
+        store: An open store to use in place of the one at `metadata_path`; it is closed with the registry.
 
     Raises:
         StoreError: The store cannot be opened.
@@ -82,6 +85,7 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
         blocked: Iterable[str] = (),
         sources: Iterable[Mapping[str, Any]] = (),
         readonly: bool = False,
+        store: Store | None = None,
     ) -> None:
         super().__init__(
             model_base_path,
@@ -90,6 +94,7 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
             blocked=blocked,
             sources=sources,
             readonly=readonly,
+            store=store,
         )
         # Now and not at the first change, for the reason that the module gives.
         self._observers = None if readonly else events.load_observers(self.store, self._given, self._blocked)

@@ -21,6 +21,7 @@ from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
 from modelshelf.scan.counters import HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
+from modelshelf.scan.guarded_source import checked
 from modelshelf.scan.passing import PASSED_OVER, PassingRules
 from modelshelf.scan.passing import RULES as PASSING_RULES
 from modelshelf.scan.places import make_sources, place_of, with_nested
@@ -183,7 +184,7 @@ class Scan:
         try:
             listed = source.list(place, self._walk)
             if isinstance(listed, PlainFolders):
-                listed = self._walk_changed(place.root, listed.describe, changes)
+                listed = self._walk_changed(place.root, source.name, listed.describe, changes)
             yield from listed
         except SourceError as error:
             self._unlisted.append(place.root)
@@ -197,7 +198,7 @@ class Scan:
         return walk(root, self._formats.wants)
 
     def _walk_changed(
-        self, root: str, describe: Callable[[Folder], Folder], changes: Changes
+        self, root: str, source: str, describe: Callable[[Folder], Folder], changes: Changes
     ) -> Iterator[Listing]:
         """The folders below a root that changed, with what the source knows of them.
 
@@ -213,7 +214,11 @@ class Scan:
         else:
             listings = self._compare_folders(root, changes)
         for one in listings:
-            yield describe(one) if isinstance(one, Folder) else one
+            described = describe(one) if isinstance(one, Folder) else one
+            if described is one:  # as the core listed it
+                yield one
+            else:
+                yield from checked(described, root, source)
 
     def _passing_rules(self, root: str) -> PassingRules:
         return PassingRules(root, everything=self._everything)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import frozen
 
-from modelshelf.errors import StoreError
+from modelshelf.errors import StoreAbsentError, StoreError
 from modelshelf.model import ModelConfig, Severity
 from modelshelf.store import LONGEST_KEY
 from modelshelf.testing.examination import plugin_set
@@ -391,12 +391,22 @@ class StoreSuite:
                 call()
 
     def test_reading_only_writes_nothing(self, store_case: StoreCase) -> None:
-        """Not even the place; an update is refused with a `StoreError`."""
+        """Not even the place; an update is refused with a `StoreError`.
+
+        That there is no store is a `StoreAbsentError`, by which a command that only looks shows an empty one.
+        """
         store_case.need_sharing()
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreAbsentError):
             store_case.open(readonly=True)
-        if "://" not in store_case.location:
-            assert not Path(store_case.location).exists(), "opening for reading only made the store"
+        place = Path(store_case.location.split("://", 1)[-1])
+        assert not os.path.lexists(place), "opening for reading only made the store"
+        if place.parent.is_dir() and "://" not in store_case.location:  # a folder that nobody used yet
+            place.mkdir(mode=0o755)
+            with contextlib.suppress(StoreAbsentError):
+                store_case.open(readonly=True).close()
+            assert place.stat().st_mode & 0o777 == 0o755, "opening for reading only changed the folder's mode"  # noqa: PLR2004 - the mode it was made with
+            assert not list(place.iterdir()), "opening for reading only made files"
+            place.rmdir()
         written = store_case.open()
         written.update(add_one)
         written.close()

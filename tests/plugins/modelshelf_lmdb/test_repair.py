@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from modelshelf.errors import DamagedStoreError, StoreError, StoreUnavailableError
 from modelshelf.model import Severity
+from modelshelf.records.frame import encode_value
 from modelshelf.store import RemnantState
 from modelshelf_lmdb.pages import read_metas
 from modelshelf_lmdb.repair import replace, salvage
@@ -29,7 +31,9 @@ MODELS = 600
 
 
 def value_of(number: int, edition: int) -> bytes:
-    return b"%d-%d-" % (number, edition) + b"v" * (9000 if number % 97 == 0 else 150 + number % 90)
+    """As the registry writes them, by which a store is recognised where its mark is damaged."""
+    content = b"%d-%d-" % (number, edition) + b"v" * (9000 if number % 97 == 0 else 150 + number % 90)
+    return encode_value(b"m/%05d" % number, content)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +165,7 @@ def test_whatever_the_bytes_salvage_ends_and_gives_keys(grown, tmp_path_factory,
         for one in salvage(str(folder)):
             assert isinstance(one.key, bytes)
     except StoreUnavailableError as error:
-        assert "version" in str(error) or "format" in str(error)  # noqa: PT017 - one of two outcomes
+        assert re.search("version|format|another program", str(error))  # noqa: PT017 - one of two outcomes
 
 
 def refill(folder: Path) -> str:
@@ -286,19 +290,19 @@ def test_a_writer_that_waited_while_the_store_was_replaced_does_not_write_into_t
 
 def test_a_record_whose_key_is_damaged_is_next_to_where_it_is_missed(copy):
     raw = bytearray(copy.read_bytes())
-    leaf = next(page for page in tree_of(copy)[1] if b"m/00127" in raw[page * PAGE : (page + 1) * PAGE])
-    place = raw.index(b"m/00127", leaf * PAGE)
-    raw[place + 6] ^= 1  # 00126 was deleted, so the keys are still in order
+    leaf = next(page for page in tree_of(copy)[1] if b"m/00141" in raw[page * PAGE : (page + 1) * PAGE])
+    place = raw.index(b"m/00141", leaf * PAGE)
+    raw[place + 6] ^= 1  # 00140 was deleted, so the keys are still in order
     copy.write_bytes(raw)
     store = LmdbStore.open(str(copy.parent), readonly=True)
 
     def look(state):
-        return state.get(b"m/00127"), dict(state.around(b"m/00127", b"m/00127\0"))
+        return state.get(b"m/00141"), dict(state.around(b"m/00141", b"m/00141\0"))
 
     missed, near = store.view(look)
     store.close()
     assert missed is None
-    assert near.keys() == {b"m/00126", b"m/00128"}
+    assert near.keys() == {b"m/00140", b"m/00142"}
 
 
 def test_a_miss_on_a_page_that_hides_records_is_damage(copy):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import modelshelf_lmdb
 from modelshelf.errors import StoreError, StoreUnavailableError
 from modelshelf.store import LONGEST_KEY
+from modelshelf_lmdb.identity import KEY
 from modelshelf_lmdb.store import LmdbStore
 
 NOBODY = 65534
@@ -366,7 +367,7 @@ def test_a_store_on_the_way_of_a_file_cannot_be_made(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root, to become nobody")
-def test_a_folder_that_cannot_be_written_is_read_and_refuses_a_writer():
+def test_a_folder_that_cannot_be_written_is_read_and_refuses_updates():
     with tempfile.TemporaryDirectory() as made:  # pytest's own folders are closed to other accounts
         folder = Path(made)
         store = LmdbStore.open(made)
@@ -375,7 +376,7 @@ def test_a_folder_that_cannot_be_written_is_read_and_refuses_a_writer():
         folder.chmod(0o755)
         for name in ("data.mdb", "lock.mdb"):
             (folder / name).chmod(0o444)
-        assert as_nobody(folder) == ["b'1'", "StoreUnavailableError True"]
+        assert as_nobody(folder) == ["b'1'", "b'1'", "StoreUnavailableError True"]
 
 
 def as_nobody(folder):
@@ -383,15 +384,17 @@ def as_nobody(folder):
         "import os, sys\n"
         "from modelshelf_lmdb.store import LmdbStore\n"
         f"os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "print(LmdbStore.open(sys.argv[1], readonly=True).view(lambda s: s.get(b'a')))\n"
-        "try: LmdbStore.open(sys.argv[1])\n"
+        "for readonly in (True, False):\n"
+        "    store = LmdbStore.open(sys.argv[1], readonly=readonly)\n"
+        "    print(store.view(lambda s: s.get(b'a')))\n"
+        "try: store.update(lambda s: s.put(b'a', b'2'))\n"
         "except Exception as error: print(type(error).__name__, 'permissions' in str(error))\n"
     )
     ran = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True)
     return ran.stdout.splitlines()
 
 
-KEYS = st.binary(min_size=1, max_size=12)
+KEYS = st.binary(min_size=1, max_size=12).filter(lambda key: key != KEY)
 STEPS = st.lists(st.tuples(st.sampled_from("pd"), KEYS, st.binary(max_size=3000)), max_size=60)
 
 
