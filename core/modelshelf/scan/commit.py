@@ -37,6 +37,7 @@ from modelshelf.source import LOCAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from modelshelf.plugin.call import PluginSet
     from modelshelf.scan.volumes import Volumes
     from modelshelf.source import Source
     from modelshelf.store import Store, Transaction
@@ -80,6 +81,7 @@ def commit(
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
     sources: Iterable[Source] = (),
+    plugins: PluginSet | None = None,
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -89,9 +91,10 @@ def commit(
         volumes: The mount points that models lie on; those of the artifacts are added.
         save_rejection: Writes why an artifact gets no record.
         sources: The sources, for what is read of two copies before they are joined.
+        plugins: The plugins, which say where tensors lie.
     """
     now = int(time.time())
-    fine = FineDigests(sources)
+    fine = FineDigests(sources, plugins)
     store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
 
@@ -164,8 +167,8 @@ def _location_of(artifact: Artifact, examination: Examination) -> Location:
 def _read_copies(
     reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]], fine: FineDigests
 ) -> None:
-    """Read the fine digests that `commit_artifact` will ask for."""
-    first: dict[bytes, Location] = {}
+    """Read what `commit_artifact` will compare."""
+    first: dict[bytes, tuple[Artifact, Examination]] = {}
     for artifact, examination in examined:
         digest = examination.content_digest
         if not digest or examination.rejected is not None:
@@ -174,11 +177,12 @@ def _read_copies(
         found = reader.by_content(digest)
         record = reader.model(*found) if found else None
         if record is not None:
-            fine.is_copy(record, location)
+            fine.is_copy(record, location) or fine.name_of(location)
         if digest in first:
-            fine.of(first[digest])
-            fine.of(location)
-        first.setdefault(digest, location)
+            new = _New(location=_location_of(*first[digest]), examination=first[digest][1], now=0)
+            proposed = _new_record(artifact.path, ModelVersion(major=1), new)
+            fine.is_copy(proposed, location) or fine.name_of(location)
+        first.setdefault(digest, (artifact, examination))
 
 
 def commit_artifact(
@@ -195,16 +199,27 @@ def commit_artifact(
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
     if old is not None and _has_content(old, examination.content_digest, location, fine):
-        return _refresh(records, old, new)
+        return _refresh(records, old, attrs.evolve(new, location=fine.with_sha256(location)))
     digest, copy = _record_of_same_content(records, examination.content_digest, location, fine)
     examination = attrs.evolve(examination, content_digest=digest)
-    new = attrs.evolve(new, examination=examination)
+    new = attrs.evolve(new, examination=examination, location=fine.with_sha256(location))
+    if old is not None and _was_never_of(old, location):
+        split = split_off(records, old, location.path, now)
+        committed = commit_artifact(records, artifact, examination, now, fine)
+        return attrs.evolve(committed, events=(split, *committed.events))
     if old is not None:  # other bytes lie at its path now: it stays, without it
         records.put(without_location(old, location.path, now))
     if copy is not None:
-        return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
+        compared = attrs.evolve(copy, locations=tuple(map(fine.with_sha256, copy.locations)))
+        return _add_location(records, compared, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
         return _add_version(records, old, new)
+    return _add_record(records, artifact, new)
+
+
+def _add_record(records: Records, artifact: Artifact, new: _New) -> Committed:
+    """Content that no record has, at a place that no other content had."""
+    location, examination = new.location, new.examination
     model_id = artifact.model_id or os.path.basename(artifact.folder)
     current = records.current(model_id)
     if current is not None and _is_registered_by_hand(current, location):
@@ -269,11 +284,28 @@ def user_set(metadata: ModelMetadata) -> ModelMetadata:
 def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
     """Whether the record of a path is still that of what lies there, and of its other copies."""
     if len(old.content_digest) == FINE_SIZE:
-        return old.content_digest == fine.of(location)
+        return fine.is_copy(old, location)
     if old.content_digest != digest:
         return False
-    others = [one for one in old.locations if one.path != location.path and not one.missing]
-    return not others or fine.is_copy(old, location)
+    before = [one for one in old.locations if not one.missing]
+    return [one.path for one in before] == [location.path] or fine.is_copy(old, location)
+
+
+def _was_never_of(old: ModelConfig, location: Location) -> bool:
+    """Whether an unchanged copy, looked at more closely, is none of the model that others still are."""
+    before = {one.path: one for one in old.locations if not one.missing}
+    mine = before.pop(location.path, None)
+    return mine is not None and bool(before) and mine.has_unchanged(location.files)
+
+
+def split_off(records: Records, old: ModelConfig, path: str, now: int) -> ModelEvent:
+    """Take from a record a copy that is another model; id, aliases, settings and default stay."""
+    kept = tuple(one for one in with_own_findings(old).locations if one.path != path)
+    first = next((one.path for one in kept if not one.missing), old.path)
+    records.delete_location(path, old.id, old.version)
+    config = judged(attrs.evolve(old, path=first, locations=kept, updated_at=now))
+    records.put(config)
+    return _event(EventKind.UPDATED, config, fields=["locations"], path=path, reason="no copy of it")
 
 
 def _record_of_same_content(
@@ -281,16 +313,15 @@ def _record_of_same_content(
 ) -> tuple[bytes, ModelConfig | None]:
     """The digest that a record of this content has, and that record where there is one.
 
-    Content that only its samples have in common with another record's is found by its fine digest.
+    Content that only its samples have in common with another record's is found by all its bytes.
     """
     found = records.by_content(digest) if digest else None
     record = records.model(*found) if found else None
     if record is None or fine.is_copy(record, location):
         return digest, record
-    digest = fine.of(location) or digest
+    digest = fine.name_of(location) or digest
     found = records.by_content(digest) if len(digest) == FINE_SIZE else None
-    record = records.model(*found) if found else None
-    return digest, record if record is not None and fine.is_copy(record, location) else None
+    return digest, records.model(*found) if found else None
 
 
 def _is_registered_by_hand(record: ModelConfig, location: Location) -> bool:

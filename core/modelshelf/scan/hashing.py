@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,13 +16,11 @@ from modelshelf.reader import HEAD_BLOCK
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
 
-_WHOLE = 64 * 1024  # bytes; files up to this size are read whole
+WHOLE = 64 * 1024  # bytes; files up to this size are read whole
 _TAIL = 4 * 1024
 _SAMPLES = 4
 _CHUNK = 1 << 20  # bytes read at a time for a sha256
-FINE_SIZE = 20  # bytes of a fine digest: no content digest is as long
-_FINE_WHOLE = 64 << 20  # bytes; files up to this size are compared whole
-_FINE_STRIDE = 64 * 1024  # a tensor of a larger file that is longer than this is always among the samples
+FINE_SIZE = 20  # bytes of a digest of more than samples: no content digest is as long
 
 
 def content_digest(reader: ArtifactReader) -> bytes:
@@ -39,7 +38,7 @@ def content_digest(reader: ArtifactReader) -> bytes:
     for one in reader.artifact.weights:
         file = reader.file(one.name)
         digest.update(struct.pack("<Q", file.size))
-        if file.size <= _WHOLE:
+        if file.size <= WHOLE:
             digest.update(file.read(0, file.size))
             continue
         digest.update(file.read(0, HEAD_BLOCK))
@@ -50,11 +49,15 @@ def content_digest(reader: ArtifactReader) -> bytes:
     return digest.digest()
 
 
-def fine_digest(reader: ArtifactReader) -> bytes:
-    """20 bytes by which two copies are compared before they are taken for one model.
+def fine_digest(reader: ArtifactReader, tensors: Mapping[str, Sequence[tuple[int, int]]]) -> bytes:
+    """20 bytes over every byte outside the tensors, and over 4 KiB at the beginning, middle and end of each.
 
-    Files of up to 64 MiB count whole. Of a larger one the first and the last MiB count, and 4 KiB of every
-    64 KiB between them, which comes by every layer: two trainings that differ in one are two models.
+    A tensor of up to 12 KiB counts whole, and so does a file whose tensors overlap or reach past its end.
+
+    Args:
+        reader: The files.
+        tensors: By name of each weight file where its tensors' data lies, as (offset, length); a file that
+            is not among them counts whole.
 
     Raises:
         ReadError: A file cannot be read.
@@ -63,14 +66,36 @@ def fine_digest(reader: ArtifactReader) -> bytes:
     for one in reader.artifact.weights:
         file = reader.file(one.name)
         digest.update(struct.pack("<Q", file.size))
-        if file.size <= _FINE_WHOLE:
-            for offset in range(0, file.size, _CHUNK):
-                digest.update(file.read_up_to(offset, _CHUNK))
-            continue
-        digest.update(file.read(0, _CHUNK))
-        for offset in range(_CHUNK, file.size - _CHUNK, _FINE_STRIDE):
-            digest.update(file.read_up_to(offset, _TAIL))
-        digest.update(file.read(file.size - _CHUNK, _CHUNK))
+        for offset, length in _to_compare(sorted(tensors.get(one.name, ())), file.size):
+            for begin in range(offset, offset + length, _CHUNK):
+                digest.update(file.read(begin, min(_CHUNK, offset + length - begin)))
+    return digest.digest()
+
+
+def _to_compare(tensors: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of a file that a fine digest reads, in order."""
+    ends = accumulate((offset + length for offset, length in tensors), max, initial=0)
+    if any(length < 0 or offset < end for (offset, length), end in zip(tensors, ends, strict=False)):
+        tensors = []
+    if tensors and sum(tensors[-1]) > size:
+        tensors = []
+    read = 0
+    for offset, length in tensors:
+        whole = length <= 3 * _TAIL
+        yield read, offset + (length if whole else _TAIL) - read
+        if not whole:
+            yield offset + length // 2, _TAIL
+            yield offset + length - _TAIL, _TAIL
+        read = offset + length
+    yield read, size - read
+
+
+def name_of_bytes(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> bytes:
+    """20 bytes that name all the bytes of these weights, of which the sha256 is given by name."""
+    digest = hashlib.blake2b(digest_size=FINE_SIZE)
+    for one in files:
+        if one.role is Role.WEIGHTS:
+            digest.update(bytes.fromhex(sha256[one.name]))
     return digest.digest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,12 @@ from modelshelf import (
     Role,
     Severity,
 )
-from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
+from modelshelf.model import Artifact, ArtifactFile, Concern, ModelMetadata, TensorPlaces
 from modelshelf.model.config import Location
 from modelshelf.records.write import Records
-from modelshelf.scan import hashing
+from modelshelf.scan import copies
 from modelshelf.scan.commit import commit_artifact, mark_missing
-from modelshelf.scan.copies import FineDigests, judged, with_own_findings
+from modelshelf.scan.copies import judged, with_own_findings
 from modelshelf.scan.examine import Examination
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
@@ -183,7 +183,7 @@ def padded(path: Path, offset: int | None = None, size: int = 300_000) -> None:
     data = bytearray(b"TOY{}".ljust(size))
     if offset is not None:
         data[offset] = 9
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
@@ -218,23 +218,125 @@ def test_a_copy_that_is_written_anew_outside_the_samples_leaves_the_record(
     assert [str(one) for one in registry.get_versions(newest.id)] == ["1.0.1", "1.0.0"]
 
 
-def test_a_fine_digest_of_a_large_file_comes_by_every_layer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+class Tensors(JudgesBeside):
+    """A toy that says where its tensors lie."""
+
+    def __init__(self, *spans: tuple[int, int]) -> None:
+        super().__init__()
+        self.spans = spans
+
+    def modelshelf_tensor_places(self, artifact: Artifact, format: str) -> Iterator[TensorPlaces]:
+        if format == "toy":
+            for one in artifact.weights:
+                yield TensorPlaces(file=one.name, spans=self.spans)
+
+
+@pytest.fixture
+def compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., list[ModelConfig]]]:
+    """Scan two toys of 300,000 bytes, that count as large, with one byte of difference; gives the models."""
+    monkeypatch.setattr(copies, "_SMALL", 200_000)
+    opened: list[ModelRegistry] = []
+
+    def run(offset: int | None, plugin: object) -> list[ModelConfig]:
+        padded(tmp_path / "large" / "a" / "m.toy")
+        padded(tmp_path / "large" / "b" / "m.toy", offset)
+        store = tmp_path / "other"
+        opened.append(ModelRegistry(tmp_path / "large", store, plugins=[plugin], blocked=BUILTIN_FORMATS))
+        opened[-1].discover_models()
+        return list(opened[-1])
+
+    yield run
+    for one in opened:
+        one.close()
+
+
+TWO = ((20_000, 100_000), (130_000, 100_000))
+
+
+@pytest.mark.parametrize(
+    ("offset", "models"),
+    [
+        (None, 1),
+        (20_500, 2),  # the beginning of a tensor
+        (70_100, 2),  # its middle
+        (119_990, 2),  # its end
+        (125_000, 2),  # between two
+        (231_000, 2),  # behind the last
+        (50_000, 1),  # within a tensor, outside of what is read
+    ],
+)
+def test_all_outside_of_tensors_and_samples_of_each_are_compared(
+    compare: Callable[..., list[ModelConfig]], offset: int | None, models: int
 ) -> None:
-    monkeypatch.setattr(hashing, "_FINE_WHOLE", 1 << 20)
-    digests = set()
-    for number, start in enumerate([None, 1_500_000, 2_900_000]):
-        data = bytearray(4 << 20)
-        if start is not None:
-            data[start : start + 70_000] = bytes([7]) * 70_000
-        (tmp_path / f"{number}.toy").write_bytes(data)
-        one = ArtifactFile(
-            name=f"{number}.toy", size=len(data), mtime_ns=(tmp_path / f"{number}.toy").stat().st_mtime_ns
-        )
-        here = Location(path=str(tmp_path / one.name), folder=str(tmp_path), files=(one,))
-        digests.add(FineDigests().of(here))
-    assert len(digests) == 3
-    assert None not in digests
+    found = compare(offset, Tensors(*TWO))
+    assert len(found) == models
+    assert {one.content_names for model in found if models == 1 for one in model.locations} <= {None}
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        (),
+        ((20_000, 100_000), (60_000, 100_000)),  # overlap
+        ((20_000, 300_000),),  # past the end
+        ((-5, 100_000),),
+        tuple((20_000 + 100 * number, 100) for number in range(1001)),
+    ],
+    ids=["none", "overlapping", "too long", "negative", "many"],
+)
+def test_where_samples_guarantee_nothing_every_byte_is_compared(
+    compare: Callable[..., list[ModelConfig]], spans: tuple[tuple[int, int], ...]
+) -> None:
+    assert len(compare(50_001, Tensors(*spans))) == 2
+
+
+def test_the_sha256_that_a_comparison_computed_are_kept(compare: Callable[..., list[ModelConfig]]) -> None:
+    (model,) = compare(None, ToyFormat())
+    names = {one.content_names for one in model.locations}
+    assert len(names) == 1
+    assert None not in names
+
+
+def test_a_verdict_of_safety_may_rest_on_any_byte(compare: Callable[..., list[ModelConfig]]) -> None:
+    class Careful(Tensors):
+        def modelshelf_probe_health(  # type: ignore[override]
+            self, reader: ArtifactReader
+        ) -> Iterator[Finding]:
+            if reader.file().read(50_000, 1) != b" ":
+                yield Finding(code="x", severity=Severity.ERROR, message="x", concern=Concern.SAFETY)
+
+    assert len(compare(50_000, Careful(*TWO))) == 2
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_copy_out_of_reach_is_joined_only_where_it_was_moved_or_by_its_sha256(
+    registry: ModelRegistry, folder: Path, moved: bool
+) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    padded(folder / "a" / "m.toy")
+    registry.discover_models()
+    before = (folder / "a" / "m.toy").stat()
+    if moved:
+        shutil.move(folder / "a", folder / "b")
+    else:
+        padded(folder / "b" / "m.toy", 20_000)
+        os.utime(folder / "b" / "m.toy", ns=(before.st_atime_ns, before.st_mtime_ns))
+        shutil.rmtree(folder / "a")
+    registry.discover_models()
+    assert len(registry.list_models()) == (1 if moved else 2)
+
+
+def test_a_deleted_original_of_which_the_sha256_is_known_is_recognised_in_its_copy(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    shutil.rmtree(folder / "b")
+    padded(folder / "a" / "m.toy")
+    registry.discover_models(depth="full")
+    shutil.copy(folder / "a" / "m.toy", folder / "b.toy")
+    shutil.rmtree(folder / "a")
+    registry.discover_models()
+    assert only(registry).path.endswith("/b.toy")
 
 
 def test_bytes_that_hide_behind_a_restored_time_are_examined_again(
