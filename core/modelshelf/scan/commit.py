@@ -24,10 +24,10 @@ from modelshelf.model import (
     Problem,
     merge_metadata,
 )
-from modelshelf.model.health import combine, status_of
+from modelshelf.model.health import status_of
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
-from modelshelf.scan.copies import FineDigests, judged, with_own_findings
+from modelshelf.scan.copies import FineDigests, after, is_same_file, judged, with_own_findings
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import FINE_SIZE, with_sha256
@@ -142,15 +142,6 @@ class _New:
     now: int
     names: tuple[str, ...] = ()
 
-    def after(self, old: ModelConfig) -> Location:
-        """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
-        before = next((one for one in old.locations if one.path == self.location.path), None)
-        if before is None or not before.has_unchanged(self.location.files):
-            return self.location
-        if self.examination.is_finished and self.location.depth.reaches(before.depth):
-            return self.location
-        return attrs.evolve(self.location, findings=combine(before.findings, self.location.findings))
-
 
 def _location_of(artifact: Artifact, examination: Examination) -> Location:
     return Location(
@@ -162,6 +153,16 @@ def _location_of(artifact: Artifact, examination: Examination) -> Location:
         depth=examination.depth,
         findings=examination.findings,
     )
+
+
+def _location_after(old: ModelConfig | None, artifact: Artifact, examination: Examination) -> Location:
+    """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
+    location = _location_of(artifact, examination)
+    places = () if old is None else with_own_findings(old).locations
+    before = next((one for one in places if one.path == location.path), None)
+    if before is None or not before.has_unchanged(location.files):
+        return location
+    return after(before, location, finished=examination.is_finished)
 
 
 def _read_copies(
@@ -194,16 +195,17 @@ def commit_artifact(
 ) -> Committed:
     """Bring the registry up to date with one examined artifact."""
     fine = fine or FineDigests()
-    location = _location_of(artifact, examination)
-    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
+    location = _location_after(old, artifact, examination)
+    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     if old is not None and _has_content(old, examination.content_digest, location, fine):
         return _refresh(records, old, attrs.evolve(new, location=fine.with_sha256(location)))
+    was_never_of = old is not None and _was_never_of(old, location, examination.content_digest)
     digest, copy = _record_of_same_content(records, examination.content_digest, location, fine)
     examination = attrs.evolve(examination, content_digest=digest)
     new = attrs.evolve(new, examination=examination, location=fine.with_sha256(location))
-    if old is not None and _was_never_of(old, location):
+    if old is not None and was_never_of:
         split = split_off(records, old, location.path, now)
         committed = commit_artifact(records, artifact, examination, now, fine)
         return attrs.evolve(committed, events=(split, *committed.events))
@@ -283,6 +285,9 @@ def user_set(metadata: ModelMetadata) -> ModelMetadata:
 
 def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
     """Whether the record of a path is still that of what lies there, and of its other copies."""
+    mine = next((one for one in old.locations if one.path == location.path), None)
+    if mine is not None and mine.content_names is not None and mine.content_names == location.content_names:
+        return True
     if len(old.content_digest) == FINE_SIZE:
         return fine.is_copy(old, location)
     if old.content_digest != digest:
@@ -291,8 +296,10 @@ def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: Fine
     return [one.path for one in before] == [location.path] or fine.is_copy(old, location)
 
 
-def _was_never_of(old: ModelConfig, location: Location) -> bool:
-    """Whether an unchanged copy, looked at more closely, is none of the model that others still are."""
+def _was_never_of(old: ModelConfig, location: Location, digest: bytes) -> bool:
+    """Whether a copy whose files and samples are as they were proved to be none of the others' model."""
+    if old.content_digest != digest:
+        return False
     before = {one.path: one for one in old.locations if not one.missing}
     mine = before.pop(location.path, None)
     return mine is not None and bool(before) and mine.has_unchanged(location.files)
@@ -373,16 +380,19 @@ def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
     judged_before = with_own_findings(old)
-    location, examination = new.after(judged_before), new.examination
-    others = [one for one in judged_before.locations if one.path != location.path]
+    location, examination = new.location, new.examination
+    present = [one for one in judged_before.locations if not one.missing]
+    if location.path in {one.path for one in present}:
+        present = [location if one.path == location.path else one for one in present]
+    else:
+        present = [*present, location]
+    missing = [one for one in judged_before.locations if one.missing and one.path != location.path]
     config = attrs.evolve(
         old,
-        path=location.path,
+        path=present[0].path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        content_digest=old.content_digest
-        if len(old.content_digest) == FINE_SIZE
-        else examination.content_digest,
-        locations=(location, *others),
+        content_digest=old.content_digest or examination.content_digest,
+        locations=(*present, *missing),
         missing_since=None,
     )
     config = judged(config)
@@ -416,6 +426,8 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
     for one in gone:
+        if is_same_file(one, location):  # it was moved, and nothing becomes better by that
+            location = after(one, location, finished=examination.is_finished)
         records.delete_location(one.path, record.id, record.version)
     locations = (*kept, location, *offline)
     config = attrs.evolve(record, path=locations[0].path, locations=locations, missing_since=None)
@@ -423,7 +435,7 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
         config = attrs.evolve(
             config,
             metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
-            health_status=status_of(examination.findings),
+            health_status=status_of(location.findings),
         )
     config = _with_aliases(records, judged(config), new.names)
     if gone and not kept:
@@ -462,8 +474,8 @@ def _new_record(
         display_name=metadata.title or model_id,
         version=version,
         metadata=metadata,
-        health_status=status_of(examination.findings),
-        findings=examination.findings,
+        health_status=status_of(location.findings),
+        findings=location.findings,
         checked_at=now,
         locations=(location,),
         content_digest=examination.content_digest,

@@ -10,13 +10,14 @@ import attrs
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Artifact, Concern, Role
-from modelshelf.model.health import status_of, worst_first
+from modelshelf.model.health import combine, status_of, worst_first
 from modelshelf.reader import ArtifactReader, open_local
 from modelshelf.scan.hashing import (
     FINE_SIZE,
     WHOLE,
     fine_digest,
     name_of_bytes,
+    sha256_findings,
     sha256_of_weights,
     with_sha256,
 )
@@ -73,6 +74,24 @@ def with_own_findings(config: ModelConfig) -> ModelConfig:
             for one in config.locations
         ),
     )
+
+
+def after(before: Location, place: Location, *, finished: bool) -> Location:
+    """A copy whose files are as they were, after another look at it, which may have been a shallower one.
+
+    What a deeper or a finished look found is kept. Bytes that have another sha256 than they had are damaged:
+    the copy keeps the sha256 that it had, and the finding with that at each look.
+    """
+    claimed = {one.name: one.sha256 for one in before.files if one.sha256 is not None}
+    read = {one.name: one.sha256 for one in place.files if one.sha256 is not None}
+    weights = [attrs.evolve(one, sha256=claimed.get(one.name)) for one in _weights(place)]
+    differ = tuple(sha256_findings(weights, read))
+    if differ:
+        kept = with_sha256(place.files, claimed)
+        place = attrs.evolve(place, files=kept, findings=worst_first([*differ, *place.findings]))
+    if finished and place.depth.reaches(before.depth):
+        return place
+    return attrs.evolve(place, findings=combine(before.findings, place.findings))
 
 
 class FineDigests:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import attrs
 
-from modelshelf.model import Artifact, ArtifactFile, Finding, Location, Role, Severity
+from modelshelf.model import ArtifactFile, Finding, Location, Role, Severity
 from modelshelf.reader import HEAD_BLOCK
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def with_sha256(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> t
     )
 
 
-def sha256_findings(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[Finding]:
-    """A finding for each file that is known by another sha256 than that of its bytes."""
-    for one in artifact.weights:
+def sha256_findings(weights: Iterable[ArtifactFile], sha256: Mapping[str, str]) -> Iterator[Finding]:
+    """A finding for each file that has another sha256 by its name or by an earlier look than by its bytes."""
+    for one in weights:
         read = sha256.get(one.name)
         if one.sha256 is not None and read is not None and one.sha256 != read:
             yield Finding(
@@ -138,16 +138,8 @@ def sha256_findings(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[F
             )
 
 
-def copy_findings(locations: tuple[Location, ...]) -> Iterator[Finding]:
-    """A finding for each copy whose bytes, by their sha256, are not those of the first."""
+def other_copies(locations: Iterable[Location]) -> list[Location]:
+    """The present copies whose bytes, by their sha256, are not those of the first."""
     hashed = [(one, one.content_names) for one in locations if not one.missing]
-    first = next(((location, names) for location, names in hashed if names is not None), None)
-    for location, names in hashed:
-        if first is not None and names is not None and names != first[1]:
-            yield Finding(
-                code="copies-differ",
-                severity=Severity.WARNING,
-                message=f"{location.path}: has the size, header and samples of {first[0].path}, but other "
-                "bytes (sha256); one of them may be damaged",
-                file=location.path,
-            )
+    first = next((names for _, names in hashed if names is not None), None)
+    return [one for one, names in hashed if names not in (None, first)]
