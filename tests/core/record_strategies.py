@@ -50,6 +50,7 @@ LOCATIONS = st.builds(
     missing=st.booleans(),
     offline=st.booleans(),
     depth=st.sampled_from(Depth),
+    found_at=st.none() | st.sampled_from(Depth),
 )
 FINDINGS = st.builds(
     Finding,

@@ -160,9 +160,7 @@ def _location_after(old: ModelConfig | None, artifact: Artifact, examination: Ex
     location = _location_of(artifact, examination)
     places = () if old is None else with_own_findings(old).locations
     before = next((one for one in places if one.path == location.path), None)
-    if before is None or not before.has_unchanged(location.files):
-        return location
-    return after(before, location, finished=examination.is_finished)
+    return location if before is None else after(before, location, finished=examination.is_finished)
 
 
 def _read_copies(

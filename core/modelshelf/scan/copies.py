@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from modelshelf.errors import ReadError
-from modelshelf.model import Artifact, Concern, Role
+from modelshelf.model import Artifact, Concern, HealthStatus, Role
 from modelshelf.model.health import combine, status_of, worst_first
 from modelshelf.reader import ArtifactReader, open_local
 from modelshelf.scan.hashing import (
@@ -77,21 +77,29 @@ def with_own_findings(config: ModelConfig) -> ModelConfig:
 
 
 def after(before: Location, place: Location, *, finished: bool) -> Location:
-    """A copy whose files are as they were, after another look at it, which may have been a shallower one.
+    """A copy after another look at it, which may have been a shallower one, or have come to no end.
 
-    What a deeper or a finished look found is kept. Bytes that have another sha256 than they had are damaged:
+    What a deeper or a finished look found in files that are as they were is kept, with how deep that was, so
+    that no lesser look drops it later either. Bytes that have another sha256 than they had are damaged:
     the copy keeps the sha256 that it had, and the finding with that at each look.
     """
-    claimed = {one.name: one.sha256 for one in before.files if one.sha256 is not None}
+    same = before.unchanged_names(place.files)
+    claimed = {one.name: one.sha256 for one in before.files if one.sha256 is not None and one.name in same}
     read = {one.name: one.sha256 for one in place.files if one.sha256 is not None}
     weights = [attrs.evolve(one, sha256=claimed.get(one.name)) for one in _weights(place)]
     differ = tuple(sha256_findings(weights, read))
     if differ:
         kept = with_sha256(place.files, claimed)
         place = attrs.evolve(place, files=kept, findings=worst_first([*differ, *place.findings]))
-    if finished and place.depth.reaches(before.depth):
+    deepest = before.found_at or before.depth
+    if finished and place.depth.reaches(deepest):
         return place
-    return attrs.evolve(place, findings=combine(before.findings, place.findings))
+    earlier = before.findings
+    if not before.has_unchanged(place.files):
+        earlier = tuple(one for one in earlier if one.file in same)
+    counts = status_of(one for one in earlier if one not in place.findings) is not HealthStatus.HEALTHY
+    found_at = deepest if counts and not place.depth.reaches(deepest) else None
+    return attrs.evolve(place, findings=combine(earlier, place.findings), found_at=found_at)
 
 
 class FineDigests:

@@ -139,13 +139,18 @@ def _after(place: Location, artifact: Artifact, examination: Examination) -> Loc
         place,
         depth=examination.depth,
         findings=examination.findings,
-        files=with_sha256(place.files, examination.sha256),
+        found_at=None,
+        files=with_sha256(artifact.files, examination.sha256),
+    )
+    look = after(place, read, finished=examination.is_finished)
+    look = attrs.evolve(
+        look,
+        files=with_sha256(place.files, {one.name: one.sha256 for one in look.files if one.sha256}),
         # Without a fingerprint the next scan examines it again.
         fingerprint=place.fingerprint if examination.complete else b"",
     )
     if not is_unchanged:
-        return read
-    look = after(place, read, finished=examination.is_finished)
+        return look
     is_final = examination.is_finished and examination.depth.reaches(place.depth)
     return look if is_final else attrs.evolve(look, depth=place.depth)
 

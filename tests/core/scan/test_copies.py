@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from modelshelf import (
@@ -362,3 +363,104 @@ def test_another_mode_of_a_file_leaves_its_version_and_its_sha256_is_not_confirm
     names = {Path(one.folder).name: one.content_names for one in after.locations}
     assert (after.version, names["a"], names["b"] is None) == (before.version, None, False)
     assert registry.discover_models().models_unchanged == 2
+
+
+class LooksDeeper(ToyFormat):
+    """A toy that notices at depth full alone what is wrong with a copy, by the end of its folder's name."""
+
+    def modelshelf_probe_health(  # type: ignore[override]
+        self, artifact: Artifact, depth: Depth
+    ) -> Iterator[Finding]:
+        if depth is Depth.FULL and artifact.folder.endswith(tuple(self.wrong)):
+            yield FLAW
+            yield attrs.evolve(FLAW, code="bad", file="m.toy")
+
+    wrong: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def deep(folder: Path) -> Iterator[Callable[..., ModelRegistry]]:
+    """A registry over the two copies, of which a full scan found these to be wrong."""
+    opened: list[ModelRegistry] = []
+
+    def scanned(*wrong: str) -> ModelRegistry:
+        plugin = LooksDeeper()
+        plugin.wrong = wrong
+        opened.append(
+            ModelRegistry(folder, folder.parent / "deep", plugins=[plugin], blocked=BUILTIN_FORMATS)
+        )
+        opened[-1].discover_models(depth="full")
+        return opened[-1]
+
+    yield scanned
+    for one in opened:
+        one.close()
+
+
+def by_copy(model: ModelConfig) -> dict[str, list[str]]:
+    """Codes of what is wrong with each copy, by its folder."""
+    present = [one for one in model.locations if not one.missing]
+    return {Path(one.folder).name: [found.code for found in one.findings] for one in present}
+
+
+def new_mode(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def new_link(path: Path) -> None:
+    os.link(path, path.parent.parent.parent / "link")
+
+
+@pytest.mark.parametrize("change", [new_mode, new_link])
+@pytest.mark.parametrize("wrong", ["a", "b"])
+def test_where_only_the_ctime_differs_the_file_is_examined_again_and_deeper_findings_stay(
+    deep: Callable[..., ModelRegistry], folder: Path, change: Callable[[Path], None], wrong: str
+) -> None:
+    registry = deep(wrong)
+    before = only(registry)
+    change(folder / wrong / "m.toy")
+    stats = registry.discover_models()
+    after = only(registry)
+    assert (stats.models_unchanged, after.version) == (1, before.version)
+    assert by_copy(after) == {**{name: [] for name in "ab"}, wrong: ["flaw", "bad"]}
+    assert after.health_status is HealthStatus.UNHEALTHY
+    registry.check(depth="header")
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+    names = {Path(one.folder).name: one.content_names for one in after.locations}
+    assert names.pop(wrong) is None
+    assert None not in names.values()
+
+
+@pytest.mark.parametrize("wrong", ["a", "b", "ab"])
+@pytest.mark.parametrize("depth", ["quick", "header"])
+def test_a_shallower_look_improves_no_copy(
+    deep: Callable[..., ModelRegistry], wrong: str, depth: str
+) -> None:
+    registry = deep(*wrong)
+    for look in (registry.check, registry.discover_models):
+        look(depth=depth, **({"force": True} if look == registry.discover_models else {}))
+        model = only(registry)
+        assert {name for name, found in by_copy(model).items() if "flaw" in found} == set(wrong)
+        assert model.health_status is HealthStatus.UNHEALTHY
+
+
+def test_a_moved_file_keeps_what_a_deeper_look_found(
+    deep: Callable[..., ModelRegistry], folder: Path
+) -> None:
+    registry = deep("a")
+    shutil.rmtree(folder / "b")
+    shutil.move(folder / "a", folder / "elsewhere")
+    registry.discover_models()
+    assert by_copy(only(registry)) == {"elsewhere": ["flaw", "bad"]}
+
+
+def test_a_new_neighbour_leaves_what_a_deeper_look_found_in_a_file(
+    deep: Callable[..., ModelRegistry], folder: Path
+) -> None:
+    registry = deep("a")
+    beside(folder / "a", "another one")
+    registry.discover_models()
+    assert by_copy(only(registry)) == {"a": ["bad"], "b": []}
+    beside(folder / "a", "a third one")
+    registry.check(depth="header")
+    assert by_copy(only(registry)) == {"a": ["bad"], "b": []}
