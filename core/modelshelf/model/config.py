@@ -41,6 +41,7 @@ class Location:
         depth: How deep the last look into the files went.
         findings: What the last look at this copy noticed, worst first, with what a deeper one had noticed.
         found_at: How deep that deeper look went; None where the last one was the deepest.
+        metadata: What the last look read here, of a model that has several places; None for its only one.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Location:
     depth: Depth = Depth.HEADER
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     found_at: Depth | None = None
+    metadata: ModelMetadata | None = None
 
     def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
         """Whether these are the files that it had, by names, sizes, times and inodes."""

@@ -20,14 +20,22 @@ from modelshelf.model import (
     ModelEvent,
     ModelMetadata,
     ModelVersion,
-    Origin,
     Problem,
     merge_metadata,
 )
 from modelshelf.model.health import status_of
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
-from modelshelf.scan.copies import FineDigests, after, is_same_file, judged, with_own_findings
+from modelshelf.scan.copies import (
+    FineDigests,
+    after,
+    described,
+    is_same_file,
+    judged,
+    user_set,
+    with_own_findings,
+    with_own_metadata,
+)
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import FINE_SIZE, with_sha256
@@ -274,13 +282,6 @@ def mark_missing(
     return events
 
 
-def user_set(metadata: ModelMetadata) -> ModelMetadata:
-    """Only the values that a person set."""
-    names = [name for name, one in metadata.provenance.items() if one.origin is Origin.USER]
-    values: dict[str, Any] = {name: getattr(metadata, name) for name in names}
-    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
-
-
 def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
     """Whether the record of a path is still that of what lies there, and of its other copies."""
     mine = next((one for one in old.locations if one.path == location.path), None)
@@ -308,7 +309,7 @@ def split_off(records: Records, old: ModelConfig, path: str, now: int) -> ModelE
     kept = tuple(one for one in with_own_findings(old).locations if one.path != path)
     first = next((one.path for one in kept if not one.missing), old.path)
     records.delete_location(path, old.id, old.version)
-    config = judged(attrs.evolve(old, path=first, locations=kept, updated_at=now))
+    config = described(judged(attrs.evolve(old, path=first, locations=kept, updated_at=now)))
     records.put(config)
     return _event(EventKind.UPDATED, config, fields=["locations"], path=path, reason="no copy of it")
 
@@ -379,6 +380,8 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
     judged_before = with_own_findings(old)
     location, examination = new.location, new.examination
+    if len(judged_before.locations) > 1:
+        location = attrs.evolve(location, metadata=examination.metadata)
     present = [one for one in judged_before.locations if not one.missing]
     if location.path in {one.path for one in present}:
         present = [location if one.path == location.path else one for one in present]
@@ -393,7 +396,7 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
         locations=(*present, *missing),
         missing_since=None,
     )
-    config = judged(config)
+    config = described(judged(config))
     config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
@@ -419,7 +422,8 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, *
 def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     location, examination = new.location, new.examination
-    others = [one for one in with_own_findings(record).locations if one.path != location.path]
+    before = with_own_metadata(with_own_findings(record))
+    others = [one for one in before.locations if one.path != location.path]
     offline = [one for one in others if one.offline]
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
@@ -427,6 +431,8 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
         if is_same_file(one, location):  # it was moved, and nothing becomes better by that
             location = after(one, location, finished=examination.is_finished)
         records.delete_location(one.path, record.id, record.version)
+    if kept or offline:
+        location = attrs.evolve(location, metadata=examination.metadata)
     locations = (*kept, location, *offline)
     config = attrs.evolve(record, path=locations[0].path, locations=locations, missing_since=None)
     if not kept:
@@ -435,7 +441,7 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
             metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
             health_status=status_of(location.findings),
         )
-    config = _with_aliases(records, judged(config), new.names)
+    config = _with_aliases(records, described(judged(config)), new.names)
     if gone and not kept:
         return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
     return _update(records, record, config, new.now, path=location.path)
@@ -448,7 +454,7 @@ def without_location(config: ModelConfig, path: str, now: int, *, offline: bool 
         for one in with_own_findings(config).locations
     )
     present = [one for one in locations if not one.missing]
-    return judged(
+    changed = judged(
         attrs.evolve(
             config,
             locations=(*present, *(one for one in locations if one.missing)),
@@ -457,6 +463,7 @@ def without_location(config: ModelConfig, path: str, now: int, *, offline: bool 
             updated_at=now,
         )
     )
+    return described(changed)
 
 
 def _new_record(

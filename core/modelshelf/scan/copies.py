@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from modelshelf.errors import ReadError
-from modelshelf.model import Artifact, Concern, HealthStatus, Role
+from modelshelf.model import (
+    Artifact,
+    Concern,
+    HealthStatus,
+    ModelMetadata,
+    Origin,
+    Provenance,
+    Role,
+    merge_metadata,
+)
 from modelshelf.model.health import combine, status_of, worst_first
 from modelshelf.reader import ArtifactReader, open_local
 from modelshelf.scan.hashing import (
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.source import Source
 
+_BESIDE = frozenset({Origin.CONFIG, Origin.CARD, Origin.FILENAME})  # what lies around the weights
 _BUDGET = 1 << 62  # bytes; a comparison reads what it needs
 _SMALL = 64 << 20  # bytes; models up to this size are compared whole
 _MOST_TENSORS = 1000  # a model of more is compared whole
@@ -57,6 +67,50 @@ def judged(config: ModelConfig) -> ModelConfig:
     if findings == config.findings:
         return config
     return attrs.evolve(config, findings=findings, health_status=status_of(findings))
+
+
+def described(config: ModelConfig) -> ModelConfig:
+    """The record with the best value of each field that its present copies have, and what a person set.
+
+    Of values of one rank that of the first place counts. One that was read beside a further copy names the
+    folder.
+    """
+    read = [(one.folder, one.metadata) for one in config.locations if not one.missing and one.metadata]
+    if not read:
+        return config
+    _, first = read[0]
+    others = [_with_folder(metadata, folder) for folder, metadata in read[1:]]
+    merged = merge_metadata([user_set(config.metadata), first, *others])
+    return attrs.evolve(config, metadata=merged)
+
+
+def _with_folder(metadata: ModelMetadata, folder: str) -> ModelMetadata:
+    provenance = {
+        name: Provenance(one.origin, f"{one.detail}, in {folder}") if one.origin in _BESIDE else one
+        for name, one in metadata.provenance.items()
+    }
+    return attrs.evolve(metadata, provenance=provenance)
+
+
+def user_set(metadata: ModelMetadata) -> ModelMetadata:
+    """Only the values that a person set."""
+    names = [name for name, one in metadata.provenance.items() if one.origin is Origin.USER]
+    values: dict[str, Any] = {name: getattr(metadata, name) for name in names}
+    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
+
+
+def with_own_metadata(config: ModelConfig) -> ModelConfig:
+    """The record of several places, each with what was read there; its only one so far read all there is."""
+    if any(one.metadata is not None for one in config.locations):
+        return config
+    present = [one.path for one in config.locations if not one.missing][:1]
+    return attrs.evolve(
+        config,
+        locations=tuple(
+            attrs.evolve(one, metadata=config.metadata) if one.path in present else one
+            for one in config.locations
+        ),
+    )
 
 
 def with_own_findings(config: ModelConfig) -> ModelConfig:

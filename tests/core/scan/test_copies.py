@@ -21,7 +21,7 @@ from modelshelf import (
     Role,
     Severity,
 )
-from modelshelf.model import Artifact, ArtifactFile, Concern, ModelMetadata, TensorPlaces
+from modelshelf.model import Artifact, ArtifactFile, Concern, ModelMetadata, Origin, TensorPlaces
 from modelshelf.model.config import Location
 from modelshelf.records.write import Records
 from modelshelf.scan import copies
@@ -464,3 +464,42 @@ def test_a_new_neighbour_leaves_what_a_deeper_look_found_in_a_file(
     beside(folder / "a", "a third one")
     registry.check(depth="header")
     assert by_copy(only(registry)) == {"a": ["bad"], "b": []}
+
+
+class ReadsBeside(ToyFormat):
+    """A toy that takes two values out of the `config.json` beside it."""
+
+    def modelshelf_extract_metadata(  # type: ignore[override]
+        self, artifact: Artifact, reader: ArtifactReader
+    ) -> Iterator[ModelMetadata]:
+        yield super().modelshelf_extract_metadata(artifact, reader)
+        for one in artifact.companions:
+            facts = json.loads(reader.file(one.name).read(0, one.size))
+            yield ModelMetadata.partial(Origin.CONFIG, one.name, **facts)
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_value_comes_from_the_place_that_has_it_and_goes_with_it(folder: Path, first: str) -> None:
+    second = "b" if first == "a" else "a"
+    (folder / "a" / "config.json").write_text('{"license": "mit", "tags": ["x"]}')
+    (folder / "b" / "config.json").write_text('{"license": "gpl", "context_length": 7}')
+    with ModelRegistry(
+        folder, folder.parent / "beside", plugins=[ReadsBeside()], blocked=BUILTIN_FORMATS
+    ) as registry:
+        registry.discover_models(folder / first)
+        registry.discover_models(folder / second)
+        for _ in range(2):
+            metadata = only(registry).metadata
+            assert metadata.license == {"a": "mit", "b": "gpl"}[first]
+            assert (metadata.tags, metadata.context_length, metadata.title) == (("x",), 7, "same")
+            of_second = {"a": "tags", "b": "context_length"}[second]
+            assert str(metadata.provenance[of_second]) == f"config: config.json, in {folder / second}"
+            registry.discover_models(force=True)
+        registry.update(only(registry).id, license="mine")
+        shutil.rmtree(folder / first)
+        registry.discover_models()
+        metadata = only(registry).metadata
+        assert (metadata.license, str(metadata.provenance["license"])) == ("mine", "user")
+        values = (metadata.tags, metadata.context_length)
+        assert values == {"a": (("x",), None), "b": (None, 7)}[second]
+        assert str(metadata.provenance[of_second]) == "config: config.json"
