@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf.model import Depth, Detection, FormatType
+from modelshelf.model import Depth, Detection, FormatType, TensorPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +48,20 @@ def modelshelf_extract_metadata(
     from modelshelf_gguf.metadata import metadata_of
 
     return metadata_of(_headers(artifact, reader))
+
+
+def modelshelf_tensor_places(
+    artifact: Artifact,
+    format: str,
+    reader: ArtifactReader,
+) -> Iterator[TensorPlaces]:
+    """Give where the tensors' data lies in each file whose header is sound."""
+    if format == FORMAT:
+        for one in _headers(artifact, reader):
+            if one.fault is None:
+                start = one.data_offset
+                spans = tuple((start + tensor.offset, tensor.size or 0) for tensor in one.tensors)
+                yield TensorPlaces(file=one.file, spans=spans)
 
 
 def modelshelf_probe_health(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from modelshelf.model import FormatType
 
 if TYPE_CHECKING:
-    from modelshelf.model import Artifact, Candidate, Depth, Detection, Finding, ModelMetadata
+    from modelshelf.model import Artifact, Candidate, Depth, Detection, Finding, ModelMetadata, TensorPlaces
     from modelshelf.reader import ArtifactReader
 
 FORMATS = ("archive", "numpy", "pickle", "pytorch")
@@ -61,6 +61,17 @@ def modelshelf_extract_metadata(
     from modelshelf_pytorch.metadata import extract
 
     return extract(artifact, format, reader)
+
+
+def modelshelf_tensor_places(
+    artifact: Artifact, format: str, reader: ArtifactReader
+) -> Iterable[TensorPlaces]:
+    """Yield where the storages of archives lie; any other file is to be compared whole."""
+    if format not in FORMATS:
+        return ()
+    from modelshelf_pytorch.containers.storages import tensor_places
+
+    return tensor_places(artifact, reader)
 
 
 def modelshelf_probe_health(

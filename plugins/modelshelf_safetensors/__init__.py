@@ -10,7 +10,7 @@ from modelshelf.model import Detection, FormatType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from modelshelf.model import Artifact, Candidate, Depth, Finding, ModelMetadata
+    from modelshelf.model import Artifact, Candidate, Depth, Finding, ModelMetadata, TensorPlaces
     from modelshelf.reader import ArtifactReader
 
 _FORMAT = "safetensors"
@@ -58,6 +58,19 @@ def modelshelf_extract_metadata(
     from modelshelf_safetensors.sharded import read_checkpoint
 
     return extract(read_checkpoint(reader), reader)
+
+
+def modelshelf_tensor_places(
+    artifact: Artifact,
+    format: str,
+    reader: ArtifactReader,
+) -> Iterable[TensorPlaces]:
+    """Give where the tensors' data lies, by the headers."""
+    if format != _FORMAT or not artifact.weights:
+        return ()
+    from modelshelf_safetensors.sharded import tensor_places
+
+    return tensor_places(reader)
 
 
 def modelshelf_probe_health(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from modelshelf.errors import FormatError, ReadError
-from modelshelf.model import Finding, Severity
+from modelshelf.model import Finding, Severity, TensorPlaces
 from modelshelf_safetensors.columns import repeated_hashes
 from modelshelf_safetensors.findings import BoundedFindings, shown
 from modelshelf_safetensors.header import read_header
@@ -120,6 +120,18 @@ def _read(reader: ArtifactReader) -> Checkpoint:
     promised = index.shards if index is not None else ()
     missing = dict.fromkeys(name for name in (*artifact.missing, *promised) if name not in there)
     return Checkpoint(headers=headers, faults=tuple(faults), index=index, missing=tuple(missing))
+
+
+def tensor_places(reader: ArtifactReader) -> Iterator[TensorPlaces]:
+    """Where the tensors' data lies in each file whose header can be read.
+
+    Raises:
+        ReadError: No header can be read.
+    """
+    for name, header in read_checkpoint(reader).headers.items():
+        start = header.data_start
+        spans = ((start + begin, end - begin) for begin, end in zip(header.begins, header.ends, strict=True))
+        yield TensorPlaces(file=name, spans=tuple(spans))
 
 
 def read_index(file: FileReader) -> Index:

@@ -61,7 +61,7 @@ Samples = dict[Path, str]
 def comparisons(workshop: Workshop) -> Iterator[Comparison | Skipped]:
     """For each tool and set: what was missed, what was slandered, and the time."""
     try:
-        tallies = [one.score for one in judge_all(workshop)]
+        scores = [one.score for one in judge_all(workshop)]
     except RuntimeError as error:
         yield Skipped(case="scanners for hostile pickles", reason=str(error))
         return
@@ -209,7 +209,7 @@ def print_each(judgements: list[Judgement]) -> None:
     """Print what each tool said of each sample of one set."""
     line = "{:38} {:9}" + " {:>11}" * len(judgements)
     print("\n" + line.format("model", "is", *(one.tool for one in judgements)))
-    verdicts = zip(*(one.told["verdicts"] for one in judgements), strict=True)
+    verdicts = zip(*(one.words["verdicts"] for one in judgements), strict=True)
     for (path, kind), said in zip(judgements[0].samples.items(), verdicts, strict=True):
         print(line.format(path.name, kind, *said))
 

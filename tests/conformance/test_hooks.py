@@ -31,6 +31,7 @@ from modelshelf import (
     SerializerType,
     Severity,
 )
+from modelshelf.model import TensorPlaces
 from modelshelf.reader import open_local
 from modelshelf.source import Place, SourceType
 from modelshelf.store import StoreType
@@ -127,6 +128,27 @@ def test_hook_estimate_memory_answers_for_its_engine_alone(registry_with, note: 
     assert answer.total_bytes is None  # for it says nothing of the other items
     nobody = registry.estimate_memory("mine", MemoryRequest(engine="brush"))
     assert nobody.unknown == ("no plugin estimates the memory of note with brush",)
+
+
+def test_hook_tensor_places_decides_which_bytes_of_copies_are_compared(registry_with, note: Path) -> None:
+    asked = []
+
+    class Columns(NoteFormat):
+        def modelshelf_tensor_places(self, artifact: Any, format: str) -> Iterator[TensorPlaces]:
+            asked.append((format, artifact.folder))
+            yield TensorPlaces(file="model.note", spans=((1_000_000, 90_000_000),))
+
+    other = note.parent.with_name("other") / note.name
+    other.parent.mkdir()
+    for path in (note, other):
+        with path.open("wb") as file:
+            file.seek(5_000_000)
+            file.write(b"7" if path == other else b"8")
+            file.truncate(100_000_000)
+    registry = registry_with(Columns())
+    registry.discover_models()
+    assert len(registry.list_models()) == 1
+    assert asked == [("note", str(note.parent)), ("note", str(other.parent))]
 
 
 def test_hook_serializers_writes_records_by_name(registry_with, note: Path) -> None:

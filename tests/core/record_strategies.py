@@ -50,6 +50,8 @@ LOCATIONS = st.builds(
     missing=st.booleans(),
     offline=st.booleans(),
     depth=st.sampled_from(Depth),
+    found_at=st.none() | st.sampled_from(Depth),
+    metadata=st.none() | st.just(ModelMetadata(architecture="llama", details={"a": 1})),
 )
 FINDINGS = st.builds(
     Finding,

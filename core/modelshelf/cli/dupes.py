@@ -66,7 +66,7 @@ def _show(screen: Screen, found: list[Duplicate]) -> None:
         ],
     )
     for one in found:
-        screen.heading(one.id)
+        screen.heading(one.id if one.confirmed else f"{one.id}: probable copies")
         screen.items(
             [(Cell(_size_of(copy.own, copy.bytes)), f"{copy.path} ({copy.source})") for copy in one.copies],
             right=True,
@@ -75,8 +75,8 @@ def _show(screen: Screen, found: list[Duplicate]) -> None:
     screen.line(f"{format_bytes(total)} could be freed.", "bold")
     if not all(one.confirmed for one in found):
         screen.line(
-            "Copies have equal sizes, headers and samples; before you delete one, "
-            "`modelshelf check --depth full` compares every byte."
+            "Of probable copies not all bytes were hashed; before you delete one, "
+            "`modelshelf check --depth full` does."
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model.depth import Depth
     from modelshelf.model.event import EventKind, ModelEvent
     from modelshelf.model.failure import PluginFailure
-    from modelshelf.model.format import Detection, FormatType
+    from modelshelf.model.format import Detection, FormatType, TensorPlaces
     from modelshelf.model.health import Concern, Finding, HealthReport, Severity
     from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
     from modelshelf.model.query import Query
@@ -54,6 +54,7 @@ __all__ = [
     "Query",
     "Role",
     "Severity",
+    "TensorPlaces",
     "UnfinishedDownload",
     "merge_metadata",
 ]
@@ -64,7 +65,7 @@ _HOMES = {
     "depth": ("Depth",),
     "event": ("EventKind", "ModelEvent"),
     "failure": ("PluginFailure",),
-    "format": ("Detection", "FormatType"),
+    "format": ("Detection", "FormatType", "TensorPlaces"),
     "health": ("Concern", "Finding", "HealthReport", "Severity"),
     "memory": ("CacheMemory", "MemoryEstimate", "MemoryRequest"),
     "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),

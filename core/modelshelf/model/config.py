@@ -39,7 +39,9 @@ class Location:
         missing: Whether a scan found the place without them.
         offline: Whether it is missing because the volume that holds it is not there.
         depth: How deep the last look into the files went.
-        findings: What the last look at this copy noticed, worst first.
+        findings: What the last look at this copy noticed, worst first, with what a deeper one had noticed.
+        found_at: How deep that deeper look went; None where the last one was the deepest.
+        metadata: What the last look read here, of a model that has several places; None for its only one.
     """
 
     path: str
@@ -51,10 +53,16 @@ class Location:
     offline: bool = False
     depth: Depth = Depth.HEADER
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
+    found_at: Depth | None = None
+    metadata: ModelMetadata | None = None
 
     def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
         """Whether these are the files that it had, by names, sizes, times and inodes."""
         return list(map(_status_of, self.files)) == list(map(_status_of, files))
+
+    def unchanged_names(self, files: tuple[ArtifactFile, ...]) -> frozenset[str]:
+        """Names of the files that are as they were, by sizes, times and inodes."""
+        return frozenset(one[0] for one in {*map(_status_of, self.files)} & {*map(_status_of, files)})
 
     @property
     def content_names(self) -> tuple[str, ...] | None:

@@ -43,3 +43,17 @@ class Detection:
     def _in_range(self, _attribute: object, value: float) -> None:
         if not 0 <= value <= 1:
             raise ValueError(f"confidence must lie between 0 and 1, not {value!r}")
+
+
+@frozen(kw_only=True)
+class TensorPlaces:
+    """Where the data of one file's tensors lies, for a comparison of two copies.
+
+    Attributes:
+        file: The file's name relative to the artifact's folder.
+        spans: Offset and length of each tensor's data, in any order. Nothing else may lie there: all that is
+            outside of them is compared byte by byte, of each of them samples.
+    """
+
+    file: str
+    spans: tuple[tuple[int, int], ...]

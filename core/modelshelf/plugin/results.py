@@ -29,6 +29,7 @@ _RESULTS = {
     "modelshelf_detect_format": ("model.format", "Detection", False),
     "modelshelf_extract_metadata": ("model.metadata", "ModelMetadata", True),
     "modelshelf_probe_health": ("model.health", "Finding", True),
+    "modelshelf_tensor_places": ("model.format", "TensorPlaces", True),
     "modelshelf_estimate_memory": ("model.memory", "MemoryEstimate", False),
     "modelshelf_serializers": ("serializer", "SerializerType", True),
     "modelshelf_sources": ("source", "SourceType", True),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ModelConfig,
         ModelEvent,
         ModelMetadata,
+        TensorPlaces,
     )
     from modelshelf.reader import ArtifactReader
     from modelshelf.serializer import SerializerType
@@ -118,6 +119,26 @@ def modelshelf_probe_health(
         def modelshelf_probe_health(artifact, format, reader, depth):
             if format == "npy" and artifact.size_bytes % 2:
                 yield Finding(code="odd-size", severity=Severity.WARNING, message="size is odd")
+    """
+
+
+@_hookspec
+def modelshelf_tensor_places(  # type: ignore[empty-body]
+    artifact: Artifact, format: str, reader: ArtifactReader
+) -> Iterable[TensorPlaces]:
+    """Return where the data of an artifact's tensors lies in its files. Called before copies are joined.
+
+    Of two copies of more than 64 MiB samples of each tensor are compared, and every byte outside of the
+    tensors. So give no span that any verdict may rest on: no header, directory, pickle or code. Give nothing
+    for a format that is not yours, or for a file whose parts overlap: then the files are compared whole.
+
+    Example::
+
+        def modelshelf_tensor_places(artifact, format, reader):
+            if format == "npy":
+                for one in artifact.weights:
+                    start = parse(reader.file(one.name)).data_start
+                    yield TensorPlaces(file=one.name, spans=((start, one.size - start),))
     """
 
 

@@ -58,7 +58,8 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
-_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, ())  # of a location what older entries lack
+# Of a location what older entries lack.
+_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, (), None, None)
 
 
 @lru_cache(maxsize=1)
@@ -117,15 +118,19 @@ def structure_file(content: Any) -> ArtifactFile:
 def _unstructure_location(place: Location) -> list[Any]:
     files = [unstructure_file(one) for one in place.files]
     state: list[Any] = [place.fingerprint, place.missing, place.offline, place.depth.value]
-    if place.findings:
+    if place.findings or place.found_at or place.metadata:
         state.append([unstructure_finding(one) for one in place.findings])
+    if place.found_at or place.metadata:
+        state.append(place.found_at and place.found_at.value)
+    if place.metadata:
+        state.append(unstructure_metadata(place.metadata))
     return [place.path, place.folder, place.source, files, *state]
 
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
     state: list[Any] = [*list(added), *_LOCATION_ADDED[len(added) :]]
-    offline, depth, findings, *_ = state
+    offline, depth, findings, found_at, metadata, *_ = state
     return Location(
         path=path,
         folder=folder,
@@ -136,6 +141,8 @@ def _structure_location(content: Any) -> Location:
         offline=offline,
         depth=_DEPTHS[depth],
         findings=tuple([structure_finding(one) for one in findings]),
+        found_at=found_at and _DEPTHS[found_at],
+        metadata=metadata and structure_metadata(metadata),
     )
 
 

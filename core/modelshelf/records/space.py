@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from modelshelf.model import Role
+from modelshelf.model import Depth, Role
+from modelshelf.model.health import is_unfinished
 from modelshelf.source import room_of
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Duplicate:
         version: Its version.
         copies: Its places, the first registered first.
         freeable: Bytes that would be free if one copy were kept.
-        confirmed: Whether every copy's sha256 is known, and the same; otherwise sizes, headers and samples
-            of the content are equal.
+        confirmed: Whether all bytes of every copy were hashed, and are the same; otherwise they are
+            probable copies: a name that a store gives was not hashed here.
     """
 
     id: str
@@ -138,9 +139,11 @@ def _duplicate(model: ModelConfig) -> Duplicate | None:
 
 
 def are_confirmed(places: Iterable[Location]) -> bool:
-    """Whether the sha256 of all these copies are known, and the same; otherwise they are probable copies."""
-    names = {place.content_names for place in places}
-    return len(names) == 1 and None not in names
+    """Whether all bytes of these copies were hashed, and are the same; otherwise they are probable copies."""
+    kept = tuple(places)
+    names = {place.content_names for place in kept}
+    hashed = all(place.depth is Depth.FULL and not is_unfinished(place.findings) for place in kept)
+    return hashed and len(names) == 1 and None not in names
 
 
 def _alike(weights: list[tuple[Location, dict[Inode, int]]]) -> list[tuple[Location, dict[Inode, int]]]:

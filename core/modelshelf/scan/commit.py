@@ -20,14 +20,22 @@ from modelshelf.model import (
     ModelEvent,
     ModelMetadata,
     ModelVersion,
-    Origin,
     Problem,
     merge_metadata,
 )
-from modelshelf.model.health import combine, status_of
+from modelshelf.model.health import status_of
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
-from modelshelf.scan.copies import FineDigests, judged, with_own_findings
+from modelshelf.scan.copies import (
+    FineDigests,
+    after,
+    described,
+    is_same_file,
+    judged,
+    user_set,
+    with_own_findings,
+    with_own_metadata,
+)
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import FINE_SIZE, with_sha256
@@ -37,6 +45,7 @@ from modelshelf.source import LOCAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from modelshelf.plugin.call import PluginSet
     from modelshelf.scan.volumes import Volumes
     from modelshelf.source import Source
     from modelshelf.store import Store, Transaction
@@ -80,6 +89,7 @@ def commit(
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
     sources: Iterable[Source] = (),
+    plugins: PluginSet | None = None,
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -89,9 +99,10 @@ def commit(
         volumes: The mount points that models lie on; those of the artifacts are added.
         save_rejection: Writes why an artifact gets no record.
         sources: The sources, for what is read of two copies before they are joined.
+        plugins: The plugins, which say where tensors lie.
     """
     now = int(time.time())
-    fine = FineDigests(sources)
+    fine = FineDigests(sources, plugins)
     store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
 
@@ -139,15 +150,6 @@ class _New:
     now: int
     names: tuple[str, ...] = ()
 
-    def after(self, old: ModelConfig) -> Location:
-        """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
-        before = next((one for one in old.locations if one.path == self.location.path), None)
-        if before is None or not before.has_unchanged(self.location.files):
-            return self.location
-        if self.examination.is_finished and self.location.depth.reaches(before.depth):
-            return self.location
-        return attrs.evolve(self.location, findings=combine(before.findings, self.location.findings))
-
 
 def _location_of(artifact: Artifact, examination: Examination) -> Location:
     return Location(
@@ -161,11 +163,19 @@ def _location_of(artifact: Artifact, examination: Examination) -> Location:
     )
 
 
+def _location_after(old: ModelConfig | None, artifact: Artifact, examination: Examination) -> Location:
+    """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
+    location = _location_of(artifact, examination)
+    places = () if old is None else with_own_findings(old).locations
+    before = next((one for one in places if one.path == location.path), None)
+    return location if before is None else after(before, location, finished=examination.is_finished)
+
+
 def _read_copies(
     reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]], fine: FineDigests
 ) -> None:
-    """Read the fine digests that `commit_artifact` will ask for."""
-    first: dict[bytes, Location] = {}
+    """Read what `commit_artifact` will compare."""
+    first: dict[bytes, tuple[Artifact, Examination]] = {}
     for artifact, examination in examined:
         digest = examination.content_digest
         if not digest or examination.rejected is not None:
@@ -174,11 +184,12 @@ def _read_copies(
         found = reader.by_content(digest)
         record = reader.model(*found) if found else None
         if record is not None:
-            fine.is_copy(record, location)
+            fine.is_copy(record, location) or fine.name_of(location)
         if digest in first:
-            fine.of(first[digest])
-            fine.of(location)
-        first.setdefault(digest, location)
+            new = _New(location=_location_of(*first[digest]), examination=first[digest][1], now=0)
+            proposed = _new_record(artifact.path, ModelVersion(major=1), new)
+            fine.is_copy(proposed, location) or fine.name_of(location)
+        first.setdefault(digest, (artifact, examination))
 
 
 def commit_artifact(
@@ -190,21 +201,33 @@ def commit_artifact(
 ) -> Committed:
     """Bring the registry up to date with one examined artifact."""
     fine = fine or FineDigests()
-    location = _location_of(artifact, examination)
-    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
+    location = _location_after(old, artifact, examination)
+    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
     if old is not None and _has_content(old, examination.content_digest, location, fine):
-        return _refresh(records, old, new)
+        return _refresh(records, old, attrs.evolve(new, location=fine.with_sha256(location)))
+    was_never_of = old is not None and _was_never_of(old, location, examination.content_digest)
     digest, copy = _record_of_same_content(records, examination.content_digest, location, fine)
     examination = attrs.evolve(examination, content_digest=digest)
-    new = attrs.evolve(new, examination=examination)
+    new = attrs.evolve(new, examination=examination, location=fine.with_sha256(location))
+    if old is not None and was_never_of:
+        split = split_off(records, old, location.path, now)
+        committed = commit_artifact(records, artifact, examination, now, fine)
+        return attrs.evolve(committed, events=(split, *committed.events))
     if old is not None:  # other bytes lie at its path now: it stays, without it
         records.put(without_location(old, location.path, now))
     if copy is not None:
-        return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
+        compared = attrs.evolve(copy, locations=tuple(map(fine.with_sha256, copy.locations)))
+        return _add_location(records, compared, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
         return _add_version(records, old, new)
+    return _add_record(records, artifact, new)
+
+
+def _add_record(records: Records, artifact: Artifact, new: _New) -> Committed:
+    """Content that no record has, at a place that no other content had."""
+    location, examination = new.location, new.examination
     model_id = artifact.model_id or os.path.basename(artifact.folder)
     current = records.current(model_id)
     if current is not None and _is_registered_by_hand(current, location):
@@ -259,21 +282,36 @@ def mark_missing(
     return events
 
 
-def user_set(metadata: ModelMetadata) -> ModelMetadata:
-    """Only the values that a person set."""
-    names = [name for name, one in metadata.provenance.items() if one.origin is Origin.USER]
-    values: dict[str, Any] = {name: getattr(metadata, name) for name in names}
-    return ModelMetadata(**values, provenance={name: metadata.provenance[name] for name in names})
-
-
 def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: FineDigests) -> bool:
     """Whether the record of a path is still that of what lies there, and of its other copies."""
+    mine = next((one for one in old.locations if one.path == location.path), None)
+    if mine is not None and mine.content_names is not None and mine.content_names == location.content_names:
+        return True
     if len(old.content_digest) == FINE_SIZE:
-        return old.content_digest == fine.of(location)
+        return fine.is_copy(old, location)
     if old.content_digest != digest:
         return False
-    others = [one for one in old.locations if one.path != location.path and not one.missing]
-    return not others or fine.is_copy(old, location)
+    before = [one for one in old.locations if not one.missing]
+    return [one.path for one in before] == [location.path] or fine.is_copy(old, location)
+
+
+def _was_never_of(old: ModelConfig, location: Location, digest: bytes) -> bool:
+    """Whether a copy whose files and samples are as they were proved to be none of the others' model."""
+    if old.content_digest != digest:
+        return False
+    before = {one.path: one for one in old.locations if not one.missing}
+    mine = before.pop(location.path, None)
+    return mine is not None and bool(before) and mine.has_unchanged(location.files)
+
+
+def split_off(records: Records, old: ModelConfig, path: str, now: int) -> ModelEvent:
+    """Take from a record a copy that is another model; id, aliases, settings and default stay."""
+    kept = tuple(one for one in with_own_findings(old).locations if one.path != path)
+    first = next((one.path for one in kept if not one.missing), old.path)
+    records.delete_location(path, old.id, old.version)
+    config = described(judged(attrs.evolve(old, path=first, locations=kept, updated_at=now)))
+    records.put(config)
+    return _event(EventKind.UPDATED, config, fields=["locations"], path=path, reason="no copy of it")
 
 
 def _record_of_same_content(
@@ -281,16 +319,15 @@ def _record_of_same_content(
 ) -> tuple[bytes, ModelConfig | None]:
     """The digest that a record of this content has, and that record where there is one.
 
-    Content that only its samples have in common with another record's is found by its fine digest.
+    Content that only its samples have in common with another record's is found by all its bytes.
     """
     found = records.by_content(digest) if digest else None
     record = records.model(*found) if found else None
     if record is None or fine.is_copy(record, location):
         return digest, record
-    digest = fine.of(location) or digest
+    digest = fine.name_of(location) or digest
     found = records.by_content(digest) if len(digest) == FINE_SIZE else None
-    record = records.model(*found) if found else None
-    return digest, record if record is not None and fine.is_copy(record, location) else None
+    return digest, records.model(*found) if found else None
 
 
 def _is_registered_by_hand(record: ModelConfig, location: Location) -> bool:
@@ -342,19 +379,24 @@ def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     """The content that the record has, at a location that it has or that a person gave it."""
     judged_before = with_own_findings(old)
-    location, examination = new.after(judged_before), new.examination
-    others = [one for one in judged_before.locations if one.path != location.path]
+    location, examination = new.location, new.examination
+    if len(judged_before.locations) > 1:
+        location = attrs.evolve(location, metadata=examination.metadata)
+    present = [one for one in judged_before.locations if not one.missing]
+    if location.path in {one.path for one in present}:
+        present = [location if one.path == location.path else one for one in present]
+    else:
+        present = [*present, location]
+    missing = [one for one in judged_before.locations if one.missing and one.path != location.path]
     config = attrs.evolve(
         old,
-        path=location.path,
+        path=present[0].path,
         metadata=merge_metadata([user_set(old.metadata), examination.metadata]),
-        content_digest=old.content_digest
-        if len(old.content_digest) == FINE_SIZE
-        else examination.content_digest,
-        locations=(location, *others),
+        content_digest=old.content_digest or examination.content_digest,
+        locations=(*present, *missing),
         missing_since=None,
     )
-    config = judged(config)
+    config = described(judged(config))
     config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
@@ -380,21 +422,26 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, *
 def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     location, examination = new.location, new.examination
-    others = [one for one in with_own_findings(record).locations if one.path != location.path]
+    before = with_own_metadata(with_own_findings(record))
+    others = [one for one in before.locations if one.path != location.path]
     offline = [one for one in others if one.offline]
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
     for one in gone:
+        if is_same_file(one, location):  # it was moved, and nothing becomes better by that
+            location = after(one, location, finished=examination.is_finished)
         records.delete_location(one.path, record.id, record.version)
+    if kept or offline:
+        location = attrs.evolve(location, metadata=examination.metadata)
     locations = (*kept, location, *offline)
     config = attrs.evolve(record, path=locations[0].path, locations=locations, missing_since=None)
     if not kept:
         config = attrs.evolve(
             config,
             metadata=merge_metadata([user_set(record.metadata), examination.metadata]),
-            health_status=status_of(examination.findings),
+            health_status=status_of(location.findings),
         )
-    config = _with_aliases(records, judged(config), new.names)
+    config = _with_aliases(records, described(judged(config)), new.names)
     if gone and not kept:
         return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
     return _update(records, record, config, new.now, path=location.path)
@@ -407,7 +454,7 @@ def without_location(config: ModelConfig, path: str, now: int, *, offline: bool 
         for one in with_own_findings(config).locations
     )
     present = [one for one in locations if not one.missing]
-    return judged(
+    changed = judged(
         attrs.evolve(
             config,
             locations=(*present, *(one for one in locations if one.missing)),
@@ -416,6 +463,7 @@ def without_location(config: ModelConfig, path: str, now: int, *, offline: bool 
             updated_at=now,
         )
     )
+    return described(changed)
 
 
 def _new_record(
@@ -431,8 +479,8 @@ def _new_record(
         display_name=metadata.title or model_id,
         version=version,
         metadata=metadata,
-        health_status=status_of(examination.findings),
-        findings=examination.findings,
+        health_status=status_of(location.findings),
+        findings=location.findings,
         checked_at=now,
         locations=(location,),
         content_digest=examination.content_digest,

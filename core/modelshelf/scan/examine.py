@@ -146,7 +146,7 @@ class Examiner:
                 sha256 = sha256_of_weights(reader)
             except ReadError as error:
                 return Examination(findings=(_finding_of(error),), bytes_read=reader.bytes_read)
-            findings = sha256_findings(artifact, sha256)
+            findings = sha256_findings(artifact.weights, sha256)
             return Examination(sha256=sha256, findings=findings, bytes_read=reader.bytes_read)
 
     def _open(self, artifact: Artifact, budget: int) -> ArtifactReader:
@@ -189,7 +189,7 @@ class _Steps:
             digest = content_digest(self._reader)
             if self._depth is Depth.FULL:
                 sha256 = sha256_of_weights(self._reader)
-                findings += sha256_findings(self._artifact, sha256)
+                findings += sha256_findings(self._artifact.weights, sha256)
         except ReadError as error:
             findings.append(self._finding_of(error))
         changed = self._changed_files(name)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import attrs
 
-from modelshelf.model import Artifact, ArtifactFile, Finding, Location, Role, Severity
+from modelshelf.model import ArtifactFile, Finding, Location, Role, Severity
 from modelshelf.reader import HEAD_BLOCK
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
 
-_WHOLE = 64 * 1024  # bytes; files up to this size are read whole
+WHOLE = 64 * 1024  # bytes; files up to this size are read whole
 _TAIL = 4 * 1024
 _SAMPLES = 4
 _CHUNK = 1 << 20  # bytes read at a time for a sha256
-FINE_SIZE = 20  # bytes of a fine digest: no content digest is as long
-_FINE_WHOLE = 64 << 20  # bytes; files up to this size are compared whole
-_FINE_STRIDE = 64 * 1024  # a tensor of a larger file that is longer than this is always among the samples
+FINE_SIZE = 20  # bytes of a digest of more than samples: no content digest is as long
 
 
 def content_digest(reader: ArtifactReader) -> bytes:
@@ -39,7 +38,7 @@ def content_digest(reader: ArtifactReader) -> bytes:
     for one in reader.artifact.weights:
         file = reader.file(one.name)
         digest.update(struct.pack("<Q", file.size))
-        if file.size <= _WHOLE:
+        if file.size <= WHOLE:
             digest.update(file.read(0, file.size))
             continue
         digest.update(file.read(0, HEAD_BLOCK))
@@ -50,11 +49,15 @@ def content_digest(reader: ArtifactReader) -> bytes:
     return digest.digest()
 
 
-def fine_digest(reader: ArtifactReader) -> bytes:
-    """20 bytes by which two copies are compared before they are taken for one model.
+def fine_digest(reader: ArtifactReader, tensors: Mapping[str, Sequence[tuple[int, int]]]) -> bytes:
+    """20 bytes over every byte outside the tensors, and over 4 KiB at the beginning, middle and end of each.
 
-    Files of up to 64 MiB count whole. Of a larger one the first and the last MiB count, and 4 KiB of every
-    64 KiB between them, which comes by every layer: two trainings that differ in one are two models.
+    A tensor of up to 12 KiB counts whole, and so does a file whose tensors overlap or reach past its end.
+
+    Args:
+        reader: The files.
+        tensors: By name of each weight file where its tensors' data lies, as (offset, length); a file that
+            is not among them counts whole.
 
     Raises:
         ReadError: A file cannot be read.
@@ -63,14 +66,36 @@ def fine_digest(reader: ArtifactReader) -> bytes:
     for one in reader.artifact.weights:
         file = reader.file(one.name)
         digest.update(struct.pack("<Q", file.size))
-        if file.size <= _FINE_WHOLE:
-            for offset in range(0, file.size, _CHUNK):
-                digest.update(file.read_up_to(offset, _CHUNK))
-            continue
-        digest.update(file.read(0, _CHUNK))
-        for offset in range(_CHUNK, file.size - _CHUNK, _FINE_STRIDE):
-            digest.update(file.read_up_to(offset, _TAIL))
-        digest.update(file.read(file.size - _CHUNK, _CHUNK))
+        for offset, length in _to_compare(sorted(tensors.get(one.name, ())), file.size):
+            for begin in range(offset, offset + length, _CHUNK):
+                digest.update(file.read(begin, min(_CHUNK, offset + length - begin)))
+    return digest.digest()
+
+
+def _to_compare(tensors: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of a file that a fine digest reads, in order."""
+    ends = accumulate((offset + length for offset, length in tensors), max, initial=0)
+    if any(length < 0 or offset < end for (offset, length), end in zip(tensors, ends, strict=False)):
+        tensors = []
+    if tensors and sum(tensors[-1]) > size:
+        tensors = []
+    read = 0
+    for offset, length in tensors:
+        whole = length <= 3 * _TAIL
+        yield read, offset + (length if whole else _TAIL) - read
+        if not whole:
+            yield offset + length // 2, _TAIL
+            yield offset + length - _TAIL, _TAIL
+        read = offset + length
+    yield read, size - read
+
+
+def name_of_bytes(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> bytes:
+    """20 bytes that name all the bytes of these weights, of which the sha256 is given by name."""
+    digest = hashlib.blake2b(digest_size=FINE_SIZE)
+    for one in files:
+        if one.role is Role.WEIGHTS:
+            digest.update(bytes.fromhex(sha256[one.name]))
     return digest.digest()
 
 
@@ -99,9 +124,9 @@ def with_sha256(files: tuple[ArtifactFile, ...], sha256: Mapping[str, str]) -> t
     )
 
 
-def sha256_findings(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[Finding]:
-    """A finding for each file that is known by another sha256 than that of its bytes."""
-    for one in artifact.weights:
+def sha256_findings(weights: Iterable[ArtifactFile], sha256: Mapping[str, str]) -> Iterator[Finding]:
+    """A finding for each file that has another sha256 by its name or by an earlier look than by its bytes."""
+    for one in weights:
         read = sha256.get(one.name)
         if one.sha256 is not None and read is not None and one.sha256 != read:
             yield Finding(
@@ -113,16 +138,8 @@ def sha256_findings(artifact: Artifact, sha256: Mapping[str, str]) -> Iterator[F
             )
 
 
-def copy_findings(locations: tuple[Location, ...]) -> Iterator[Finding]:
-    """A finding for each copy whose bytes, by their sha256, are not those of the first."""
+def other_copies(locations: Iterable[Location]) -> list[Location]:
+    """The present copies whose bytes, by their sha256, are not those of the first."""
     hashed = [(one, one.content_names) for one in locations if not one.missing]
-    first = next(((location, names) for location, names in hashed if names is not None), None)
-    for location, names in hashed:
-        if first is not None and names is not None and names != first[1]:
-            yield Finding(
-                code="copies-differ",
-                severity=Severity.WARNING,
-                message=f"{location.path}: has the size, header and samples of {first[0].path}, but other "
-                "bytes (sha256); one of them may be damaged",
-                file=location.path,
-            )
+    first = next((names for _, names in hashed if names is not None), None)
+    return [one for one, names in hashed if names not in (None, first)]

@@ -312,7 +312,10 @@ class Scan:
     def _commit(self, examined: Examined, changes: Changes) -> None:
         from modelshelf.scan.commit import commit
 
-        for outcome in commit(self._store, examined, self._volumes, changes.save_rejection, self._sources):
+        save_rejection = changes.save_rejection
+        for outcome in commit(
+            self._store, examined, self._volumes, save_rejection, self._sources, self._plugins
+        ):
             self._count(outcome, changes)
             if outcome.committed is not None:
                 self._emit(outcome.committed.events)

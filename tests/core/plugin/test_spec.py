@@ -48,7 +48,11 @@ SPECIFICATION_1 = {
     "modelshelf_commands": (),
     "modelshelf_model_changed": ("event",),
 }
-SPECIFICATION_2 = {**SPECIFICATION_1, "modelshelf_estimate_memory": ("model", "request")}
+SPECIFICATION_2 = {
+    **SPECIFICATION_1,
+    "modelshelf_estimate_memory": ("model", "request"),
+    "modelshelf_tensor_places": ("artifact", "format", "reader"),
+}
 
 
 def test_the_specification_does_not_change_without_its_version() -> None:

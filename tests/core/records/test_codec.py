@@ -179,7 +179,7 @@ def test_fields_of_a_later_minor_release_are_left_out():
     later = unpack(content)
     later["future"] = 1
     later["metadata"]["future"] = {"a": 1}
-    later["locations"][0].append("future")
+    later["locations"][0] += [None, None, "future"]
     value = encode_frame(KEY, pack(later), pack([*unpack(summary), "future"]))
     assert decode_record(KEY, value) == RECORD
     assert decode_summary(KEY, value) == summary_of(RECORD)

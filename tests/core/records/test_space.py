@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from modelshelf import ModelConfig
+from modelshelf import Depth, ModelConfig
 from modelshelf.model import ArtifactFile, Location, ModelMetadata
 from modelshelf.records.space import duplicates, shares
 
@@ -16,11 +16,16 @@ KB = 4096
 
 
 def place(
-    folder: Path, name: str = "model.gguf", *, source: str = "local", sha256: str | None = None
+    folder: Path,
+    name: str = "model.gguf",
+    *,
+    source: str = "local",
+    sha256: str | None = None,
+    depth: Depth = Depth.FULL,
 ) -> Location:
     """A location as a scan would record it, of a file that is there."""
     one = ArtifactFile(name=name, size=(folder / name).stat().st_size, mtime_ns=0, sha256=sha256)
-    return Location(path=str(folder / name), folder=str(folder), source=source, files=(one,))
+    return Location(path=str(folder / name), folder=str(folder), source=source, files=(one,), depth=depth)
 
 
 def model(name: str, *places: Location, **metadata: str) -> ModelConfig:
@@ -57,6 +62,15 @@ def test_equal_sha256_confirm_a_copy_and_another_one_refutes_it(folders: tuple[P
     other = model("b", place(one, sha256="a" * 64), place(two, sha256="b" * 64))
     (found,) = duplicates([same, other])
     assert (found.id, found.confirmed) == ("a", True)
+
+
+def test_a_name_that_a_store_gives_confirms_nothing_before_all_bytes_were_hashed(
+    folders: tuple[Path, Path, Path],
+) -> None:
+    one, two, _ = folders
+    named = place(two, sha256="a" * 64, depth=Depth.HEADER)
+    (found,) = duplicates([model("a", place(one, sha256="a" * 64), named)])
+    assert not found.confirmed
 
 
 def test_a_sparse_file_takes_up_what_its_disk_holds(tmp_path: Path) -> None:

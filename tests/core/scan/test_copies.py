@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from modelshelf import (
@@ -20,12 +21,12 @@ from modelshelf import (
     Role,
     Severity,
 )
-from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
+from modelshelf.model import Artifact, ArtifactFile, Concern, ModelMetadata, Origin, TensorPlaces
 from modelshelf.model.config import Location
 from modelshelf.records.write import Records
-from modelshelf.scan import hashing
+from modelshelf.scan import copies
 from modelshelf.scan.commit import commit_artifact, mark_missing
-from modelshelf.scan.copies import FineDigests, judged, with_own_findings
+from modelshelf.scan.copies import judged, with_own_findings
 from modelshelf.scan.examine import Examination
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
@@ -183,7 +184,7 @@ def padded(path: Path, offset: int | None = None, size: int = 300_000) -> None:
     data = bytearray(b"TOY{}".ljust(size))
     if offset is not None:
         data[offset] = 9
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 
 
@@ -218,23 +219,125 @@ def test_a_copy_that_is_written_anew_outside_the_samples_leaves_the_record(
     assert [str(one) for one in registry.get_versions(newest.id)] == ["1.0.1", "1.0.0"]
 
 
-def test_a_fine_digest_of_a_large_file_comes_by_every_layer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+class Tensors(JudgesBeside):
+    """A toy that says where its tensors lie."""
+
+    def __init__(self, *spans: tuple[int, int]) -> None:
+        super().__init__()
+        self.spans = spans
+
+    def modelshelf_tensor_places(self, artifact: Artifact, format: str) -> Iterator[TensorPlaces]:
+        if format == "toy":
+            for one in artifact.weights:
+                yield TensorPlaces(file=one.name, spans=self.spans)
+
+
+@pytest.fixture
+def compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., list[ModelConfig]]]:
+    """Scan two toys of 300,000 bytes, that count as large, with one byte of difference; gives the models."""
+    monkeypatch.setattr(copies, "_SMALL", 200_000)
+    opened: list[ModelRegistry] = []
+
+    def run(offset: int | None, plugin: object) -> list[ModelConfig]:
+        padded(tmp_path / "large" / "a" / "m.toy")
+        padded(tmp_path / "large" / "b" / "m.toy", offset)
+        store = tmp_path / "other"
+        opened.append(ModelRegistry(tmp_path / "large", store, plugins=[plugin], blocked=BUILTIN_FORMATS))
+        opened[-1].discover_models()
+        return list(opened[-1])
+
+    yield run
+    for one in opened:
+        one.close()
+
+
+TWO = ((20_000, 100_000), (130_000, 100_000))
+
+
+@pytest.mark.parametrize(
+    ("offset", "models"),
+    [
+        (None, 1),
+        (20_500, 2),  # the beginning of a tensor
+        (70_100, 2),  # its middle
+        (119_990, 2),  # its end
+        (125_000, 2),  # between two
+        (231_000, 2),  # behind the last
+        (50_000, 1),  # within a tensor, outside of what is read
+    ],
+)
+def test_all_outside_of_tensors_and_samples_of_each_are_compared(
+    compare: Callable[..., list[ModelConfig]], offset: int | None, models: int
 ) -> None:
-    monkeypatch.setattr(hashing, "_FINE_WHOLE", 1 << 20)
-    digests = set()
-    for number, start in enumerate([None, 1_500_000, 2_900_000]):
-        data = bytearray(4 << 20)
-        if start is not None:
-            data[start : start + 70_000] = bytes([7]) * 70_000
-        (tmp_path / f"{number}.toy").write_bytes(data)
-        one = ArtifactFile(
-            name=f"{number}.toy", size=len(data), mtime_ns=(tmp_path / f"{number}.toy").stat().st_mtime_ns
-        )
-        here = Location(path=str(tmp_path / one.name), folder=str(tmp_path), files=(one,))
-        digests.add(FineDigests().of(here))
-    assert len(digests) == 3
-    assert None not in digests
+    found = compare(offset, Tensors(*TWO))
+    assert len(found) == models
+    assert {one.content_names for model in found if models == 1 for one in model.locations} <= {None}
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        (),
+        ((20_000, 100_000), (60_000, 100_000)),  # overlap
+        ((20_000, 300_000),),  # past the end
+        ((-5, 100_000),),
+        tuple((20_000 + 100 * number, 100) for number in range(1001)),
+    ],
+    ids=["none", "overlapping", "too long", "negative", "many"],
+)
+def test_where_samples_guarantee_nothing_every_byte_is_compared(
+    compare: Callable[..., list[ModelConfig]], spans: tuple[tuple[int, int], ...]
+) -> None:
+    assert len(compare(50_001, Tensors(*spans))) == 2
+
+
+def test_the_sha256_that_a_comparison_computed_are_kept(compare: Callable[..., list[ModelConfig]]) -> None:
+    (model,) = compare(None, ToyFormat())
+    names = {one.content_names for one in model.locations}
+    assert len(names) == 1
+    assert None not in names
+
+
+def test_a_verdict_of_safety_may_rest_on_any_byte(compare: Callable[..., list[ModelConfig]]) -> None:
+    class Careful(Tensors):
+        def modelshelf_probe_health(  # type: ignore[override]
+            self, reader: ArtifactReader
+        ) -> Iterator[Finding]:
+            if reader.file().read(50_000, 1) != b" ":
+                yield Finding(code="x", severity=Severity.ERROR, message="x", concern=Concern.SAFETY)
+
+    assert len(compare(50_000, Careful(*TWO))) == 2
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_copy_out_of_reach_is_joined_only_where_it_was_moved_or_by_its_sha256(
+    registry: ModelRegistry, folder: Path, moved: bool
+) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    padded(folder / "a" / "m.toy")
+    registry.discover_models()
+    before = (folder / "a" / "m.toy").stat()
+    if moved:
+        shutil.move(folder / "a", folder / "b")
+    else:
+        padded(folder / "b" / "m.toy", 20_000)
+        os.utime(folder / "b" / "m.toy", ns=(before.st_atime_ns, before.st_mtime_ns))
+        shutil.rmtree(folder / "a")
+    registry.discover_models()
+    assert len(registry.list_models()) == (1 if moved else 2)
+
+
+def test_a_deleted_original_of_which_the_sha256_is_known_is_recognised_in_its_copy(
+    registry: ModelRegistry, folder: Path
+) -> None:
+    shutil.rmtree(folder / "b")
+    padded(folder / "a" / "m.toy")
+    registry.discover_models(depth="full")
+    shutil.copy(folder / "a" / "m.toy", folder / "b.toy")
+    shutil.rmtree(folder / "a")
+    registry.discover_models()
+    assert only(registry).path.endswith("/b.toy")
 
 
 def test_bytes_that_hide_behind_a_restored_time_are_examined_again(
@@ -260,3 +363,143 @@ def test_another_mode_of_a_file_leaves_its_version_and_its_sha256_is_not_confirm
     names = {Path(one.folder).name: one.content_names for one in after.locations}
     assert (after.version, names["a"], names["b"] is None) == (before.version, None, False)
     assert registry.discover_models().models_unchanged == 2
+
+
+class LooksDeeper(ToyFormat):
+    """A toy that notices at depth full alone what is wrong with a copy, by the end of its folder's name."""
+
+    def modelshelf_probe_health(  # type: ignore[override]
+        self, artifact: Artifact, depth: Depth
+    ) -> Iterator[Finding]:
+        if depth is Depth.FULL and artifact.folder.endswith(tuple(self.wrong)):
+            yield FLAW
+            yield attrs.evolve(FLAW, code="bad", file="m.toy")
+
+    wrong: tuple[str, ...] = ()
+
+
+@pytest.fixture
+def deep(folder: Path) -> Iterator[Callable[..., ModelRegistry]]:
+    """A registry over the two copies, of which a full scan found these to be wrong."""
+    opened: list[ModelRegistry] = []
+
+    def scanned(*wrong: str) -> ModelRegistry:
+        plugin = LooksDeeper()
+        plugin.wrong = wrong
+        opened.append(
+            ModelRegistry(folder, folder.parent / "deep", plugins=[plugin], blocked=BUILTIN_FORMATS)
+        )
+        opened[-1].discover_models(depth="full")
+        return opened[-1]
+
+    yield scanned
+    for one in opened:
+        one.close()
+
+
+def by_copy(model: ModelConfig) -> dict[str, list[str]]:
+    """Codes of what is wrong with each copy, by its folder."""
+    present = [one for one in model.locations if not one.missing]
+    return {Path(one.folder).name: [found.code for found in one.findings] for one in present}
+
+
+def new_mode(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def new_link(path: Path) -> None:
+    os.link(path, path.parent.parent.parent / "link")
+
+
+@pytest.mark.parametrize("change", [new_mode, new_link])
+@pytest.mark.parametrize("wrong", ["a", "b"])
+def test_where_only_the_ctime_differs_the_file_is_examined_again_and_deeper_findings_stay(
+    deep: Callable[..., ModelRegistry], folder: Path, change: Callable[[Path], None], wrong: str
+) -> None:
+    registry = deep(wrong)
+    before = only(registry)
+    change(folder / wrong / "m.toy")
+    stats = registry.discover_models()
+    after = only(registry)
+    assert (stats.models_unchanged, after.version) == (1, before.version)
+    assert by_copy(after) == {**{name: [] for name in "ab"}, wrong: ["flaw", "bad"]}
+    assert after.health_status is HealthStatus.UNHEALTHY
+    registry.check(depth="header")
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+    names = {Path(one.folder).name: one.content_names for one in after.locations}
+    assert names.pop(wrong) is None
+    assert None not in names.values()
+
+
+@pytest.mark.parametrize("wrong", ["a", "b", "ab"])
+@pytest.mark.parametrize("depth", ["quick", "header"])
+def test_a_shallower_look_improves_no_copy(
+    deep: Callable[..., ModelRegistry], wrong: str, depth: str
+) -> None:
+    registry = deep(*wrong)
+    for look in (registry.check, registry.discover_models):
+        look(depth=depth, **({"force": True} if look == registry.discover_models else {}))
+        model = only(registry)
+        assert {name for name, found in by_copy(model).items() if "flaw" in found} == set(wrong)
+        assert model.health_status is HealthStatus.UNHEALTHY
+
+
+def test_a_moved_file_keeps_what_a_deeper_look_found(
+    deep: Callable[..., ModelRegistry], folder: Path
+) -> None:
+    registry = deep("a")
+    shutil.rmtree(folder / "b")
+    shutil.move(folder / "a", folder / "elsewhere")
+    registry.discover_models()
+    assert by_copy(only(registry)) == {"elsewhere": ["flaw", "bad"]}
+
+
+def test_a_new_neighbour_leaves_what_a_deeper_look_found_in_a_file(
+    deep: Callable[..., ModelRegistry], folder: Path
+) -> None:
+    registry = deep("a")
+    beside(folder / "a", "another one")
+    registry.discover_models()
+    assert by_copy(only(registry)) == {"a": ["bad"], "b": []}
+    beside(folder / "a", "a third one")
+    registry.check(depth="header")
+    assert by_copy(only(registry)) == {"a": ["bad"], "b": []}
+
+
+class ReadsBeside(ToyFormat):
+    """A toy that takes two values out of the `config.json` beside it."""
+
+    def modelshelf_extract_metadata(  # type: ignore[override]
+        self, artifact: Artifact, reader: ArtifactReader
+    ) -> Iterator[ModelMetadata]:
+        yield super().modelshelf_extract_metadata(artifact, reader)
+        for one in artifact.companions:
+            facts = json.loads(reader.file(one.name).read(0, one.size))
+            yield ModelMetadata.partial(Origin.CONFIG, one.name, **facts)
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_value_comes_from_the_place_that_has_it_and_goes_with_it(folder: Path, first: str) -> None:
+    second = "b" if first == "a" else "a"
+    (folder / "a" / "config.json").write_text('{"license": "mit", "tags": ["x"]}')
+    (folder / "b" / "config.json").write_text('{"license": "gpl", "context_length": 7}')
+    with ModelRegistry(
+        folder, folder.parent / "beside", plugins=[ReadsBeside()], blocked=BUILTIN_FORMATS
+    ) as registry:
+        registry.discover_models(folder / first)
+        registry.discover_models(folder / second)
+        for _ in range(2):
+            metadata = only(registry).metadata
+            assert metadata.license == {"a": "mit", "b": "gpl"}[first]
+            assert (metadata.tags, metadata.context_length, metadata.title) == (("x",), 7, "same")
+            of_second = {"a": "tags", "b": "context_length"}[second]
+            assert str(metadata.provenance[of_second]) == f"config: config.json, in {folder / second}"
+            registry.discover_models(force=True)
+        registry.update(only(registry).id, license="mine")
+        shutil.rmtree(folder / first)
+        registry.discover_models()
+        metadata = only(registry).metadata
+        assert (metadata.license, str(metadata.provenance["license"])) == ("mine", "user")
+        values = (metadata.tags, metadata.context_length)
+        assert values == {"a": (("x",), None), "b": (None, 7)}[second]
+        assert str(metadata.provenance[of_second]) == "config: config.json"

@@ -65,9 +65,43 @@ def test_copies_that_samples_take_for_one_are_told_apart_by_every_byte(tmp_path:
         rot(path, 128 + 20_000)
         (model_id,) = registry.list_models()
         assert registry.check()[model_id].findings == ()
+        registry.update(model_id, aliases=["mine"])
         report = registry.check(depth="full")[model_id]
         assert [one.code for one in report.findings] == ["copies-differ"]
-        assert report.status is HealthStatus.DEGRADED
+        assert report.status is HealthStatus.HEALTHY
+        assert [len(one.locations) for one in registry] == [1, 1]
+        kept, default = registry.get("mine"), registry.default()
+        assert kept is not None
+        assert default is not None
+        assert (kept.id, kept.path, default.id) == (model_id, str(tmp_path / "models/one/data.npy"), model_id)
+        registry.discover_models()
+        registry.discover_models(depth="full")
+        assert [len(one.locations) for one in registry] == [1, 1]
+
+
+@pytest.mark.parametrize("offset", [-5, 20])
+@pytest.mark.parametrize("again", ["check", "scan"])
+def test_a_copy_that_rots_stays_unhealthy_at_each_further_look(
+    folder: Path, tmp_path: Path, offset: int, again: str
+) -> None:
+    with ModelRegistry(folder, tmp_path / "store") as registry:
+        registry.discover_models(depth="full")
+        (model,) = registry
+        rot(weights(folder / "two"), offset)
+        for _ in range(2):
+            if again == "check":
+                registry.check(depth="full")
+            else:
+                registry.discover_models(depth="full", force=True)
+            (model,) = registry
+            by_folder = {Path(one.folder).name: one.findings for one in model.locations}
+            assert (model.health_status, by_folder["one"]) == (HealthStatus.UNHEALTHY, ())
+            assert "sha256-differs" in {one.code for one in by_folder["two"]}
+        for depth in ("header", "quick"):
+            registry.check(depth=depth)
+            assert next(iter(registry)).health_status is HealthStatus.UNHEALTHY
+            registry.discover_models(depth=depth, force=True)
+            assert next(iter(registry)).health_status is HealthStatus.UNHEALTHY
 
 
 def test_a_full_scan_remembers_the_sha256_too(folder: Path, tmp_path: Path) -> None:

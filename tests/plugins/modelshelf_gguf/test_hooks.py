@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gguf
 import pytest
 
 import modelshelf_gguf
@@ -78,3 +79,18 @@ def test_a_header_is_read_without_numpy_and_gguf(tmp_path):
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "5000", done.stderr
+
+
+def test_the_places_of_tensors_are_those_of_the_reference_reader(tmp_path):
+    path = write_llama(tmp_path / "m.gguf")
+    with reader_of(path) as reader:
+        (places,) = modelshelf_gguf.modelshelf_tensor_places(reader.artifact, "gguf", reader)
+        assert list(modelshelf_gguf.modelshelf_tensor_places(reader.artifact, "onnx", reader)) == []
+    expected = {(int(one.data_offset), int(one.n_bytes)) for one in gguf.GGUFReader(path).tensors}
+    assert (places.file, set(places.spans)) == ("m.gguf", expected)
+
+
+def test_a_file_with_a_broken_header_has_no_places_of_tensors(tmp_path):
+    path = save(tmp_path, b"GGUF\x03\0\0\0" + b"\xff" * 16)
+    with reader_of(path) as reader:
+        assert list(modelshelf_gguf.modelshelf_tensor_places(reader.artifact, "gguf", reader)) == []

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from modelshelf_safetensors import modelshelf_detect_format, modelshelf_formats
+from modelshelf_safetensors import (
+    modelshelf_detect_format,
+    modelshelf_formats,
+    modelshelf_tensor_places,
+)
 from tests.plugins.modelshelf_safetensors.raw import TENSOR, whole
 from tests.support import candidate_of, reader_of
 
@@ -81,3 +85,15 @@ def test_importing_the_plugin_imports_no_parser():
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "['modelshelf_safetensors']"
+
+
+def test_the_places_of_tensors_are_their_data(tmp_path):
+    tensors = {"a": np.arange(3, dtype=np.float32), "b": np.arange(7, dtype=np.uint8), "none": np.zeros(0)}
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(save(tensors))
+    with reader_of(path) as reader:
+        (places,) = modelshelf_tensor_places(reader.artifact, "safetensors", reader)
+        assert list(modelshelf_tensor_places(reader.artifact, "gguf", reader)) == []
+    content = path.read_bytes()
+    data = {content[offset : offset + length] for offset, length in places.spans}
+    assert (places.file, data) == (path.name, {one.tobytes() for one in tensors.values()})
