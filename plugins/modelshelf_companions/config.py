@@ -41,6 +41,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal models have the language model's part."""
 
+_QUANTIZATIONS = ("quantization", "quantization_config", "compression_config")
+
 
 def from_config(members: Members, file: str) -> ModelMetadata:
     """Read ``config.json`` or ``params.json``."""
@@ -136,23 +138,9 @@ def _language_parts(members: Members) -> list[Members]:
 
 
 def _quantization(parts: list[Members]) -> str | None:
-    for part in parts:
-        settings = part.get("quantization_config")
-        if isinstance(settings, dict):
-            return _by_method(settings)
-        settings = part.get("quantization")
-        if isinstance(settings, dict) and (bits := count_of(settings.get("bits"))):
-            return f"MLX-{bits}bit"
-    return None
-
-
-def _by_method(settings: Members) -> str | None:
-    method = text_of(settings.get("quant_method")) or text_of(settings.get("quant_algo"))
-    if method is None:
+    """The config's word for the quantization; what reads it is imported only where there is one."""
+    if not any(isinstance(part.get(key), dict) for part in parts for key in _QUANTIZATIONS):
         return None
-    if method.lower() == "bitsandbytes":
-        kind = text_of(settings.get("bnb_4bit_quant_type")) or "FP4"  # the library's own default
-        return f"BNB-{kind.upper()}" if settings.get("load_in_4bit") is True else "BNB-INT8"
-    bits = count_of(settings.get("bits")) or count_of(settings.get("w_bit"))
-    name = method if method.lower() == "compressed-tensors" else method.upper()
-    return name if bits is None else f"{name}-{bits}bit"
+    from modelshelf.packing import settings_in
+
+    return settings_in(parts[0]).name

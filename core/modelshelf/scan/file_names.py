@@ -41,6 +41,10 @@ _COMPANIONS = frozenset(
         "chat_template.jinja",
         "chat_template.json",
         "preprocessor_config.json",
+        "hf_quant_config.json",
+        "quantization_config.json",
+        "quantize_config.json",
+        "quant_config.json",
         "readme.md",
     }
 )
