@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
+from modelshelf_companions.dimensions import context_of, kv_heads_of, memory_details
 from modelshelf_companions.documents import count_of, text_of, texts_of
 
 Members = Mapping[str, Any]
@@ -25,8 +26,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
         "n_ctx",
     ),
     "embedding_length": ("hidden_size", "n_embd", "d_model", "dim"),
-    "block_count": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
-    "head_count": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "block_count": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
+    "head_count": ("num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"),
     "head_count_kv": (
         "num_key_value_heads",
         "n_kv_heads",
@@ -56,11 +57,18 @@ def from_config(members: Members, file: str) -> ModelMetadata:
         )
         if found is not None:
             keys[name], values[name] = f"{file} {found[0]}", found[1]
+    for name, found in (("context_length", context_of(parts)), ("head_count_kv", kv_heads_of(parts))):
+        if found is not None:
+            keys[name], values[name] = f"{file} {found[0]}", found[1]
     # A diffusers component and its pipeline name their class instead.
     classes = texts_of(members.get("architectures")) or texts_of(members.get("_class_name")) or (None,)
     dtypes = (text_of(part.get("torch_dtype")) or text_of(part.get("dtype")) for part in parts)
     dtype = next(filter(None, dtypes), None)
-    details = {"torch_dtype": dtype, "transformers_version": text_of(members.get("transformers_version"))}
+    details: dict[str, Any] = {
+        "torch_dtype": dtype,
+        "transformers_version": text_of(members.get("transformers_version")),
+    }
+    details |= memory_details(parts)
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,

@@ -266,9 +266,9 @@ def _layers(block: Members) -> Iterator[tuple[str, LayerSettings]]:
             if name in _NO_LAYERS or not isinstance(weights, dict) or not _OF_A_LAYER & weights.keys():
                 continue
             mode = _word(weights.get("mode"))
-            bits, group_size = _MLX_MODES.get(mode or "", (None, None))
-            bits, group_size = _bits_of(weights) or bits, _group_size_of(weights) or group_size
-            yield name, LayerSettings(bits=bits, group_size=group_size, mode=mode)
+            usual, size = _MLX_MODES.get(mode or "", (None, None))
+            bits, size = _bits_of(weights) or usual, _group_size_of(weights) or size
+            yield name, LayerSettings(bits=bits, group_size=size, mode=mode)
 
 
 def _name(method: str, block: Members, bits: float | None, mode: str | None) -> str | None:
