@@ -67,11 +67,17 @@ class Counted:
 
 def count_parameters(tensors: Tensors, settings: PackingSettings) -> Counted:
     """Count parameters by names, types and shapes, and by what the config says of the packing."""
-    packed: list[Packed] = []
+    apart: set[str] = set()  # packed weights, and what belongs to them
+    labels, unknown = Counter[str](), list[str]()
     if may_be_packed({layout.dtype for layout in tensors.values()}):
-        packed = list(_recognised(tensors, settings))
-    apart = {name for one in packed for name in (one.weight, *one.beside)}
-    by_dtype, labels, integers = Counter[str](), Counter[str](), list[str]()
+        for one in _recognised(tensors, settings):
+            apart.add(one.weight)
+            apart.update(filter(tensors.__contains__, one.beside))
+            labels[one.label] += one.elements or 0
+            if one.elements is None:
+                unknown.append(one.weight)
+    recognised = bool(apart)
+    by_dtype, integers = Counter[str](), list[str]()
     for name in _parameters(tensors, apart, named=bool(settings.method)):
         layout = tensors[name]
         bits = INTEGER_BITS.get(layout.dtype)
@@ -81,11 +87,8 @@ def count_parameters(tensors: Tensors, settings: PackingSettings) -> Counted:
         if bits is not None:
             integers.append(name)
         by_dtype[layout.dtype] += layout.elements
-    unknown = [one.weight for one in packed if one.elements is None]
-    if integers and _are_packed(integers, tensors, settings, recognised=bool(packed)):
+    if integers and _are_packed(integers, tensors, settings, recognised=recognised):
         unknown += integers
-    for one in packed:
-        labels[one.label] += one.elements or 0
     label = next((one for one, _ in labels.most_common(1)), None)
     if unknown:
         return Counted(
