@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
+from modelshelf_companions.dimensions import context_of, kv_heads_of, memory_details
 from modelshelf_companions.documents import count_of, text_of, texts_of
 
 Members = Mapping[str, Any]
@@ -25,8 +26,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
         "n_ctx",
     ),
     "embedding_length": ("hidden_size", "n_embd", "d_model", "dim"),
-    "block_count": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
-    "head_count": ("num_attention_heads", "n_head", "num_heads", "n_heads"),
+    "block_count": ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers"),
+    "head_count": ("num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads"),
     "head_count_kv": (
         "num_key_value_heads",
         "n_kv_heads",
@@ -41,6 +42,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal models have the language model's part."""
 
+_QUANTIZATIONS = ("quantization", "quantization_config", "compression_config")
+
 
 def from_config(members: Members, file: str) -> ModelMetadata:
     """Read ``config.json`` or ``params.json``."""
@@ -54,11 +57,18 @@ def from_config(members: Members, file: str) -> ModelMetadata:
         )
         if found is not None:
             keys[name], values[name] = f"{file} {found[0]}", found[1]
+    for name, found in (("context_length", context_of(parts)), ("head_count_kv", kv_heads_of(parts))):
+        if found is not None:
+            keys[name], values[name] = f"{file} {found[0]}", found[1]
     # A diffusers component and its pipeline name their class instead.
     classes = texts_of(members.get("architectures")) or texts_of(members.get("_class_name")) or (None,)
     dtypes = (text_of(part.get("torch_dtype")) or text_of(part.get("dtype")) for part in parts)
     dtype = next(filter(None, dtypes), None)
-    details = {"torch_dtype": dtype, "transformers_version": text_of(members.get("transformers_version"))}
+    details: dict[str, Any] = {
+        "torch_dtype": dtype,
+        "transformers_version": text_of(members.get("transformers_version")),
+    }
+    details |= memory_details(parts)
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
@@ -136,23 +146,9 @@ def _language_parts(members: Members) -> list[Members]:
 
 
 def _quantization(parts: list[Members]) -> str | None:
-    for part in parts:
-        settings = part.get("quantization_config")
-        if isinstance(settings, dict):
-            return _by_method(settings)
-        settings = part.get("quantization")
-        if isinstance(settings, dict) and (bits := count_of(settings.get("bits"))):
-            return f"MLX-{bits}bit"
-    return None
-
-
-def _by_method(settings: Members) -> str | None:
-    method = text_of(settings.get("quant_method")) or text_of(settings.get("quant_algo"))
-    if method is None:
+    """The config's word for the quantization; what reads it is imported only where there is one."""
+    if not any(isinstance(part.get(key), dict) for part in parts for key in _QUANTIZATIONS):
         return None
-    if method.lower() == "bitsandbytes":
-        kind = text_of(settings.get("bnb_4bit_quant_type")) or "FP4"  # the library's own default
-        return f"BNB-{kind.upper()}" if settings.get("load_in_4bit") is True else "BNB-INT8"
-    bits = count_of(settings.get("bits")) or count_of(settings.get("w_bit"))
-    name = method if method.lower() == "compressed-tensors" else method.upper()
-    return name if bits is None else f"{name}-{bits}bit"
+    from modelshelf.packing import settings_in
+
+    return settings_in(parts[0]).name

@@ -42,7 +42,7 @@ _SIZE = re.compile(
 )
 
 _GGML = re.compile(
-    rf"{_BEFORE}(?:IQ[1-4]_(?:XXS|XS|NL|XL|S|M)|Q[1-8]_K(?:_(?:XXS|XS|XL|S|M|L|P))?|Q[1-8]_[01](?:_[48]_[48])?"
+    rf"{_BEFORE}(?:UD-)?(?:IQ[1-4]_(?:XXS|XS|NL|XL|S|M)|IQ[1-6]_K(?:SS|S|T|L)?(?:_R[48])?|Q[1-8]_K(?:_(?:XXS|XS|XL|S|M|L|P))?|Q[1-8]_[01](?:_[48]_[48])?"
     rf"|TQ[12]_0){_AFTER}",
     re.IGNORECASE,
 )

@@ -47,7 +47,7 @@ def modelshelf_extract_metadata(
         return None
     from modelshelf_gguf.metadata import metadata_of
 
-    return metadata_of(_headers(artifact, reader))
+    return metadata_of(_headers(artifact, reader), complete=not artifact.missing)
 
 
 def modelshelf_tensor_places(

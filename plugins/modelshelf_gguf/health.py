@@ -15,7 +15,7 @@ from modelshelf.reader import ArtifactReader, LocalFile
 from modelshelf_gguf import keys
 from modelshelf_gguf.chat_templates import chat_template_findings
 from modelshelf_gguf.layout import INTEGERS, ValueType
-from modelshelf_gguf.metadata import declared_file_type, number_per_block
+from modelshelf_gguf.metadata import declared_file_type, name_of_mixture, number_per_block
 from modelshelf_gguf.parse import parse_headers, preamble_fault
 from modelshelf_gguf.quantization import quantization_of
 from modelshelf_gguf.tensor_data import data_findings
@@ -161,7 +161,7 @@ def _quantization_findings(headers: Sequence[Header]) -> Iterator[Finding]:
     first = headers[0]
     tensors = [tensor for header in headers for tensor in header.tensors]
     quantization = quantization_of(declared_file_type(first), tensors)
-    if quantization.contradicted:
+    if quantization.contradicted and name_of_mixture(first.file, quantization) is None:
         problem = (
             f"says {quantization.declared}, but most elements are {quantization.dominant}: "
             "the tensors are believed"

@@ -55,7 +55,9 @@ _KEYS = (
 )
 _LISTED = INTEGERS | {ValueType.BOOL}
 _BLOCK = re.compile(r"blk\.(\d{1,4})\.")
-_EXPERTS = re.compile(r"\.ffn_(?:up|down|gate_up|gate)_(?:ch)?exps\.")
+EXPERTS = re.compile(r"\.ffn_(?:up|down|gate_up|gate)(?:_(?:ch)?exps|\.\d+)\.")
+"""A part of the names of tensors that are experts; older files have one of them a tensor."""
+
 _INPUT = ("token_embd", "token_types", "position_embd", "per_layer_token_embd")
 
 
@@ -105,7 +107,7 @@ def _sizes(headers: Sequence[Header]) -> dict[str, Any] | None:
                 continue
             sizes = layers.setdefault(int(block[1]), [0, 0])
             sizes[0] += tensor.size
-            if _EXPERTS.search(tensor.name):
+            if EXPERTS.search(tensor.name):
                 sizes[1] += tensor.size
     if not layers or max(layers) >= _MOST_LAYERS:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -11,15 +12,27 @@ from urllib.parse import urlsplit
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
 from modelshelf_gguf.layout import INTEGERS
-from modelshelf_gguf.memory_facts import memory_facts
-from modelshelf_gguf.quantization import file_type_name, quantization_of, tensor_type_name
+from modelshelf_gguf.memory_facts import EXPERTS, memory_facts
+from modelshelf_gguf.quantization import (
+    BITNET_TENSOR_TYPES,
+    FILE_TYPES,
+    file_type_name,
+    quantization_of,
+    tensor_type_name,
+)
 
 if TYPE_CHECKING:
     from modelshelf_gguf.header import Header, TensorInfo
+    from modelshelf_gguf.quantization import Quantization
 
 _TABLE = "tensor table"
 _MAX_PARAMETERS = 2**63 - 1
 _MAX_BASE_MODELS = 64
+
+_BITNET_FILE_TYPES = {38: "TL1", 39: "TL2", 40: "I2_S"}
+_OLLAMA_MXFP4 = 4
+_MIXTURE = re.compile(r"(?<![A-Z0-9])(UD-)?((?:IQ|TQ|Q)[1-8]_[0-9A-Z]+(?:_[0-9A-Z]+)?)(?![A-Z0-9])")
+_BITS_IN_NAME = re.compile(r"(?<=Q)\d")
 
 _DETAIL_TEXTS = {
     "type": "general.type",
@@ -48,12 +61,14 @@ _ARCHITECTURE_DETAILS = {
 }
 
 
-def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
+def metadata_of(headers: Sequence[Header], *, complete: bool = True) -> ModelMetadata:
     """Make the metadata of one model out of its headers; the key-values are the first shard's.
 
     Args:
         headers: One per weight file, in shard order, at least one.
+        complete: Whether no shard is known to be missing.
     """
+    complete = complete and not _lacks_shards(headers)
     first = headers[0]
     values: dict[str, Any] = {"format": "gguf"}
     provenance = {"format": _provenance("GGUF header")}
@@ -62,14 +77,14 @@ def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
         _dimensions(first),
         _tokenizer(first),
         _lists(first),
-        _of_tensors(headers),
+        _of_tensors(headers, complete=complete),
     ):
         for name, value, key in fields:
             if value is not None:
                 values[name], provenance[name] = value, _provenance(key)
     if "parameters" in values:
         provenance["parameter_count"] = _provenance(_TABLE)
-    return ModelMetadata(**values, details=_details(headers), provenance=provenance)
+    return ModelMetadata(**values, details=_details(headers, complete=complete), provenance=provenance)
 
 
 @lru_cache(maxsize=512)
@@ -151,21 +166,33 @@ def _repository(address: str) -> str | None:
     return path if parts.scheme in {"http", "https"} and path.count("/") == 1 else None
 
 
-def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
+def _lacks_shards(headers: Sequence[Header]) -> bool:
+    """Whether the header tells of other shards than there are, as of one that others were appended to."""
+    count = headers[0].integer(keys.SPLIT_COUNT) or 0
+    return count > 1 and count != len(headers)
+
+
+def _of_tensors(headers: Sequence[Header], *, complete: bool) -> Iterator[tuple[str, Any, str]]:
     """Sum over all shards; nothing where a table could not be read to its end, for a part is no sum."""
     if any(header.fault for header in headers):
         return
     tensors = [tensor for header in headers for tensor in header.tensors]
-    yield "tensor_count", len(tensors), _TABLE
+    if complete:
+        yield "tensor_count", len(tensors), _TABLE
     if not tensors:
         return
     numbers = Counter(tensor.type for tensor in tensors).most_common()
-    yield "tensor_types", {tensor_type_name(number): count for number, count in numbers}, _TABLE
+    if complete:
+        yield "tensor_types", {tensor_type_name(number): count for number, count in numbers}, _TABLE
     declared = declared_file_type(headers[0])
     quantization = quantization_of(declared, tensors)
-    yield "quantization", quantization.name, keys.FILE_TYPE if quantization.name == declared else _TABLE
+    own = name_of_mixture(headers[0].file, quantization)
+    if own is not None:
+        yield "quantization", own, f"{keys.FILE_TYPE} and the file's name"
+    else:
+        yield "quantization", quantization.name, keys.FILE_TYPE if quantization.name == declared else _TABLE
     elements = sum(tensor.elements for tensor in tensors)
-    if elements > _MAX_PARAMETERS:
+    if elements > _MAX_PARAMETERS or not complete:
         return
     yield "parameters", elements, _TABLE
     bits = _bits_per_weight(tensors, elements)
@@ -174,8 +201,15 @@ def _of_tensors(headers: Sequence[Header]) -> Iterator[tuple[str, Any, str]]:
 
 
 def declared_file_type(header: Header) -> str | None:
-    """Return the name that `general.file_type` stands for; None where it is absent or unknown."""
+    """Return the name that `general.file_type` stands for; None where it is absent or unknown.
+
+    Ollama's own files of 2025 and Microsoft's BitNet have numbers of their own.
+    """
     number = header.integer(keys.FILE_TYPE)
+    if number in _BITNET_FILE_TYPES and any(one.type in BITNET_TENSOR_TYPES for one in header.tensors):
+        return _BITNET_FILE_TYPES[number]
+    if number == _OLLAMA_MXFP4 and header.text(keys.ARCHITECTURE) == "gptoss":
+        return "MXFP4"
     return None if number is None else file_type_name(number)
 
 
@@ -186,7 +220,35 @@ def _bits_per_weight(tensors: Sequence[TensorInfo], elements: int) -> float | No
     return round(8 * sum(size for size in sizes if size) / elements, 4)
 
 
-def _details(headers: Sequence[Header]) -> dict[str, Any]:
+def name_of_mixture(file: str, quantization: Quantization) -> str | None:
+    """The name of a mixture that no number stands for, by the file's name: ``UD-Q4_K_XL``, ``Q4_K_L``.
+
+    It is believed where the number, or the type of most elements, is of as many bits.
+    """
+    *_, found = (None, *_MIXTURE.finditer(file.upper()))  # the last one
+    if found is None or not (found[1] or found[0].endswith(("XL", "_L"))) or found[0] in FILE_TYPES.values():
+        return None
+    bits = _BITS_IN_NAME.search(found[2])
+    named = [_BITS_IN_NAME.search(one) for one in (quantization.declared, quantization.dominant) if one]
+    return found[0] if bits and any(one and one[0] == bits[0] for one in named) else None
+
+
+def _active_parameters(headers: Sequence[Header]) -> int | None:
+    """Parameters that one token uses: all but the experts that are not chosen for it."""
+    first = headers[0]
+    architecture = first.text(keys.ARCHITECTURE)
+    count = first.integer(f"{architecture}.expert_count")
+    used = first.integer(f"{architecture}.expert_used_count")
+    if not count or not used or used > count:
+        return None
+    tensors = [tensor for header in headers for tensor in header.tensors]
+    experts = sum(tensor.elements for tensor in tensors if EXPERTS.search(tensor.name))
+    if not experts or experts % count:
+        return None
+    return sum(tensor.elements for tensor in tensors) - experts // count * (count - used)
+
+
+def _details(headers: Sequence[Header], *, complete: bool) -> dict[str, Any]:
     first = headers[0]
     details: dict[str, Any] = {
         "gguf_version": first.version or None,
@@ -204,4 +266,6 @@ def _details(headers: Sequence[Header]) -> dict[str, Any]:
         if isinstance(value, tuple):
             details[name] = list(value)
     details["memory"] = memory_facts(headers)
+    if complete and "expert_count" in details and not any(header.fault for header in headers):
+        details["active_parameters"] = _active_parameters(headers)
     return {name: value for name, value in details.items() if value is not None}

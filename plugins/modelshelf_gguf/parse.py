@@ -90,13 +90,19 @@ def _parse(file: FileReader, skip: Callable[[Cursor, int, Struct], None]) -> Hea
         table.read()
     except ReadError as error:
         fault = _explained(error, file)
+    fields = pairs.entries if pairs else {}
+    tensors = tuple(table.entries.values()) if table else ()
+    if None in [tensor.size for tensor in tensors]:  # a type that other programs may know
+        from modelshelf_gguf.dialects import translated
+
+        tensors = translated(tensors, fields)
     return Header(
         file=file.name,
         file_size=file.size,
         version=version,
         byte_order="little" if order == "<" else "big",
-        fields=pairs.entries if pairs else {},
-        tensors=tuple(table.entries.values()) if table else (),
+        fields=fields,
+        tensors=tensors,
         alignment=alignment,
         end=cursor.position,
         findings=tuple(state.findings.values()) if state else (),

@@ -37,7 +37,7 @@ TENSOR_TYPES: dict[int, TensorType] = {
     6: TensorType("Q5_0", 32, 22),
     7: TensorType("Q5_1", 32, 24),
     8: TensorType("Q8_0", 32, 34),
-    9: TensorType("Q8_1", 32, 40),
+    9: TensorType("Q8_1", 32, 36),
     10: TensorType("Q2_K", 256, 84),
     11: TensorType("Q3_K", 256, 110),
     12: TensorType("Q4_K", 256, 144),
@@ -78,6 +78,12 @@ REMOVED_TENSOR_TYPES: dict[int, str] = {
     38: "IQ4_NL_8_8",
 }
 """Numbers that were in use once and that today's loaders refuse."""
+
+MXFP4 = 39
+"""The number of MXFP4 in the table."""
+
+BITNET_TENSOR_TYPES: dict[int, str] = {-36: "I2_S", -37: "I8_S", -38: "TL1", -39: "TL2"}
+"""Types of Microsoft's BitNet, by the negated numbers that it gives them."""
 
 UNQUANTIZED = frozenset({"F64", "F32", "F16", "BF16", "I8", "I16", "I32", "I64"})
 
@@ -134,7 +140,9 @@ GUESSED_FILE_TYPE = 1024
 def tensor_type_name(number: int) -> str:
     """Name a tensor type; ``type-N`` for an unknown number."""
     tensor_type = TENSOR_TYPES.get(number)
-    return tensor_type.name if tensor_type else REMOVED_TENSOR_TYPES.get(number, f"type-{number}")
+    if tensor_type is not None:
+        return tensor_type.name
+    return BITNET_TENSOR_TYPES.get(number) or REMOVED_TENSOR_TYPES.get(number, f"type-{number}")
 
 
 def file_type_name(number: int) -> str | None:
@@ -165,12 +173,20 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "IQ3_M": ("IQ3_S", "Q4_K", "Q5_K"),
     "IQ4_XS": ("IQ4_XS", "Q4_K", "Q5_K"),
     "MXFP4_MOE": ("MXFP4", "Q8_0"),
+    "MXFP4": ("MXFP4", "Q8_0"),
 }
 """The types that llama.cpp's quantizer mixes (`llama_tensor_get_type`), the quantization's own first."""
 
 _FALLBACKS: Mapping[str, str] = {
     "Q2_K": "IQ4_NL",
     "Q3_K": "IQ4_NL",
+    "IQ1_S": "IQ4_NL",
+    "IQ1_M": "IQ4_NL",
+    "IQ2_XXS": "IQ4_NL",
+    "IQ2_XS": "IQ4_NL",
+    "IQ2_S": "IQ4_NL",
+    "IQ3_XXS": "IQ4_NL",
+    "IQ3_S": "IQ4_NL",
     "IQ4_XS": "IQ4_NL",
     "Q4_K": "Q5_0",
     "Q5_K": "Q5_1",
@@ -179,6 +195,12 @@ _FALLBACKS: Mapping[str, str] = {
     "TQ2_0": "Q4_0",
 }
 """The type that the quantizer takes where a row is no whole number of 256-element blocks."""
+
+_OUTPUT_TYPES = ("Q6_K", "Q5_K", "Q8_0")
+"""What the quantizer may take for the output, and so for embeddings that are the output too."""
+
+_BLOCK = 256
+_EMBEDDINGS = ("token_embd", "output", "position_embd", "per_layer_token_embd", "token_types")
 
 
 @frozen(kw_only=True)
@@ -207,26 +229,49 @@ def quantization_of(declared: str | None, tensors: Iterable[TensorInfo]) -> Quan
     The tensors' types alone cannot distinguish Q4_K_M from Q4_K_S, so a declared name is taken where it fits
     them; where it does not, or none is declared, the type of most elements is the name.
     """
-    by_number: dict[int, int] = {}
+    elements: dict[int, int] = {}
+    elsewhere: dict[int, int] = {}  # outside of the embeddings, rows of whole blocks
+    short: dict[int, int] = {}  # the same of rows that are none, where the quantizer falls back
     for tensor in tensors:
         # Norms and biases stay in 32 bits in every quantization: vectors do not count beside matrices.
         weight = tensor.elements if len(tensor.shape) > 1 else 0
-        by_number[tensor.type] = by_number.get(tensor.type, 0) + weight
-    if not by_number:
+        kind = tensor.type
+        elements[kind] = elements.get(kind, 0) + weight
+        if not tensor.name.startswith(_EMBEDDINGS):
+            rows = short if tensor.shape and tensor.shape[0] % _BLOCK else elsewhere
+            rows[kind] = rows.get(kind, 0) + weight
+    if not elements:
         return Quantization(name=None, declared=declared, dominant=None)
-    elements = {tensor_type_name(number): weight for number, weight in by_number.items()}
-    dominant = max(elements, key=elements.__getitem__)
-    name = declared if declared and _fits(declared, dominant, set(elements)) else dominant
+    dominant = tensor_type_name(max(elements, key=elements.__getitem__))
+    # A type of a fork has no name here, and the file's own name may tell it.
+    name = None if dominant.startswith("type-") else dominant
+    if declared and (declared == dominant or _fits(declared, elements, _named(elsewhere), _named(short))):
+        name = declared
     return Quantization(name=name, declared=declared, dominant=dominant)
 
 
-def _fits(declared: str, dominant: str, present: set[str]) -> bool:
-    if declared == dominant:
-        return True
+def _named(elements: Mapping[int, int]) -> dict[str, int]:
+    return {tensor_type_name(number): weight for number, weight in elements.items() if weight}
+
+
+def _fits(
+    declared: str, elements: Mapping[int, int], whole: Mapping[str, int], short: Mapping[str, int]
+) -> bool:
+    """Whether most of a model's blocks are of the types that the quantizer mixes under a declared name.
+
+    Embeddings that are left unquantized, or are the output too, can outweigh the blocks of a small model.
+    """
     family = _FAMILIES.get(declared, (declared,))
+    embeddings = {tensor_type_name(number) for number, weight in elements.items() if weight}
+    if not whole and not short:
+        return declared not in UNQUANTIZED and not embeddings.isdisjoint({*family, *_OUTPUT_TYPES[:1]})
+    fallbacks = {_FALLBACKS.get(one, one) for one in family}
     own = {family[0], _FALLBACKS.get(family[0], family[0])}
-    if dominant in own:
-        return True
-    # Embeddings left unquantized can outweigh the blocks of a small model.
-    is_possible = dominant in family or dominant in UNQUANTIZED
-    return declared not in UNQUANTIZED and is_possible and not own.isdisjoint(present)
+    # Fallbacks are counted in rows of whole blocks too: padded and older quantizers took them there.
+    possible = {*family, "Q6_K", _FALLBACKS.get(family[0], family[0])} if declared[0] != "F" else {declared}
+    fitting = sum(weight for kind, weight in whole.items() if kind in possible)
+    fitting += sum(weight for kind, weight in short.items() if kind in possible | fallbacks | {"Q8_0"})
+    total = sum(whole.values()) + sum(short.values())
+    if declared in UNQUANTIZED or own.isdisjoint({*whole, *short}):
+        return False
+    return fitting * 2 > total

@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Finding, Severity
+from modelshelf.model.health import not_judged
 from modelshelf_gguf.layout import padded
 from modelshelf_gguf.parse import is_mangled
-from modelshelf_gguf.quantization import REMOVED_TENSOR_TYPES, TENSOR_TYPES
+from modelshelf_gguf.quantization import BITNET_TENSOR_TYPES, REMOVED_TENSOR_TYPES, tensor_type_name
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -42,8 +43,25 @@ def _type_findings(header: Header) -> Iterator[Finding]:
     An error and not a warning, as llama.cpp refuses such a file whole: a number beyond the table is either
     newer than all loaders known here, or a lie.
     """
-    unknown = [tensor for tensor in header.tensors if tensor.type not in TENSOR_TYPES]
+    others = [tensor for tensor in header.tensors if tensor.type in BITNET_TENSOR_TYPES]
+    if others:
+        message = (
+            f"{_counted(others)} is of type {BITNET_TENSOR_TYPES[others[0].type]}, which Microsoft's BitNet"
+            " loads and llama.cpp does not"
+        )
+        yield header.finding("other-programs-type", message, others[0].entry, Severity.INFO)
+    unsized = [tensor for tensor in header.tensors if tensor.size is None]
+    if not unsized:
+        return
+    first = unsized[0]
+    unknown = [tensor for tensor in unsized if not _is_other_programs(tensor.type)]
     if not unknown:
+        yield not_judged(
+            f"{header.file}: {_counted(unsized)} is of type {tensor_type_name(first.type)}, which programs"
+            " such as ik_llama.cpp write and load; whether its data is whole was not judged",
+            header.file,
+            first.entry,
+        )
         return
     first = unknown[0]
     removed = REMOVED_TENSOR_TYPES.get(first.type)
@@ -57,6 +75,15 @@ def _type_findings(header: Header) -> Iterator[Finding]:
         f"{_counted(unknown)} of type {reason}; the size of its data cannot be checked",
         first.entry,
     )
+
+
+def _is_other_programs(number: int) -> bool:
+    """Whether a number is that of a type of another program's."""
+    if number in BITNET_TENSOR_TYPES:
+        return True
+    from modelshelf_gguf.dialects import FORKS
+
+    return number in FORKS
 
 
 def _order_findings(header: Header) -> Iterator[Finding]:

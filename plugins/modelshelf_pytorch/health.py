@@ -10,6 +10,7 @@ from modelshelf.model import Artifact, Depth, Finding, Severity
 from modelshelf.model.health import not_judged
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
+from modelshelf_pytorch.metadata import count_model
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.signatures import may_be_pickled_companion
 from modelshelf_pytorch.trainer_classes import is_class, is_of_training
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
     from modelshelf_pytorch.containers.inspection import Inspection
 
+_LONGEST_NAME = 120  # characters
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _TRAINING_ARGUMENTS = "training_args.bin"
@@ -43,6 +45,8 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
         yield unreadable("missing-shard", "this shard is missing; download it again").finding(name)
     if artifact.index is not None:
         yield from _index_findings(artifact, reader, artifact.index.name)
+    if format == "pytorch":
+        yield from _not_understood(artifact, reader)
     yield from probe_companions(artifact, reader, depth)
 
 
@@ -76,6 +80,18 @@ def _read_failure(error: ReadError, file: str) -> Finding:
         file=error.file or file,
         offset=error.offset,
     )
+
+
+def _not_understood(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
+    names = count_model(artifact, reader).not_understood
+    if names:
+        listed = ", ".join(repr(name[:_LONGEST_NAME]) for name in names)
+        yield Finding(
+            code="packing-unknown",
+            severity=Severity.INFO,
+            message=f"how weights are packed in {listed} is not known, so parameters are not counted",
+            file=artifact.weights[0].name,
+        )
 
 
 def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:

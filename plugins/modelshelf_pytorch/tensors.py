@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
+from modelshelf_pytorch.pickle.allowlist import ELEMENTS_PER_ITEM, ITEM_BYTES
 from modelshelf_pytorch.pickle.symbols import Blob, Instance, Mapping, Tensor, type_name
 from modelshelf_pytorch.pickle.tensor_run import TensorRun
 
@@ -226,12 +226,82 @@ def types_of(tensors: Tensors) -> dict[str, int]:
     return counts
 
 
-def elements_of(tensors: Tensors) -> dict[str, int]:
-    """Return how many elements there are of each type, all tensors together."""
+def elements_of(tensors: Tensors, *, scalars: bool = False) -> dict[str, int]:
+    """Return how many elements there are of each type; a storage that several tensors share counts once.
+
+    Args:
+        tensors: The tensors.
+        scalars: Whether those without dimensions count.
+    """
     elements: dict[str, int] = {}
-    for dtype, count, times in _counted_specs(tensors):
-        elements[dtype] = elements.get(dtype, 0) + count * times
+    shared: dict[tuple[str, str], _Shared] = {}
+    for one in tensors:
+        if type(one) is NamedRun and one.run.shares_nothing:
+            for spec, times in one.run.counts.items():
+                dtype = spec.tensor.dtype
+                if spec.tensor.shape or scalars:
+                    elements[dtype] = elements.get(dtype, 0) + spec.elements * times
+            continue
+        views = (
+            (
+                (spec.tensor, key, spec.storage_bytes)
+                for spec, key in zip(one.run.specs, one.run.keys, strict=True)
+            )
+            if type(one) is NamedRun
+            else _views(one.tensor)  # type: ignore[union-attr] # one of the two
+        )
+        for tensor, key, size in views:
+            if tensor.shape or scalars:
+                shared.setdefault((key, tensor.dtype), _Shared(size)).add(tensor)
+        if type(one) is NamedTensor and one.tensor.storage is None and (one.tensor.shape or scalars):
+            elements[one.tensor.dtype] = elements.get(one.tensor.dtype, 0) + one.tensor.elements
+    for (_, dtype), storage in shared.items():
+        elements[dtype] = elements.get(dtype, 0) + storage.elements(dtype)
     return elements
+
+
+def _views(tensor: Tensor) -> Iterator[tuple[Tensor, str, int]]:
+    storage = tensor.storage
+    if storage is not None:
+        yield tensor, storage.key, storage.elements * ITEM_BYTES[storage.dtype]
+
+
+class _Shared:
+    """The views of one storage, equal ones once.
+
+    Args:
+        size: Bytes of the storage.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._views: dict[tuple[int, tuple[int, ...], tuple[int, ...]], int] = {}
+
+    def add(self, tensor: Tensor) -> bool:
+        """Add a view; returns whether the storage has elements that earlier views leave for it."""
+        before = sum(self._views.values())
+        self._views.setdefault((tensor.start, tensor.shape, tensor.stride), tensor.elements)
+        return before < sum(self._views.values()) <= max(self._room(tensor.dtype), tensor.elements)
+
+    def elements(self, dtype: str) -> int:
+        """The elements of all views, at most those that the storage has."""
+        return min(sum(self._views.values()), self._room(dtype))
+
+    def _room(self, dtype: str) -> int:
+        return self._size // ITEM_BYTES[dtype] * (2 if dtype == "F4" else ELEMENTS_PER_ITEM.get(dtype, 1))
+
+
+def parameters_by_name(tensors: Tensors) -> dict[str, Tensor]:
+    """Return each tensor by its path; of views of one storage no more than it has elements."""
+    found: dict[str, Tensor] = {}
+    shared: dict[tuple[str, str], _Shared] = {}
+    for one in tensors:
+        for named in one.tensors if isinstance(one, NamedRun) else (one,):
+            tensor = named.tensor
+            views = list(_views(tensor))
+            if not views or shared.setdefault((views[0][1], tensor.dtype), _Shared(views[0][2])).add(tensor):
+                found[named.name] = tensor
+    return found
 
 
 def stored_bytes(tensors: Tensors) -> int:

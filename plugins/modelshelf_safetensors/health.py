@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth, Finding, Severity
 from modelshelf_safetensors.findings import shown
+from modelshelf_safetensors.metadata import totals_of
 from modelshelf_safetensors.sharded import index_findings, read_checkpoint, repeated_findings
 
 if TYPE_CHECKING:
@@ -43,8 +44,21 @@ def probe(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[
         yield from file_findings(header, reader.file(name))
     if len(checkpoint.headers) > 1 or checkpoint.index is not None:
         yield from _across(checkpoint)
+    yield from _not_understood(checkpoint, reader)
     if depth is Depth.FULL:
         yield from _read_whole(checkpoint, reader)
+
+
+def _not_understood(checkpoint: Checkpoint, reader: ArtifactReader) -> Iterator[Finding]:
+    names = totals_of(checkpoint, reader).counted.not_understood
+    if names:
+        listed = ", ".join(map(shown, names))
+        yield Finding(
+            code="packing-unknown",
+            severity=Severity.INFO,
+            message=f"how weights are packed in {listed} is not known, so parameters are not counted",
+            file=next(iter(checkpoint.headers)),
+        )
 
 
 def _finding_of(fault: ReadError, file: str | None) -> Finding:

@@ -46,6 +46,10 @@ _COMPANIONS = frozenset(
         "preprocessor_config.json",
         "processor_config.json",
         "video_preprocessor_config.json",
+        "hf_quant_config.json",
+        "quantization_config.json",
+        "quantize_config.json",
+        "quant_config.json",
         "readme.md",
     }
 )

@@ -18,7 +18,7 @@ REAL = [
     ("Qwen2.5-0.5B-Instruct-GPTQ-Int4", "0.5B", "GPTQ-4bit", "2.5.0", ("instruct",)),
     ("Qwen2-VL-7B-Instruct", "7B", None, "2.0.0", ("instruct",)),
     ("Qwen3-30B-A3B-Instruct-2507", "30B", None, "3.0.0", ("instruct",)),
-    ("Qwen3-Coder-480B-A35B-UD-Q4_K_XL-00001-of-00006.gguf", "480B", "Q4_K_XL", "3.0.0", ()),
+    ("Qwen3-Coder-480B-A35B-UD-Q4_K_XL-00001-of-00006.gguf", "480B", "UD-Q4_K_XL", "3.0.0", ()),
     ("phi-2", None, None, "2.0.0", ()),
     ("Phi-3-mini-4k-instruct-q4.gguf", None, "Q4", "3.0.0", ("instruct",)),
     ("Phi-3.5-mini-instruct", None, None, "3.5.0", ("instruct",)),

@@ -361,7 +361,8 @@ def test_every_value_type_reads_as_the_gguf_package_reads_it(tmp_path, endianess
 def test_every_tensor_type_reads_as_the_gguf_package_reads_it(tmp_path, endianess):
     writer = gguf.GGUFWriter(tmp_path / "m.gguf", "test", endianess=endianess)
     rng = np.random.default_rng(7)
-    for kind, (block, size) in gguf.GGML_QUANT_SIZES.items():
+    kinds = {kind: one for kind, one in gguf.GGML_QUANT_SIZES.items() if kind.name != "Q8_1"}  # in no file
+    for kind, (block, size) in kinds.items():
         raw = rng.integers(0, 256, (3, 2, 256 // block * size), dtype=np.uint8)
         writer.add_tensor(f"blk.{int(kind)}.weight", raw, raw_dtype=kind)
     writer.add_tensor("vector", np.arange(5, dtype=np.float32))
@@ -371,7 +372,7 @@ def test_every_tensor_type_reads_as_the_gguf_package_reads_it(tmp_path, endianes
     writer.write_tensors_to_file()
     writer.close()
     header = assert_same_as_reference(tmp_path / "m.gguf")
-    assert len(header.tensors) == len(gguf.GGML_QUANT_SIZES) + 2
+    assert len(header.tensors) == len(kinds) + 2
     assert verdict(tmp_path / "m.gguf").status is HealthStatus.HEALTHY
 
 

@@ -21,11 +21,13 @@ from tests.plugins.modelshelf_gguf.forge import verdict, write_llama
 NUMBERS = {one.name: number for number, one in TENSOR_TYPES.items()}
 
 NORM = ("F32", (4096,))
+EMBEDDINGS = "token_embd.weight"
 
 
 def tensors(*kinds):
-    for index, (name, shape) in enumerate(kinds):
-        yield TensorInfo(f"t{index}", shape, NUMBERS[name], 0, math.prod(shape), None, 0)
+    for index, (name, shape, *names) in enumerate(kinds):
+        tensor = names[0] if names else f"blk.{index}.ffn_up.weight"
+        yield TensorInfo(tensor, shape, NUMBERS[name], 0, math.prod(shape), None, 0)
 
 
 def named(declared, *kinds):
@@ -38,7 +40,20 @@ def named(declared, *kinds):
         ("Q4_K_M", [("Q4_K", (256, 900)), ("Q6_K", (256, 100)), NORM]),
         ("Q4_K_M", [("Q4_K", (256, 100)), ("Q6_K", (256, 900))]),
         ("Q4_K_M", [("Q5_0", (256, 900)), ("Q8_0", (256, 100))]),
-        ("Q4_K_S", [("F16", (256, 900)), ("Q4_K", (256, 100))]),
+        ("Q4_K_S", [("F16", (256, 900), EMBEDDINGS), ("Q4_K", (256, 100))]),
+        # gemma-3-270m: embeddings that are the output too, in rows of 640, outweigh its blocks
+        (
+            "Q4_K_M",
+            [
+                ("Q8_0", (640, 2621), EMBEDDINGS),
+                ("Q5_0", (640, 700)),
+                ("Q8_0", (640, 100)),
+                ("Q4_K", (2048, 100)),
+                ("Q6_K", (2048, 50)),
+            ],
+        ),
+        ("IQ4_XS", [("IQ4_NL", (640, 900)), ("Q5_0", (640, 100)), ("Q8_0", (640, 900), EMBEDDINGS)]),
+        ("Q5_K_M", [("Q8_0", (640, 900), EMBEDDINGS), ("Q5_1", (640, 900)), ("Q8_0", (640, 200))]),
         ("Q8_0", [("Q8_0", (256, 9)), NORM]),
         ("F16", [("F16", (256, 9)), NORM]),
         ("BF16", [("BF16", (256, 9)), NORM]),
@@ -56,6 +71,8 @@ def test_a_declared_name_stands_where_the_tensors_fit_it(declared, kinds):
     ("declared", "kinds", "name"),
     [
         ("Q4_K_M", [("Q8_0", (256, 9)), NORM], "Q8_0"),
+        ("Q4_K_M", [("F16", (256, 980)), ("Q4_K", (256, 20))], "F16"),
+        ("Q4_K_M", [("F16", (256, 98)), ("Q4_K", (256, 2)), ("Q4_K", (256, 50), EMBEDDINGS)], "F16"),
         ("Q4_K_M", [("Q8_0", (256, 9)), ("Q4_K", (256, 1))], "Q8_0"),
         ("F16", [("Q4_0", (256, 9)), ("F16", (256, 1))], "Q4_0"),
         ("F16", [("BF16", (256, 9))], "BF16"),
@@ -83,7 +100,7 @@ def test_nothing_is_reported_of_no_tensors():
 
 
 def test_every_mixture_is_made_of_known_types():
-    assert _FAMILIES.keys() <= set(FILE_TYPES.values())
+    assert _FAMILIES.keys() <= {*FILE_TYPES.values(), "MXFP4"}  # Ollama's own name
     assert {one for family in _FAMILIES.values() for one in family} <= NUMBERS.keys()
     assert _FALLBACKS.keys() | set(_FALLBACKS.values()) <= NUMBERS.keys()
 
@@ -103,6 +120,7 @@ def test_a_written_file_without_file_type_takes_its_tensors_type(tmp_path):
 
 
 NEWER_THAN_THE_PACKAGE = {42}
+CORRECTED_SINCE = {9}  # Q8_1, which no file has: 36 bytes in newer releases of the package
 
 
 def test_tensor_types_and_their_block_sizes_are_those_of_the_gguf_package():
@@ -112,7 +130,8 @@ def test_tensor_types_and_their_block_sizes_are_those_of_the_gguf_package():
         if one in gguf.GGML_QUANT_SIZES
     }
     ours = {number: tuple(one) for number, one in TENSOR_TYPES.items()}
-    assert theirs.items() <= ours.items()
+    differing = {number for number, one in theirs.items() if ours.get(number) != one}
+    assert differing <= CORRECTED_SINCE
     assert ours.keys() - theirs.keys() <= NEWER_THAN_THE_PACKAGE
 
 

@@ -59,7 +59,9 @@ def ours(path: Path) -> dict:
 def test_every_variant_of_torch_save_is_healthy_and_read_as_torch_reads_it(tmp_path):
     for path in checkpoints.generate(tmp_path, VARIANTS, seed=3):
         result = look(path)
-        assert (result.format, result.findings) == ("pytorch", ()), path.name
+        # Of random tensors some are integers alone, which may be packed in a way that nobody knows.
+        findings = [one for one in result.findings if one.code != "packing-unknown"]
+        assert (result.format, findings) == ("pytorch", []), path.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert ours(path) == headers(torch.load(path, weights_only=True)), path.name
@@ -120,21 +122,45 @@ def test_parameters_are_the_models_and_not_the_optimizers(tmp_path, old):
     module, optimizer = checkpoints.trained(random.Random(1))  # noqa: S311  # likewise
     content = {"state_dict": module.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     result = look_at(tmp_path, saved(content, _use_new_zipfile_serialization=not old))
-    assert result.metadata.parameters == sum(one.numel() for one in module.state_dict().values())
+    # The count of batches is a scalar, which is no parameter.
+    parameters = [one.numel() for one in module.state_dict().values() if one.shape]
+    assert result.metadata.parameters == sum(parameters) < sum(map(torch.numel, module.state_dict().values()))
     assert result.metadata.tensor_count == len(module.state_dict())
     assert result.metadata.details["model_part"] == "state_dict"
     assert result.metadata.parameter_count == str(result.metadata.parameters)
 
 
-def test_a_flat_state_dict_counts_whole_and_shared_storages_once_by_size(tmp_path):
+def test_a_flat_state_dict_counts_whole_and_shared_storages_once(tmp_path):
     whole = torch.ones(8, dtype=torch.float16)
     result = look_at(
         tmp_path, saved({"a": whole, "b": whole[:4], "c": whole.view(2, 4), "n": torch.tensor(7)})
     )
-    assert result.metadata.parameters == 8 + 4 + 8 + 1
+    assert result.metadata.parameters == 8
     assert result.metadata.tensor_types == {"F16": 3, "I64": 1}
     assert result.metadata.quantization == "F16"
-    assert result.metadata.bits_per_weight == round(8 * (16 + 8) / 21, 3)
+    assert result.metadata.bits_per_weight == round(8 * (16 + 8) / 8, 3)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_tied_head_counts_once_and_parts_of_one_storage_count_each(tmp_path, old):
+    whole = torch.arange(32, dtype=torch.float32)
+    tied = torch.ones(6, 4)
+    content = {"embed": tied, "head": tied, "turned": tied.T, "q": whole[:16].view(4, 4), "k": whole[16:24]}
+    result = look_at(tmp_path, saved(content, _use_new_zipfile_serialization=not old))
+    assert result.metadata.parameters == 24 + 24
+    assert result.metadata.tensor_count == 5
+
+
+def test_packed_weights_are_counted_as_in_any_other_format(tmp_path):
+    content = {
+        "layer.qweight": torch.ones(16, 64, dtype=torch.int32),
+        "layer.qzeros": torch.ones(2, 8, dtype=torch.int32),
+        "layer.scales": torch.ones(2, 64, dtype=torch.float16),
+        "layer.g_idx": torch.ones(128, dtype=torch.int32),
+        "norm.weight": torch.ones(64),
+    }
+    metadata = look_at(tmp_path, saved(content)).metadata
+    assert (metadata.quantization, metadata.parameters) == ("GPTQ-4bit", 128 * 64 + 64)
 
 
 @pytest.mark.parametrize("protocol", [1, 3, 4, 5])

@@ -238,7 +238,7 @@ def test_a_model_of_many_tensors_is_read_as_torch_reads_it(tmp_path):
     result = look(path)
     assert (result.status, result.findings) == (HealthStatus.HEALTHY, ())
     assert ours(path) == headers(torch.load(path, weights_only=True))
-    assert result.metadata.parameters == sum(one.numel() for one in model(40).values())
+    assert result.metadata.parameters == sum(one.numel() for one in model(40).values() if one.shape)
     assert result.metadata.tensor_count == 200
 
 
