@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
+from modelshelf_gguf.kinds import kind_facts
 from modelshelf_gguf.layout import INTEGERS
 from modelshelf_gguf.memory_facts import memory_facts
 from modelshelf_gguf.quantization import file_type_name, quantization_of, tensor_type_name
@@ -55,6 +56,7 @@ def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
         headers: One per weight file, in shard order, at least one.
     """
     first = headers[0]
+    kind = kind_facts(headers)
     values: dict[str, Any] = {"format": "gguf"}
     provenance = {"format": _provenance("GGUF header")}
     for fields in (
@@ -63,13 +65,14 @@ def metadata_of(headers: Sequence[Header]) -> ModelMetadata:
         _tokenizer(first),
         _lists(first),
         _of_tensors(headers),
+        kind.fields,
     ):
         for name, value, key in fields:
             if value is not None:
                 values[name], provenance[name] = value, _provenance(key)
     if "parameters" in values:
         provenance["parameter_count"] = _provenance(_TABLE)
-    return ModelMetadata(**values, details=_details(headers), provenance=provenance)
+    return ModelMetadata(**values, details=_details(headers) | kind.details, provenance=provenance)
 
 
 @lru_cache(maxsize=512)

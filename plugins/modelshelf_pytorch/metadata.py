@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
+from modelshelf.model.usual import with_likely
 from modelshelf_pytorch.containers.dispatch import inspect_readable
+from modelshelf_pytorch.kinds import kind_facts
 from modelshelf_pytorch.tensors import count_of, elements_of, stored_bytes, types_of
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
     from modelshelf_pytorch.containers.inspection import Inspection
 
+_BY_NAMES = Provenance(Origin.HEADER, "the tensors' names")
 _ORIGIN_DETAILS = {
     "zip": "data.pkl",
     "torchscript": "data.pkl",
@@ -46,8 +49,12 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
         details["model_part"] = part
     if first is not None:
         details["container"] = first.kind
+    kind = kind_facts(shards)
+    details |= kind.details
     if not tensors:
-        return ModelMetadata.partial(Origin.HEADER, origin_detail, format=format, details=details)
+        return ModelMetadata.partial(
+            Origin.HEADER, origin_detail, format=format, details=details, **kind.fields
+        )
     elements = elements_of(tensors)
     parameters = sum(elements.values())
     metadata = ModelMetadata.partial(
@@ -60,8 +67,14 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
         tensor_types=types_of(tensors),
         bits_per_weight=_bits_per_weight(shards, parameters),
         details=details,
+        **kind.fields,
     )
-    return metadata.cite(quantization="the tensors' element types", parameters="the tensors' shapes")
+    metadata = metadata.cite(
+        quantization="the tensors' element types",
+        parameters="the tensors' shapes",
+        **dict.fromkeys(kind.fields, _BY_NAMES.detail),
+    )
+    return with_likely(metadata, kind.likely, _BY_NAMES)
 
 
 def _bits_per_weight(shards: tuple[Inspection, ...], parameters: int) -> float | None:

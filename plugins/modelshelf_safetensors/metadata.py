@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import ReadError
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
+from modelshelf.model.usual import with_likely
 from modelshelf_safetensors.columns import texts_of
+from modelshelf_safetensors.kinds import TENSOR_NAMES, KindFacts, kind_facts
 from modelshelf_safetensors.quantization import (
     Counted,
     Hints,
@@ -47,14 +48,7 @@ _PACKED_WORDS = frozenset({"I32", "U32"})
 _MOST_CONFIG_BYTES = 4 << 20
 _LONGEST_DETAIL = 256  # characters
 _ELLIPSIS = "…"
-
-_ADAPTERS = (
-    ("lora", re.compile(r"\.lora[._](?:a|b|down|up)[.\n]|\.lora_embedding_[ab]\b")),
-    ("loha", re.compile(r"\.hada_w[12]_[ab]\b")),
-    ("lokr", re.compile(r"\.lokr_w[12](?:_[ab])?\b")),
-)
-# Matrices whose first dimension is the rank.
-_RANKED = re.compile(r"\.lora[._](?:a|down)[.\n]")
+_BY_NAMES = Provenance(Origin.HEADER, TENSOR_NAMES)
 
 
 def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
@@ -64,12 +58,12 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
     """
     headers = checkpoint.headers.values()
     stored = sum(header.data_size for header in headers)
-    adapter: dict[str, Any] = {}
+    kind = KindFacts()
     types: Counter[str] | None
     if _are_recognised(checkpoint):
         tensors = dict(checkpoint.tensors())
         count, types = len(tensors), Counter(layout.dtype for layout in tensors.values())
-        counted, adapter = count_parameters(tensors, _hints(reader, tensors)), _adapter(tensors)
+        counted, kind = count_parameters(tensors, _hints(reader, tensors)), kind_facts(checkpoint, tensors)
     else:
         count = sum(len(header.names) for header in headers)
         counted, types = _count_by_dtype(checkpoint)
@@ -78,6 +72,8 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
     named, keys = _named(facts)
+    if kind.family is not None and "architecture" not in named and not _is_described(reader):
+        named["architecture"], keys["architecture"] = kind.family, TENSOR_NAMES
     metadata = ModelMetadata.partial(
         Origin.HEADER,
         "tensors",
@@ -87,10 +83,16 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
         bits_per_weight=round(stored * 8 / parameters, 4) if parameters else None,
         tensor_count=count if whole else None,
         tensor_types=dict(types) if whole and types is not None else None,
-        details={**adapter, **_version(facts), **_details(facts)},
+        details={**kind.details, **_version(facts), **_details(facts)},
+        **kind.fields,
         **named,
     )
-    return metadata.cite(format="header", **keys)
+    metadata = metadata.cite(format="header", **dict.fromkeys(kind.fields, TENSOR_NAMES), **keys)
+    return with_likely(metadata, kind.likely, _BY_NAMES)
+
+
+def _is_described(reader: ArtifactReader) -> bool:
+    return any(one.name == "config.json" for one in reader.artifact.companions)
 
 
 def _are_recognised(checkpoint: Checkpoint) -> bool:
@@ -160,21 +162,6 @@ def _details(facts: Mapping[str, str]) -> dict[str, str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + _ELLIPSIS
-
-
-def _adapter(tensors: Mapping[str, Layout]) -> dict[str, Any]:
-    """The kind of adapter that most of the tensors belong to, and the largest rank of a LoRA."""
-    lowered = "\n".join(tensors).lower() + "\n"
-    for kind, mark in _ADAPTERS:
-        if mark.search(lowered) is None:
-            continue
-        ours = [name for name in tensors if mark.search(f"{name.lower()}\n")]
-        if len(ours) * 2 <= len(tensors):
-            continue
-        down = (tensors[name] for name in ours if _RANKED.search(f"{name.lower()}\n"))
-        rank = max((layout.shape[0] for layout in down if layout.shape), default=None)
-        return {"adapter": kind} if rank is None else {"adapter": kind, "adapter_rank": rank}
-    return {}
 
 
 def _hints(reader: ArtifactReader, tensors: Mapping[str, Layout]) -> Hints:

@@ -34,6 +34,8 @@ _COMPANIONS = frozenset(
         "adapter_config.json",
         "params.json",
         "model_index.json",
+        "modules.json",
+        "config_sentence_transformers.json",
         "tokenizer.json",
         "tokenizer.model",
         "tokenizer_config.json",

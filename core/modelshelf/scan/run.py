@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.call import PluginSet
     from modelshelf.scan.batches import Examined
-    from modelshelf.scan.commit import Outcome
+    from modelshelf.scan.commit import DefaultChoice, Outcome
     from modelshelf.source import Listing, Source
     from modelshelf.store import Store
 
@@ -124,6 +124,7 @@ class Scan:
         self._visited: set[str] = set()
         self._unlisted: list[str] = []
         self._left_out: frozenset[str] = frozenset()
+        self._default: DefaultChoice | None = None
         self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
 
     def run(
@@ -305,9 +306,13 @@ class Scan:
         )
 
     def _commit(self, examined: Examined, changes: Changes) -> None:
-        from modelshelf.scan.commit import commit
+        from modelshelf.scan.commit import DefaultChoice, commit
 
-        for outcome in commit(self._store, examined, self._volumes, changes.save_rejection, self._sources):
+        self._default = self._default or DefaultChoice()
+        outcomes = commit(
+            self._store, examined, self._volumes, changes.save_rejection, self._sources, self._default
+        )
+        for outcome in outcomes:
             self._count(outcome, changes)
             if outcome.committed is not None:
                 self._emit(outcome.committed.events)
