@@ -11,6 +11,7 @@ from typing import Any
 
 from modelshelf.model import ModelMetadata, Origin
 from modelshelf_companions.documents import parse_yaml, text_of, texts_of
+from modelshelf_companions.kinds import kind_of_task
 
 MAX_BYTES = 256 * 1024
 """Bytes of a card that are read; the largest front matter in use is below 100 kB."""
@@ -60,6 +61,7 @@ def from_card(front: dict[str, Any], name: str) -> ModelMetadata:
         base_model=texts_of(front.get("base_model")),
         languages=texts_of(front.get("language")),
         pipeline_tag=_word(front.get("pipeline_tag")),
+        **kind_of_task(_word(front.get("pipeline_tag"))),
         title=_word(front.get("model_name")) or _name_of_results(front.get("model-index")),
         details={} if library is None else {"library_name": library},
     )

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
+from modelshelf.model.kind import Kind, capabilities_of_template
+from modelshelf.model.usual import with_likely
 from modelshelf_companions.dimensions import context_of, kv_heads_of, memory_details
 from modelshelf_companions.documents import count_of, text_of, texts_of
+from modelshelf_companions.kinds import adapter_details, kind_of_config, kind_of_diffusers, likely_kind
 
 Members = Mapping[str, Any]
 
@@ -69,42 +72,65 @@ def from_config(members: Members, file: str) -> ModelMetadata:
         "transformers_version": text_of(members.get("transformers_version")),
     }
     details |= memory_details(parts)
-    return ModelMetadata.partial(
+    kind = kind_of_config(members)
+    metadata = ModelMetadata.partial(
         Origin.CONFIG,
         file,
         architecture=text_of(members.get("model_type")) or classes[0],
         quantization=_quantization(parts),
+        **kind,
         details={key: value for key, value in details.items() if value is not None},
         **values,
     ).cite(**keys)
+    likely = None if "kind" in kind else likely_kind(members)
+    return with_likely(metadata, likely, Provenance(Origin.CONFIG, f"{file} model_type"))
 
 
 def from_tokenizer_config(members: Members, file: str) -> ModelMetadata:
     """Read ``tokenizer_config.json``; of a chat template only whether there is one."""
     template = members.get("chat_template")
+    able = {word for text in texts_of_template(template) for word in capabilities_of_template(text)}
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
         tokenizer=text_of(members.get("tokenizer_class")),
         chat_template=True if isinstance(template, str | list) and template else None,
+        capabilities=sorted(able) or None,
     )
+
+
+def texts_of_template(template: Any) -> list[str]:
+    """Return the texts of a chat template, or of a list of named ones."""
+    several = template if isinstance(template, list) else [template]
+    texts = [one.get("template") if isinstance(one, dict) else one for one in several]
+    return [one for one in texts if isinstance(one, str)]
 
 
 def from_adapter_config(members: Members, file: str) -> ModelMetadata:
     """Read PEFT's ``adapter_config.json``."""
-    kind = text_of(members.get("peft_type"))
-    details = {"adapter": kind.lower() if kind else None, "adapter_rank": count_of(members.get("r"))}
+    details = adapter_details(members)
     return ModelMetadata.partial(
         Origin.CONFIG,
         file,
-        base_model=texts_of(members.get("base_model_name_or_path")),
-        details={key: value for key, value in details.items() if value is not None},
+        kind=Kind.ADAPTER.value if "adapter" in details else None,
+        base_model=texts_of(members.get("base_model_name_or_path")) or texts_of(members.get("model")),
+        details=details,
     )
 
 
 def from_pipeline(members: Members, file: str) -> ModelMetadata:
     """Read diffusers' ``model_index.json``."""
-    return ModelMetadata.partial(Origin.CONFIG, file, architecture=text_of(members.get("_class_name")))
+    name = text_of(members.get("_class_name"))
+    kind = kind_of_diffusers(name) if name else {}
+    return ModelMetadata.partial(Origin.CONFIG, file, architecture=name, **kind)
+
+
+def from_sentence_transformers(members: Members, file: str) -> ModelMetadata:
+    """Read ``config_sentence_transformers.json``, which every model of that library has."""
+    is_pair = members.get("model_type") == "CrossEncoder"
+    return ModelMetadata.partial(
+        Origin.CONFIG, file, kind=(Kind.RERANKER if is_pair else Kind.EMBEDDING).value
+    )
 
 
 def from_nothing(_: Members, file: str) -> ModelMetadata:
@@ -113,6 +139,7 @@ def from_nothing(_: Members, file: str) -> ModelMetadata:
 
 
 READERS: dict[str, Callable[[Members, str], ModelMetadata]] = {
+    "config_sentence_transformers.json": from_sentence_transformers,
     "config.json": from_config,
     "params.json": from_config,
     "model_index.json": from_pipeline,

@@ -37,17 +37,33 @@ def parse_json(raw: bytes) -> JsonObject:
         ValueError: It is none: no UTF-8, no JSON, nested too deep, a number of thousands of digits.
     """
     constants: list[str] = []
+    value = _parse(raw, constants)
+    if not isinstance(value, dict):
+        raise ValueError("is no JSON object")  # noqa: TRY004 - every fault of the text is a ValueError here
+    return JsonObject(value, strict=not constants)
+
+
+def parse_list(raw: bytes) -> list[Any]:
+    """Parse a JSON array.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = _parse(raw, [])
+    if not isinstance(value, list):
+        raise ValueError("is no JSON array")  # noqa: TRY004 - as above
+    return value
+
+
+def _parse(raw: bytes, constants: list[str]) -> Any:
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=constants.append)
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=constants.append)
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 at byte {error.start}") from None
     except RecursionError:
         raise ValueError("nests arrays or objects too deep") from None
     except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError("is no JSON object")  # noqa: TRY004 - every fault of the text is a ValueError here
-    return JsonObject(value, strict=not constants)
 
 
 def parse_yaml(text: str) -> Any:

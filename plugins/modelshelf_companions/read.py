@@ -8,16 +8,20 @@ from attrs import field, frozen
 
 from modelshelf.errors import BudgetExceededError, ReadError
 from modelshelf.model import Finding, ModelMetadata, Origin, Severity
+from modelshelf.model.chat_template import MAX_CHARACTERS
 from modelshelf.model.health import not_judged
+from modelshelf.model.kind import Kind, capabilities_of_template
 from modelshelf_companions import card
 from modelshelf_companions.config import READERS, wrong_types
-from modelshelf_companions.documents import JsonObject, parse_json
+from modelshelf_companions.documents import JsonObject, parse_json, parse_list
 from modelshelf_companions.names import from_names
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader, FileReader
 
 _KEY = "companions"
+_MODULES = "modules.json"
+_MAX_MODULES_BYTES = 1 << 16
 _MAX_JSON_BYTES = 16 << 20
 _CARD = "readme.md"  # in any case
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
@@ -45,22 +49,45 @@ def read_companions(reader: ArtifactReader) -> Companions:
 def _read(reader: ArtifactReader) -> Companions:
     companions = Companions()
     names = {file.name for file in reader.artifact.companions}
+    if _MODULES in names:
+        _read_modules(reader, companions)
     for name in READERS:
-        if name in names:
+        if name in names and not (name == "adapter_config.json" and "config.json" in names):
             _read_json(reader, name, companions)
     for name in sorted(names):
         if name.lower() == _CARD:
             _read_card(reader, name, companions)
-    _find_template(names, companions)
+    _find_template(reader, names, companions)
     companions.partials.extend(from_names(reader.artifact))
     return companions
 
 
-def _find_template(names: set[str], companions: Companions) -> None:
-    """Record that a chat template is in a file of its own, or in none of its places."""
+def _read_modules(reader: ArtifactReader, companions: Companions) -> None:
+    """Read the list of modules that sentence-transformers puts one behind another: all of them embed."""
+    try:
+        file = reader.file(_MODULES)
+        listed = parse_list(file.read_up_to(0, _MAX_MODULES_BYTES))
+    except (ReadError, ValueError) as error:
+        companions.findings.append(_broken(_MODULES, "malformed-config", Severity.WARNING, error))
+        return
+    types = [str(one.get("type")) for one in listed if isinstance(one, dict)]
+    if any(one.startswith("sentence_transformers.") for one in types):
+        kind = Kind.EMBEDDING.value
+        companions.partials.append(ModelMetadata.partial(Origin.CONFIG, _MODULES, kind=kind))
+
+
+def _find_template(reader: ArtifactReader, names: set[str], companions: Companions) -> None:
+    """Record that a chat template is in a file of its own, or in none of its places, and what it shows."""
     file = next((name for name in _TEMPLATES if name in names), None)
     if file is not None:
-        companions.partials.append(ModelMetadata.partial(Origin.CONFIG, file, chat_template=True))
+        try:
+            text = reader.file(file).read_up_to(0, MAX_CHARACTERS).decode("utf-8", "replace")
+        except ReadError:  # `code` says so
+            text = ""
+        able = capabilities_of_template(text) or None
+        companions.partials.append(
+            ModelMetadata.partial(Origin.CONFIG, file, chat_template=True, capabilities=able)
+        )
     elif "tokenizer_config.json" in names and not companions.findings:
         companions.partials.append(
             ModelMetadata.partial(Origin.CONFIG, "tokenizer_config.json", chat_template=False)

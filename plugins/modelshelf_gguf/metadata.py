@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from modelshelf.model import ModelMetadata, Origin, Provenance
 from modelshelf_gguf import keys
+from modelshelf_gguf.kinds import kind_facts
 from modelshelf_gguf.layout import INTEGERS
 from modelshelf_gguf.memory_facts import EXPERTS, memory_facts
 from modelshelf_gguf.quantization import (
@@ -70,6 +71,7 @@ def metadata_of(headers: Sequence[Header], *, complete: bool = True) -> ModelMet
     """
     complete = complete and not _lacks_shards(headers)
     first = headers[0]
+    kind = kind_facts(headers)
     values: dict[str, Any] = {"format": "gguf"}
     provenance = {"format": _provenance("GGUF header")}
     for fields in (
@@ -78,13 +80,15 @@ def metadata_of(headers: Sequence[Header], *, complete: bool = True) -> ModelMet
         _tokenizer(first),
         _lists(first),
         _of_tensors(headers, complete=complete),
+        kind.fields,
     ):
         for name, value, key in fields:
             if value is not None:
                 values[name], provenance[name] = value, _provenance(key)
     if "parameters" in values:
         provenance["parameter_count"] = _provenance(_TABLE)
-    return ModelMetadata(**values, details=_details(headers, complete=complete), provenance=provenance)
+    details = _details(headers, complete=complete) | kind.details
+    return ModelMetadata(**values, details=details, provenance=provenance)
 
 
 @lru_cache(maxsize=512)

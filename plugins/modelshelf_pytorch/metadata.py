@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
+from modelshelf.model.usual import with_likely
 from modelshelf.packing import Counted, count_parameters, may_be_packed, read_settings
 from modelshelf_pytorch.containers.dispatch import inspect_readable
+from modelshelf_pytorch.kinds import kind_facts
 from modelshelf_pytorch.tensors import count_of, elements_of, parameters_by_name, stored_bytes, types_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _COUNTED_KEY = "pytorch parameters"
 _MOST_BY_NAME = 1 << 18  # tensors that are looked up by name
 
+_BY_NAMES = Provenance(Origin.HEADER, "the tensors' names")
 _ORIGIN_DETAILS = {
     "zip": "data.pkl",
     "torchscript": "data.pkl",
@@ -52,8 +55,12 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
         details["model_part"] = part
     if first is not None:
         details["container"] = first.kind
+    kind = kind_facts(shards)
+    details |= kind.details
     if not tensors:
-        return ModelMetadata.partial(Origin.HEADER, origin_detail, format=format, details=details)
+        return ModelMetadata.partial(
+            Origin.HEADER, origin_detail, format=format, details=details, **kind.fields
+        )
     whole = len(shards) == len(artifact.weights) and not artifact.missing
     counted = count_model(artifact, reader) if format != "numpy" else _as_stored(shards, scalars=True)
     parameters = counted.parameters if whole else None
@@ -68,8 +75,14 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
         tensor_types=types_of(tensors) if whole else None,
         bits_per_weight=_bits_per_weight(shards, parameters) if parameters else None,
         details=details,
+        **kind.fields,
     )
-    return metadata.cite(quantization="the tensors' element types", parameters="the tensors' shapes")
+    metadata = metadata.cite(
+        quantization="the tensors' element types",
+        parameters="the tensors' shapes",
+        **dict.fromkeys(kind.fields, _BY_NAMES.detail),
+    )
+    return with_likely(metadata, kind.likely, _BY_NAMES)
 
 
 def count_model(artifact: Artifact, reader: ArtifactReader) -> Counted:

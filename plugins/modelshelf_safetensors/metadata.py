@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model import ModelMetadata, Origin, Provenance
+from modelshelf.model.usual import with_likely
 from modelshelf.packing import (
     Counted,
     PackingSettings,
@@ -18,6 +18,7 @@ from modelshelf.packing import (
     read_settings,
 )
 from modelshelf_safetensors.columns import texts_of
+from modelshelf_safetensors.kinds import TENSOR_NAMES, KindFacts, kind_facts
 from modelshelf_safetensors.text_map import (
     ARCHITECTURES,
     BASE_MODELS,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelshelf.reader import ArtifactReader
-    from modelshelf_safetensors.layout import Layout
     from modelshelf_safetensors.sharded import Checkpoint
 
 FORMAT = "safetensors"
@@ -49,14 +49,7 @@ _STORED_TYPE = "quant_type"  # Ollama's
 _SCALE = ".scale"
 _LONGEST_DETAIL = 256  # characters
 _ELLIPSIS = "…"
-
-_ADAPTERS = (
-    ("lora", re.compile(r"\.lora[._](?:a|b|down|up)[.\n]|\.lora_embedding_[ab]\b")),
-    ("loha", re.compile(r"\.hada_w[12]_[ab]\b")),
-    ("lokr", re.compile(r"\.lokr_w[12](?:_[ab])?\b")),
-)
-# Matrices whose first dimension is the rank.
-_RANKED = re.compile(r"\.lora[._](?:a|down)[.\n]")
+_BY_NAMES = Provenance(Origin.HEADER, TENSOR_NAMES)
 
 
 def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
@@ -66,12 +59,14 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
     """
     stored = sum(header.data_size for header in checkpoint.headers.values())
     totals = totals_of(checkpoint, reader)
-    counted, types, count = totals.counted, totals.types, totals.tensors
+    counted, types, count, kind = totals.counted, totals.types, totals.tensors, totals.kind
     whole = checkpoint.complete
     parameters = counted.parameters if whole and count else None
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
     named, keys = _named(facts)
+    if kind.family is not None and "architecture" not in named and not _is_described(reader):
+        named["architecture"], keys["architecture"] = kind.family, TENSOR_NAMES
     metadata = ModelMetadata.partial(
         Origin.HEADER,
         "tensors",
@@ -81,10 +76,16 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
         bits_per_weight=round(stored * 8 / parameters, 4) if parameters else None,
         tensor_count=count if whole else None,
         tensor_types=dict(types) if whole and types is not None else None,
-        details={**totals.adapter, **_version(facts), **_details(facts)},
+        details={**kind.details, **_version(facts), **_details(facts)},
+        **kind.fields,
         **named,
     )
-    return metadata.cite(format="header", **keys)
+    metadata = metadata.cite(format="header", **dict.fromkeys(kind.fields, TENSOR_NAMES), **keys)
+    return with_likely(metadata, kind.likely, _BY_NAMES)
+
+
+def _is_described(reader: ArtifactReader) -> bool:
+    return any(one.name == "config.json" for one in reader.artifact.companions)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,13 +96,13 @@ class Totals:
         counted: The parameters.
         types: Tensors by dtype, or None where that cannot be told.
         tensors: How many tensors there are.
-        adapter: The details of an adapter, where they make one.
+        kind: What they are for, by their names.
     """
 
     counted: Counted
     types: Counter[str] | None
     tensors: int
-    adapter: dict[str, Any] = attrs.field(factory=dict)
+    kind: KindFacts = attrs.field(factory=KindFacts)
 
 
 def totals_of(checkpoint: Checkpoint, reader: ArtifactReader) -> Totals:
@@ -121,7 +122,7 @@ def _count(checkpoint: Checkpoint, reader: ArtifactReader) -> Totals:
         counted=count_parameters(layouts, settings),
         types=counts,
         tensors=len(layouts),
-        adapter=_adapter(layouts),
+        kind=kind_facts(checkpoint, layouts),
     )
 
 
@@ -193,21 +194,6 @@ def _details(facts: Mapping[str, str]) -> dict[str, str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + _ELLIPSIS
-
-
-def _adapter(tensors: Mapping[str, Layout]) -> dict[str, Any]:
-    """The kind of adapter that most of the tensors belong to, and the largest rank of a LoRA."""
-    lowered = "\n".join(tensors).lower() + "\n"
-    for kind, mark in _ADAPTERS:
-        if mark.search(lowered) is None:
-            continue
-        ours = [name for name in tensors if mark.search(f"{name.lower()}\n")]
-        if len(ours) * 2 <= len(tensors):
-            continue
-        down = (tensors[name] for name in ours if _RANKED.search(f"{name.lower()}\n"))
-        rank = max((layout.shape[0] for layout in down if layout.shape), default=None)
-        return {"adapter": kind} if rank is None else {"adapter": kind, "adapter_rank": rank}
-    return {}
 
 
 def _settings(checkpoint: Checkpoint, reader: ArtifactReader) -> PackingSettings:

@@ -245,9 +245,10 @@ def _problems_at(root: str, configuration: _Configuration) -> Iterator[Problem]:
 
 def _list_folder(folder: Folder, root: str, extras: tuple[ExtraPath, ...], source: str) -> Iterator[Listing]:
     from modelshelf_sources.one_file_models import is_one_model, list_each
+    from modelshelf_sources.tool_kinds import kind_facts
 
     kind, below = _kind_and_path(folder.path, root, extras)
-    facts: dict[str, Any] = {} if kind is None else {"kind": kind}
+    facts: dict[str, Any] = {} if kind is None else kind_facts(kind)
     above = "/".join(part for part in (kind, below) if part)
     if below and (kind == "diffusers" or is_one_model(folder)):
         yield evolve(folder, model_id=model_id(above), facts=facts)

@@ -72,6 +72,7 @@ class InvokeAISource(LocalStore):
 
     def _list_folder(self, folder: Folder, root: str) -> Iterator[Listing]:
         from modelshelf_sources.one_file_models import is_one_model, list_each
+        from modelshelf_sources.tool_kinds import kind_facts
 
         below = relative(folder.path, root)
         top, *rest = below.split("/")
@@ -80,7 +81,10 @@ class InvokeAISource(LocalStore):
             one_file = not rest and not is_one_model(folder)
             above = ""
         else:
-            facts = dict(zip(("base", "kind"), below.split("/")[:_LEVELS], strict=False)) if below else {}
+            facts = (
+                dict(zip(("base", "model_type"), below.split("/")[:_LEVELS], strict=False)) if below else {}
+            )
+            facts |= kind_facts(facts["model_type"]) if "model_type" in facts else {}
             one_file = len(rest) < _LEVELS and not is_one_model(folder)
             above = f"{below}/" if below else ""
         if one_file:

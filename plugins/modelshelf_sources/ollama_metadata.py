@@ -20,6 +20,7 @@ from modelshelf_sources.documents import (
     texts_of,
 )
 from modelshelf_sources.ollama_manifest import Layer, Manifest
+from modelshelf_sources.tool_kinds import ollama_facts
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -73,7 +74,7 @@ def facts_of(manifest: Manifest, config: dict[str, Any], path_of: BlobPath) -> d
         "embedding_length": count_of(config.get("embedding_length")),
         "model_format": _word(config.get("model_format")),
         "families": list(texts_of(config.get("model_families"))) or None,
-        "capabilities": list(texts_of(config.get("capabilities"))) or None,
+        **ollama_facts(texts_of(config.get("capabilities"))),
     }
     for key, text in _texts(manifest, path_of):
         facts.setdefault(key, text)

@@ -49,7 +49,8 @@ class ToyFormat:
         facts = dict(reader.once("toy", lambda: parse(reader)))
         details = {name: facts.pop(name) for name in ("model_version",) if name in facts}
         facts.pop("note", None)
-        return ModelMetadata.partial(Origin.HEADER, artifact.primary, details=details, **facts)
+        values = {"kind": "text-generation", **facts}
+        return ModelMetadata.partial(Origin.HEADER, artifact.primary, details=details, **values)
 
     def modelshelf_probe_health(self, reader: ArtifactReader) -> Iterator[Finding]:
         if reader.once("toy", lambda: parse(reader)).get("note") == "odd":

@@ -45,6 +45,13 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--verdict", metavar="WORD", help="healthy, unsafe, damaged, incomplete, doubtful, not-judged, …"
         ),
+        click.option("--modality", metavar="WORD", help="That take or give text, image, audio or video."),
+        click.option(
+            "--capability",
+            metavar="WORD",
+            help="Able to chat, tools, vision, thinking, embedding, rerank, …",
+        ),
+        click.option("--kind", metavar="NAME", help="Of that kind: text-generation, embedding, adapter, …"),
         click.option("--quant", "quantization", metavar="NAME", help="Of that quantization: Q4_K_M, F16, …"),
         click.option("--arch", "architecture", metavar="NAME", help="Of that architecture: llama, qwen2, …"),
         click.option(
@@ -63,7 +70,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     default=_SORT,
     metavar="KEY",
     show_default=True,
-    help="id, version, size, parameters, context, format, quantization, health, used or added.",
+    help="id, version, size, parameters, context, format, quantization, kind, health, used or added.",
 )
 @click.option("-r", "--reverse", "descending", is_flag=True, help="Turn the order round.")
 @click.option(

@@ -32,6 +32,7 @@ _VERDICT_STYLES = {
 _COLUMNS = (
     Column("ID", gives_way=True),
     Column("VERSION", expendable=True),
+    Column("KIND", gives_way=True),
     Column("FORMAT", gives_way=True),
     Column("ARCH", gives_way=True, expendable=True),
     Column("QUANT", gives_way=True),
@@ -52,6 +53,7 @@ def show_table(screen: Screen, models: Sequence[Summary], listing: ModelListing)
         zip(
             [one.id for one in models],
             [one.version for one in models],
+            [one.kind or UNKNOWN for one in models],
             [one.format or UNKNOWN for one in models],
             [one.architecture or UNKNOWN for one in models],
             [one.quantization or UNKNOWN for one in models],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.model.failure import PluginFailure
     from modelshelf.model.format import Detection, FormatType, TensorPlaces
     from modelshelf.model.health import Concern, Finding, HealthReport, Severity
+    from modelshelf.model.kind import Kind, Modalities
     from modelshelf.model.metadata import ModelMetadata, Origin, Provenance, merge_metadata
     from modelshelf.model.query import Query
     from modelshelf.model.stats import DiscoveryStats, Orphan, Problem, UnfinishedDownload
@@ -39,9 +40,11 @@ __all__ = [
     "FormatType",
     "HealthReport",
     "HealthStatus",
+    "Kind",
     "Location",
     "MemoryEstimate",
     "MemoryRequest",
+    "Modalities",
     "ModelConfig",
     "ModelEvent",
     "ModelMetadata",
@@ -67,6 +70,7 @@ _HOMES = {
     "failure": ("PluginFailure",),
     "format": ("Detection", "FormatType", "TensorPlaces"),
     "health": ("Concern", "Finding", "HealthReport", "Severity"),
+    "kind": ("Kind", "Modalities"),
     "memory": ("CacheMemory", "MemoryEstimate", "MemoryRequest"),
     "metadata": ("ModelMetadata", "Origin", "Provenance", "merge_metadata"),
     "query": ("Query",),

@@ -11,6 +11,7 @@ import attrs
 from attrs import field, frozen
 
 from modelshelf.errors import InvalidValueError
+from modelshelf.model.kind import Modalities, joined_capabilities
 from modelshelf.model.quantity import format_parameters
 
 if TYPE_CHECKING:
@@ -51,14 +52,12 @@ _LONGEST_SHOWN = 60  # characters of a value in a message
 _NO_FACTS = frozenset({"details", "provenance"})  # fields that have no provenance of their own
 
 
-def _as_texts(values: Iterable[str] | str | None) -> tuple[str, ...] | None:
+def _as_texts(values: Any) -> Any:
     """One text or several as a tuple; what is neither is left for the check of types."""
-    if values is None:
-        return None
     try:
         return (values,) if isinstance(values, str) else tuple(values)
     except TypeError:
-        return cast("tuple[str, ...]", values)
+        return values
 
 
 def _as_counts(counts: Mapping[str, int] | None) -> dict[str, int] | None:
@@ -86,6 +85,11 @@ class ModelMetadata:
         parameters: Parameters exactly, from the tensors' shapes.
         format: ``gguf``, ``safetensors``, ``pytorch``, …
         context_length: Tokens the model was trained to attend to.
+        kind: What it is for, as `modelshelf.model.kind.Kind` names it: ``text-generation``, ``adapter``, …;
+            an open set.
+        input_modalities: What it takes: ``text``, ``image``, ``audio``, ``video``.
+        output_modalities: What it gives.
+        capabilities: ``chat``, ``tools``, ``vision``, ``thinking``, ``embedding``, …; an open set.
         tags: Free words.
         source: Which place it came from: ``local``, ``huggingface``, ``ollama``, …
         license: SPDX identifier or the card's own word.
@@ -118,7 +122,11 @@ class ModelMetadata:
     parameter_count: str | None = field()
     format: str | None = None
     context_length: int | None = None
-    tags: tuple[str, ...] | None = field(default=None, converter=_as_texts)
+    kind: str | None = None
+    input_modalities: tuple[str, ...] | None = None
+    output_modalities: tuple[str, ...] | None = None
+    capabilities: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
     source: str | None = None
     license: str | None = None
     created_at: int | None = None
@@ -133,8 +141,8 @@ class ModelMetadata:
     bits_per_weight: float | None = None
     tensor_count: int | None = None
     tensor_types: dict[str, int] | None = field(default=None, converter=_as_counts)
-    base_model: tuple[str, ...] | None = field(default=None, converter=_as_texts)
-    languages: tuple[str, ...] | None = field(default=None, converter=_as_texts)
+    base_model: tuple[str, ...] | None = None
+    languages: tuple[str, ...] | None = None
     pipeline_tag: str | None = None
     chat_template: bool | None = None
     details: dict[str, Any] = field(factory=dict, converter=_as_dict)
@@ -146,6 +154,8 @@ class ModelMetadata:
 
     def __attrs_post_init__(self) -> None:
         for name in _fields_to_check(_types_of(self)):
+            if name in TEXTS:  # here and not in a converter, which would be called for each that is None
+                object.__setattr__(self, name, _as_texts(getattr(self, name)))
             reason = misfit(name, getattr(self, name))
             if reason is not None:
                 raise InvalidValueError(f"metadata: {name} {reason}")
@@ -195,6 +205,11 @@ class ModelMetadata:
         """Names of the fields that have a value, by the name that `fields_set` had before; goes with 0.3."""
         _warn_of_former_name("known", "fields_set")
         return self.fields_set()
+
+    @property
+    def modalities(self) -> Modalities:
+        """What goes in and what comes out."""
+        return Modalities(self.input_modalities, self.output_modalities)
 
     def cite(self, **details: str) -> Self:
         """The same values, with a finer provenance detail for the fields that are named."""
@@ -309,11 +324,13 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
 
     Of two values with the same rank the earlier one is kept. A value without provenance ranks lowest.
     An exact `parameters` always brings its own `parameter_count`. Details are joined; of two with one name
-    the first is kept.
+    the first is kept. Capabilities are joined too, for each place sees some of them, but for those that a
+    person set.
     """
     values: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
     details: dict[str, Any] = {}
+    partials = tuple(partials)
     for partial in partials:
         places = partial.provenance
         for name, value in zip(FIELD_NAMES, _values_of(partial), strict=True):
@@ -329,4 +346,6 @@ def merge_metadata(partials: Iterable[ModelMetadata]) -> ModelMetadata:
                 if key in places:
                     provenance[key] = places[key]
             details = {**partial.details, **details}
+    if "capabilities" in values and provenance["capabilities"].origin is not Origin.USER:
+        values["capabilities"] = joined_capabilities(*[one.capabilities for one in partials])
     return ModelMetadata(**values, details=details, provenance=provenance)

@@ -17,6 +17,7 @@ SORT_KEYS = (
     "context",
     "format",
     "quantization",
+    "kind",
     "health",
     "used",
     "added",
@@ -52,6 +53,9 @@ class Query:
         architecture: The architecture's name.
         quantization: The quantization's name.
         health: The health status, as `HealthStatus` or its name.
+        kind: What the model is for, as `Kind` or its name.
+        capability: One of the capabilities.
+        modality: One of what goes in or comes out: text, image, audio, video.
         verdict: The verdict as people see it, one of `modelshelf.model.status.VERDICTS`.
         tag: One of the tags.
         source: The source's name.
@@ -72,6 +76,9 @@ class Query:
     architecture: str | None = field(default=None, converter=_folded)
     quantization: str | None = field(default=None, converter=_folded)
     health: HealthStatus | None = field(default=None, converter=_status)
+    kind: str | None = field(default=None, converter=_folded)
+    capability: str | None = field(default=None, converter=_folded)
+    modality: str | None = field(default=None, converter=_folded)
     verdict: str | None = field(default=None, converter=_verdict)
     tag: str | None = field(default=None, converter=_folded)
     source: str | None = field(default=None, converter=_folded)

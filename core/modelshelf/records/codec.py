@@ -259,6 +259,7 @@ def decode_record(key: bytes, value: bytes) -> ModelConfig:
 def summary_of(config: ModelConfig) -> Summary:
     """The listing fields of a record."""
     metadata = config.metadata
+    inputs, outputs, able = metadata.input_modalities, metadata.output_modalities, metadata.capabilities
     return Summary(
         id=config.id,
         version=str(config.version),
@@ -282,4 +283,8 @@ def summary_of(config: ModelConfig) -> Summary:
         added_at=config.added_at,
         offline=config.offline,
         verdict=config.verdict,
+        kind=metadata.kind,
+        input_modalities=None if inputs is None else list(inputs),
+        output_modalities=None if outputs is None else list(outputs),
+        capabilities=None if able is None else list(able),
     )

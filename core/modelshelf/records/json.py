@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from modelshelf.model import Finding, Location, ModelConfig, ModelMetadata
 
 
+_MODALITIES = ("input_modalities", "output_modalities")  # one table together
+
+
 def json_record(config: ModelConfig) -> dict[str, Any]:
     """A record in full; its health is unknown while its files are missing."""
     return {
@@ -78,7 +81,8 @@ def json_finding(finding: Finding) -> dict[str, Any]:
 
 def json_metadata(metadata: ModelMetadata) -> dict[str, Any]:
     """Metadata with the provenance of each value; unknown is null."""
-    values = {name: _json_value(getattr(metadata, name)) for name in FIELD_NAMES}
+    values = {name: _json_value(getattr(metadata, name)) for name in FIELD_NAMES if name not in _MODALITIES}
+    values["modalities"] = dict(zip(("input", "output"), map(_json_value, metadata.modalities), strict=True))
     provenance = {
         name: {"origin": str(one.origin), "detail": one.detail} for name, one in metadata.provenance.items()
     }
@@ -122,6 +126,8 @@ def openai_entry(config: ModelConfig, *, strict: bool = False) -> dict[str, Any]
         "version": str(config.version),
         "architecture": metadata.architecture,
         "quantization": metadata.quantization,
+        "kind": metadata.kind,
+        "capabilities": None if metadata.capabilities is None else list(metadata.capabilities),
         "parameter_count": metadata.parameter_count,
         "format": metadata.format,
         "context_length": metadata.context_length,

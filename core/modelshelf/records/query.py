@@ -29,7 +29,7 @@ def matches(query: Query, one: Summary) -> bool:
 def conditions(query: Query) -> list[Callable[[Summary], bool]]:
     """The conditions that a query asks for, each as a test of a summary."""
     found: list[Callable[[Summary], bool]] = []
-    for name in ("format", "architecture", "quantization", "source", "license"):
+    for name in ("format", "architecture", "quantization", "kind", "source", "license"):
         wanted = getattr(query, name)
         if wanted is not None:
             found.append(_equals(name, wanted))
@@ -39,9 +39,13 @@ def conditions(query: Query) -> list[Callable[[Summary], bool]]:
             lambda one: any(text in (part or "").casefold() for part in (one.id, one.display_name, one.path))
         )
     found += _of_verdict(query)
-    if query.tag is not None:
-        tag = query.tag
-        found.append(lambda one: tag in {word.casefold() for word in one.tags or ()})
+    for wanted, names in (
+        (query.tag, ("tags",)),
+        (query.capability, ("capabilities",)),
+        (query.modality, ("input_modalities", "output_modalities")),
+    ):
+        if wanted is not None:
+            found.append(_has_word(wanted, *names))
     if query.enabled is not None:
         found.append(lambda one: one.enabled is query.enabled)
     if query.missing is not None:
@@ -72,7 +76,10 @@ def needle(query: Query) -> bytes:
     """
     wanted = [
         getattr(query, name)
-        for name in ("format", "architecture", "quantization", "source", "license", "tag")
+        for name in (
+            *("format", "architecture", "quantization", "source", "license", "tag"),
+            *("kind", "capability", "modality"),
+        )
     ]
     if query.health not in {None, HealthStatus.UNKNOWN}:  # which every missing model is, whatever it was
         wanted.append(str(query.health))
@@ -82,6 +89,10 @@ def needle(query: Query) -> bytes:
 
 def _equals(name: str, wanted: str) -> Callable[[Summary], bool]:
     return lambda one: (getattr(one, name) or "").casefold() == wanted
+
+
+def _has_word(wanted: str, *names: str) -> Callable[[Summary], bool]:
+    return lambda one: any(wanted == word.casefold() for name in names for word in getattr(one, name) or ())
 
 
 def _has_health(wanted: str) -> Callable[[Summary], bool]:
@@ -113,6 +124,7 @@ _SORT: dict[str, Callable[[Summary], Any]] = {
     "context": lambda one: one.context_length,
     "format": lambda one: one.format,
     "quantization": lambda one: one.quantization,
+    "kind": lambda one: one.kind or None,
     "health": lambda one: _HEALTH_ORDER.get(current_health(one), 0),
     "used": lambda one: one.last_used,
     "added": lambda one: one.added_at,
@@ -141,6 +153,28 @@ def parameters_of(one: Summary) -> int | None:
     from modelshelf.model.quantity import parse_parameters
 
     return parse_parameters(one.parameter_count) if one.parameter_count else None
+
+
+def able(
+    found: Iterable[Summary], kind: str | None, capability: str | None, modality: str | None
+) -> Iterator[Summary]:
+    """Those of a kind that can do something and take or give something; None asks nothing."""
+    from modelshelf.model.query import Query
+
+    if kind is None and capability is None and modality is None:
+        return iter(found)
+    tests = conditions(Query(kind=kind, capability=capability, modality=modality))
+    return (one for one in found if all(meets(one) for meets in tests))
+
+
+def for_text(found: Iterable[Summary]) -> list[Summary]:
+    """Those that write text: by their kind, else those of which nobody ever looked for a kind.
+
+    Those are records of earlier releases and of programs; of what a scan looked at in vain nothing is said.
+    """
+    found = list(found)
+    writers = [one for one in found if one.kind == "text-generation"]
+    return writers or [one for one in found if one.kind == "" or (one.kind is None and one.source is None)]
 
 
 def best(task: str, usable: Iterable[Summary]) -> Summary | None:

@@ -26,7 +26,10 @@ _ARRAY = b"\xdd"  # msgpack's array with a length of 32 bits, big-endian
 
 
 class Summary(NamedTuple):
-    """The fields of a record that listing and finding need; see `ModelConfig` and `ModelMetadata`."""
+    """The fields of a record that listing and finding need; see `ModelConfig` and `ModelMetadata`.
+
+    An empty kind is that of a record of an earlier release, which did not look for one.
+    """
 
     id: str
     version: str
@@ -50,6 +53,13 @@ class Summary(NamedTuple):
     added_at: int
     offline: bool = False
     verdict: str = ""
+    kind: str | None = ""
+    input_modalities: list[str] | None = None
+    output_modalities: list[str] | None = None
+    capabilities: list[str] | None = None
+
+
+_ADDED = tuple(Summary._field_defaults.values())
 
 
 def decode_summary(key: bytes, value: bytes) -> Summary:
@@ -141,7 +151,17 @@ def _decode_together(batch: list[Record], needle: bytes) -> list[Summary] | None
         alike = {len(Summary._fields)}.issuperset(map(len, rows))
     except (ValueError, TypeError):
         return None
-    return [tuple.__new__(Summary, row) for row in rows] if alike else None
+    if not alike:
+        rows = [_completed(row) for row in rows]
+    return [tuple.__new__(Summary, row) for row in rows] if all(rows) else None
+
+
+def _completed(row: Any) -> Any:
+    """The summary of a record of an earlier release with what that lacks; None for one that is none."""
+    lacking = len(Summary._fields) - len(row)
+    if not isinstance(row, list) or not 0 <= lacking <= len(_ADDED):
+        return None
+    return [*row, *_ADDED[len(_ADDED) - lacking :]]
 
 
 def _with_needle(batch: list[Record], packed: list[bytes], needle: bytes) -> list[bytes]:

@@ -25,6 +25,7 @@ from modelshelf.model import (
 from modelshelf.model.metadata import COUNTS, FIELD_NAMES, TEXTS, did_you_mean, misfit
 from modelshelf.model.quantity import format_parameters
 from modelshelf.model.status import is_available
+from modelshelf.records.query import for_text
 
 if TYPE_CHECKING:
     from modelshelf.records.write import Records
@@ -144,7 +145,8 @@ def remove(records: Records, model_id: str, version: ModelVersion | None) -> Cha
     if records.pinned(config.id) in {str(one) for one in versions}:
         records.pin(config.id, None)
     if records.default() == config.id and not records.versions(config.id):
-        heir = min((one.id for one in records.summaries() if is_available(one)), default=None)
+        heirs = for_text(one for one in records.summaries() if is_available(one))
+        heir = min((one.id for one in heirs), default=None)
         records.set_default(heir)
         events.append(
             ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=heir or "", details={"old": config.id})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import InvalidValueError
 from modelshelf.model.status import HealthStatus, is_available, is_healthy
 from modelshelf.model.version import ModelVersion
-from modelshelf.records import codec  # noqa: F401 - the reader imports it at its first record otherwise
+from modelshelf.records import codec
 from modelshelf.records import query as queries
 from modelshelf.records.read import RecordReader
 from modelshelf.registry.cache import collector_paused
@@ -91,14 +91,27 @@ class ModelLookup(ModelListing):
         with collector_paused():
             return self.store.view(lambda state: _decoded(RecordReader(state), found))
 
-    def select_best(self, task: str = "simple", *, query: Query | None = None) -> ModelConfig | None:
+    def select_best(
+        self,
+        task: str = "simple",
+        *,
+        kind: str | None = None,
+        capability: str | None = None,
+        modality: str | None = None,
+        query: Query | None = None,
+    ) -> ModelConfig | None:
         """The model for a task: the largest one for ``complex``, the smallest one for ``simple``.
 
-        Chosen are those whose size is known and that are healthy, enabled and not missing; where there is
-        none, the default model while it is not unhealthy, or None.
+        Chosen are those whose size is known and that are healthy, enabled and not missing, among the models
+        of that kind; where no kind is asked for, those that write text. Where there is none, the default
+        model while it is not unhealthy and does what is asked for, or None.
 
         Args:
             task: ``simple`` or ``complex``.
+            kind: What the model is for; where it is None, what the capability means (``embedding``,
+                ``rerank``), else text generation.
+            capability: What it has to be able to do.
+            modality: What it has to take or give.
             query: More conditions that the model must meet.
 
         Raises:
@@ -106,12 +119,18 @@ class ModelLookup(ModelListing):
         """
         if task not in queries.TASKS:
             raise InvalidValueError(f"unknown task {task!r}: use one of {', '.join(queries.TASKS)}")
+        kind = kind or (query and query.kind) or _KIND_OF_CAPABILITY.get(capability or "")
         found = self.find_summaries(query) if query is not None else self.summaries()
-        chosen = queries.best(task, (one for one in found if is_available(one) and is_healthy(one)))
+        usable = (one for one in found if is_available(one) and is_healthy(one))
+        able = list(queries.able(usable, kind, capability, modality))
+        chosen = queries.best(task, able if kind else queries.for_text(able))
         if chosen is not None:
             return self.get_by_version(chosen.id, chosen.version)
         model = self.default()
-        return None if model is None or model.health_status is HealthStatus.UNHEALTHY else model
+        if model is None or model.health_status is HealthStatus.UNHEALTHY:
+            return None
+        default = list(queries.able([codec.summary_of(model)], kind, capability, modality))
+        return model if (default if kind else queries.for_text(default)) else None
 
     def stale(self, hours: float = 24) -> list[ModelConfig]:
         """Models that were used, but not within the last `hours`, the longest unused first."""
@@ -128,6 +147,9 @@ class ModelLookup(ModelListing):
             model = self.get(one.id)
             if model is not None:
                 yield model
+
+
+_KIND_OF_CAPABILITY = {"embedding": "embedding", "rerank": "reranker"}
 
 
 def _reading(model_id: str, version: ModelVersion | str) -> Callable[[Snapshot], ModelConfig | None]:

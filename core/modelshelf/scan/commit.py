@@ -8,13 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from attrs import frozen
+from attrs import define, frozen
 
 from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
     Artifact,
     EventKind,
     HealthStatus,
+    Kind,
     Location,
     ModelConfig,
     ModelEvent,
@@ -61,10 +62,12 @@ class Committed:
 
     Attributes:
         change: What it did to the registry.
+        model: Its record.
         events: The events of its commit, for observers.
     """
 
     change: Change
+    model: ModelConfig
     events: tuple[ModelEvent, ...] = ()
 
 
@@ -83,6 +86,34 @@ class Outcome:
     committed: Committed | None = None
 
 
+@define
+class DefaultChoice:
+    """The default that one scan chooses where none was set before it.
+
+    Attributes:
+        chosen: The least id so far among its healthy models that write text, or None.
+    """
+
+    chosen: str | None = None
+
+    def choose(self, records: Records, models: Iterable[ModelConfig]) -> list[ModelEvent]:
+        """Choose among what a batch made, too; what anybody else set stays."""
+        now = records.default()
+        if now != self.chosen:
+            return []
+        found = [one.id for one in models if one.metadata.kind == Kind.TEXT_GENERATION and _is_usable(one)]
+        least = min([*found, now] if now is not None else found, default=None)
+        if least is None or least == now:
+            return []
+        records.set_default(least)
+        self.chosen = least
+        return [ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=least, details={"old": now})]
+
+
+def _is_usable(model: ModelConfig) -> bool:
+    return model.available and model.healthy
+
+
 def commit(
     store: Store,
     examined: Sequence[tuple[Artifact, Examination]],
@@ -90,6 +121,7 @@ def commit(
     save_rejection: Callable[[Records, Artifact, Problem], None],
     sources: Iterable[Source] = (),
     plugins: PluginSet | None = None,
+    default: DefaultChoice | None = None,
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -100,7 +132,9 @@ def commit(
         save_rejection: Writes why an artifact gets no record.
         sources: The sources, for what is read of two copies before they are joined.
         plugins: The plugins, which say where tensors lie.
+        default: What the scan chose as the default in its earlier batches.
     """
+    choice = default or DefaultChoice()
     now = int(time.time())
     fine = FineDigests(sources, plugins)
     store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
@@ -110,7 +144,10 @@ def commit(
         records = Records(state)
         if has_new_mounts:
             records.save_mounts({*volumes.mounts, *records.mounts()})
-        return [commit_one(records, artifact, examination) for artifact, examination in examined]
+        outcomes = [commit_one(records, artifact, examination) for artifact, examination in examined]
+        made = [one.committed.model for one in outcomes if one.committed is not None]
+        events = choice.choose(records, made)
+        return _with_events(outcomes, events) if events else outcomes
 
     def commit_one(records: Records, artifact: Artifact, examination: Examination) -> Outcome:
         if examination.rejected is not None:
@@ -124,6 +161,17 @@ def commit(
         return Outcome(artifact=artifact, examination=examination, committed=committed)
 
     return store.update(work)
+
+
+def _with_events(outcomes: list[Outcome], events: list[ModelEvent]) -> list[Outcome]:
+    """The outcomes, with further events of their commit at the one that they are about."""
+    (event,) = events
+    return [
+        attrs.evolve(one, committed=attrs.evolve(one.committed, events=(*one.committed.events, event)))
+        if one.committed is not None and one.committed.model.id == event.model_id
+        else one
+        for one in outcomes
+    ]
 
 
 def commit_missing(store: Store, paths: Sequence[str], volumes: Volumes) -> list[ModelEvent]:
@@ -405,7 +453,7 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
 
 def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, **details: Any) -> Committed:
     if config == old:
-        return Committed(change=Change.UNCHANGED)
+        return Committed(change=Change.UNCHANGED, model=old)
     config = attrs.evolve(config, updated_at=now, checked_at=now)
     records.put(config)
     fields = [
@@ -416,7 +464,7 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, *
     events = [_event(kind, config, fields=changed, **details)]
     if config.health_status is not old.health_status:
         events.append(health_event(old, config))
-    return Committed(change=Change.UPDATED, events=tuple(events))
+    return Committed(change=Change.UPDATED, model=config, events=tuple(events))
 
 
 def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
@@ -495,11 +543,8 @@ def _new_record(
 
 def _register(records: Records, config: ModelConfig) -> Committed:
     records.put(config)
-    events = [_event(EventKind.REGISTERED, config, path=config.path)]
-    if records.default() is None:
-        records.set_default(config.id)
-        events.append(ModelEvent(kind=EventKind.DEFAULT_CHANGED, model_id=config.id, details={"old": None}))
-    return Committed(change=Change.ADDED, events=tuple(events))
+    event = _event(EventKind.REGISTERED, config, path=config.path)
+    return Committed(change=Change.ADDED, model=config, events=(event,))
 
 
 def _free_id(records: Records, model_id: str, digest: bytes) -> str:

@@ -24,6 +24,7 @@ from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import NOT_OPENED, Concern, is_unfinished, not_judged, worst_first
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
+from modelshelf.model.usual import with_usual
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
 from modelshelf.scan.file_names import FormatTable, suffix_of
 from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
@@ -244,7 +245,8 @@ class _Steps:
             else:
                 partials += outcome.results
             faults += [outcome.read_error] if outcome.read_error else []
-        return merge_metadata([*partials, *_listed_metadata(self._artifact, format_name)]), faults
+        merged = merge_metadata([*partials, *_listed_metadata(self._artifact, format_name)])
+        return with_usual(merged), faults
 
     def probe(self, winner: Vote) -> Iterator[Finding]:
         """What the plugins, and the reading of the files for them, find wrong.

@@ -38,6 +38,7 @@ _COMPANIONS = frozenset(
         "params.json",
         "model_index.json",
         "modules.json",
+        "config_sentence_transformers.json",
         "tokenizer.json",
         "tokenizer.model",
         "tokenizer_config.json",

@@ -12,6 +12,7 @@ def test_a_scan_shows_each_model_in_one_aligned_row(project):
     assert heading.split() == [
         "ID",
         "VERSION",
+        "KIND",
         "FORMAT",
         "ARCH",
         "QUANT",

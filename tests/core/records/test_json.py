@@ -42,7 +42,9 @@ def test_every_record_is_json_and_comes_back_as_the_same_data(config):
 def test_a_record_has_all_its_fields():
     data = json_record(RECORD)
     assert data.keys() == {one.name for one in attrs.fields(ModelConfig)} | {"fingerprint", "verdict"}
-    assert data["metadata"].keys() == {*FIELD_NAMES, "details", "provenance"}
+    modalities = {"input_modalities", "output_modalities"}
+    assert data["metadata"].keys() == {*FIELD_NAMES, "modalities", "details", "provenance"} - modalities
+    assert data["metadata"]["modalities"] == {"input": None, "output": None}
     assert data["locations"][0].keys() == {"path", "folder", "source", "missing", "depth", "files"}
     assert (data["content_digest"], data["fingerprint"]) == ("abcd", "0203")
     assert data["set_by_user"] == ["enabled", "tags"]

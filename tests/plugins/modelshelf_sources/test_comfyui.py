@@ -43,25 +43,26 @@ def test_each_file_is_a_model_named_by_its_kind(base: Path, source: ComfyUISourc
         "vae/a.ckpt",
         "vae/a.pt",
     ]
-    assert found["checkpoints/sdxl/base"].facts == {"kind": "checkpoints"}
+    assert found["checkpoints/sdxl/base"].facts == {"model_type": "checkpoints"}
     assert all(len(model.files) == 1 for model in found.artifacts)
 
 
 @pytest.mark.parametrize(
-    ("folder", "kind"),
+    ("folder", "word", "kind"),
     [
-        ("clip", "text_encoders"),
-        ("unet", "diffusion_models"),
-        ("t2i_adapter", "controlnet"),
-        ("my_kind", "my_kind"),
+        ("clip", "text_encoders", "text-encoder"),
+        ("unet", "diffusion_models", "denoiser"),
+        ("t2i_adapter", "controlnet", "controlnet"),
+        ("my_kind", "my_kind", None),
     ],
 )
 def test_older_names_of_folders_map_to_their_kind(
-    base: Path, source: ComfyUISource, folder: str, kind: str
+    base: Path, source: ComfyUISource, folder: str, word: str, kind: str | None
 ) -> None:
     put(base / f"models/{folder}/x.safetensors", WEIGHTS)
     (model,) = listed(source).artifacts
-    assert (model.model_id, model.facts) == (f"{kind}/x", {"kind": kind})
+    assert (model.model_id, model.facts["model_type"]) == (f"{word}/x", word)
+    assert model.facts.get("kind") == kind
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_folder_of_one_model_is_that_model(base: Path, source: ComfyUISource) 
     found = listed(source)
     assert found.ids == ["LLM/qwen", "diffusers/pipe/unet", "text_encoders/t5"]
     assert len(found["text_encoders/t5"].weights) == 2
-    assert found["diffusers/pipe/unet"].facts == {"kind": "diffusers"}
+    assert found["diffusers/pipe/unet"].facts == {"model_type": "diffusers"}
 
 
 def test_unfinished_downloads_are_listed(base: Path, source: ComfyUISource) -> None:
@@ -135,7 +136,7 @@ def test_extra_paths_add_folders_of_a_kind(base: Path, source: ComfyUISource, tm
         "upscale_models/x4",
         "vae/good",
     ]
-    assert all(model.facts["kind"] == str(model.model_id).split("/")[0] for model in found.artifacts)
+    assert all(model.facts["model_type"] == str(model.model_id).split("/")[0] for model in found.artifacts)
     assert not found.problems
 
 

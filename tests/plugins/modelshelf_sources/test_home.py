@@ -76,7 +76,8 @@ def test_what_a_source_knows_reaches_the_record_with_where_it_comes_from(
         found["hf.co/bartowski/Phi-GGUF:Q4_K_M"]["metadata"]["details"]["tag"]
         == "hf.co/bartowski/Phi-GGUF:Q4_K_M"
     )
-    assert found["loras/pixel"]["metadata"]["details"]["kind"] == "loras"
+    assert found["loras/pixel"]["metadata"]["details"]["model_type"] == "loras"
+    assert found["loras/pixel"]["metadata"]["kind"] == "adapter"
     assert found["meta-llama/Llama-3.2-1B"]["metadata"]["details"]["repository"] == "meta-llama/Llama-3.2-1B"
     assert found["juggernaut"]["metadata"]["source"] == "invokeai"
     assert found["juggernaut"]["metadata"]["provenance"]["source"] == {

@@ -55,7 +55,11 @@ def test_the_older_layout_tells_base_and_kind(models: Path, source: InvokeAISour
     put(models / "sd-1/main/pipe/unet/diffusion_pytorch_model.safetensors", WEIGHTS)
     found = listed(source)
     assert found.ids == ["sd-1/lora/a", "sd-1/lora/b", "sd-1/main/pipe/unet", "sdxl/main/dream"]
-    assert found["sdxl/main/dream"].facts == {"base": "sdxl", "kind": "main"}
+    assert found["sdxl/main/dream"].facts == {
+        "base": "sdxl",
+        "model_type": "main",
+        "kind": "image-generation",
+    }
 
 
 @pytest.mark.parametrize(
