@@ -40,6 +40,7 @@ class Location:
         offline: Whether it is missing because the volume that holds it is not there.
         depth: How deep the last look into the files went.
         findings: What the last look at this copy noticed, worst first.
+        proposed_id: The id that the place proposes for the model; empty where a release before 0.2 read it.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Location:
     offline: bool = False
     depth: Depth = Depth.HEADER
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
+    proposed_id: str = ""
 
     def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
         """Whether these are the files that it had, by names, sizes, times and inodes."""

@@ -58,7 +58,8 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
-_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, ())  # of a location what older entries lack
+_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, (), "")
+"""What older entries of a location lack."""
 
 
 @lru_cache(maxsize=1)
@@ -117,15 +118,17 @@ def structure_file(content: Any) -> ArtifactFile:
 def _unstructure_location(place: Location) -> list[Any]:
     files = [unstructure_file(one) for one in place.files]
     state: list[Any] = [place.fingerprint, place.missing, place.offline, place.depth.value]
-    if place.findings:
+    if place.findings or place.proposed_id:
         state.append([unstructure_finding(one) for one in place.findings])
+    if place.proposed_id:
+        state.append(place.proposed_id)
     return [place.path, place.folder, place.source, files, *state]
 
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
     state: list[Any] = [*list(added), *_LOCATION_ADDED[len(added) :]]
-    offline, depth, findings, *_ = state
+    offline, depth, findings, proposed_id, *_ = state
     return Location(
         path=path,
         folder=folder,
@@ -136,6 +139,7 @@ def _structure_location(content: Any) -> Location:
         offline=offline,
         depth=_DEPTHS[depth],
         findings=tuple([structure_finding(one) for one in findings]),
+        proposed_id=proposed_id,
     )
 
 

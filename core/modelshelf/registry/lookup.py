@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelshelf.errors import InvalidValueError
 from modelshelf.model.status import HealthStatus, is_available, is_healthy
 from modelshelf.model.version import ModelVersion
-from modelshelf.records import codec  # noqa: F401 - the reader imports it at its first record otherwise
+from modelshelf.records import codec, ids  # noqa: F401 - imported at the first record or change otherwise
 from modelshelf.records import query as queries
 from modelshelf.records.read import RecordReader
 from modelshelf.registry.cache import collector_paused

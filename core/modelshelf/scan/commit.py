@@ -31,6 +31,7 @@ from modelshelf.scan.copies import FineDigests, judged, with_own_findings
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import FINE_SIZE, with_sha256
+from modelshelf.scan.naming import Naming
 from modelshelf.scan.volumes import is_on
 from modelshelf.source import LOCAL
 
@@ -80,6 +81,7 @@ def commit(
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
     sources: Iterable[Source] = (),
+    new_ids: set[str] | None = None,
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -89,7 +91,9 @@ def commit(
         volumes: The mount points that models lie on; those of the artifacts are added.
         save_rejection: Writes why an artifact gets no record.
         sources: The sources, for what is read of two copies before they are joined.
+        new_ids: Ids that this scan gave so far; more are added.
     """
+    new_ids = set() if new_ids is None else new_ids
     now = int(time.time())
     fine = FineDigests(sources)
     store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
@@ -106,7 +110,7 @@ def commit(
             save_rejection(records, artifact, examination.rejected)
             return Outcome(artifact=artifact, examination=examination)
         try:
-            committed = commit_artifact(records, artifact, examination, now, fine)
+            committed = commit_artifact(records, artifact, examination, now, fine, new_ids)
         except InvalidModelError as error:  # a source's id, say, that is none
             reason = Problem(code="unfit-record", path=artifact.path, message=str(error))
             return Outcome(artifact=artifact, examination=attrs.evolve(examination, rejected=reason))
@@ -137,6 +141,7 @@ class _New:
     location: Location
     examination: Examination
     now: int
+    naming: Naming
     names: tuple[str, ...] = ()
 
     def after(self, old: ModelConfig) -> Location:
@@ -158,6 +163,7 @@ def _location_of(artifact: Artifact, examination: Examination) -> Location:
         fingerprint=artifact.fingerprint.digest if examination.complete else b"",
         depth=examination.depth,
         findings=examination.findings,
+        proposed_id=artifact.proposed_id,
     )
 
 
@@ -187,11 +193,22 @@ def commit_artifact(
     examination: Examination,
     now: int,
     fine: FineDigests | None = None,
+    new_ids: set[str] | None = None,
 ) -> Committed:
     """Bring the registry up to date with one examined artifact."""
     fine = fine or FineDigests()
     location = _location_of(artifact, examination)
-    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
+    naming = Naming(records, set() if new_ids is None else new_ids)
+    new = _New(location=location, examination=examination, now=now, names=artifact.aliases, naming=naming)
+    committed = _commit_at(records, artifact, new, fine)
+    if not naming.renamed:
+        return committed
+    return attrs.evolve(committed, events=(*committed.events, *map(_renaming, naming.renamed)))
+
+
+def _commit_at(records: Records, artifact: Artifact, new: _New, fine: FineDigests) -> Committed:
+    """Find the record that an examined artifact belongs to, or make one."""
+    location, examination, now = new.location, new.examination, new.now
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
     if old is not None and _has_content(old, examination.content_digest, location, fine):
@@ -205,14 +222,14 @@ def commit_artifact(
         return _add_location(records, copy, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
         return _add_version(records, old, new)
-    model_id = artifact.model_id or os.path.basename(artifact.folder)
-    current = records.current(model_id)
+    current = records.current(location.proposed_id)
     if current is not None and _is_registered_by_hand(current, location):
-        return _refresh(records, current, new)
+        chosen = attrs.evolve(current, set_by_user=current.set_by_user | {"id"})  # the program chose it
+        return _refresh(records, chosen, new)
     if current is not None and _is_of_one_tool(current, location):
         return _add_version(records, current, new)
-    if current is not None or records.alias(model_id):
-        model_id = _free_id(records, model_id, examination.content_digest or location.fingerprint)
+    digest = examination.content_digest or location.fingerprint
+    model_id = new.naming.id_for(location, digest, is_unused=current is None)
     config = _new_record(model_id, first_version(examination.metadata), new)
     return _register(records, _with_aliases(records, config, new.names))
 
@@ -358,14 +375,15 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
-    return _update(records, old, _with_aliases(records, config, new.names), new.now)
+    return _update(records, old, _with_aliases(records, config, new.names), new)
 
 
-def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, **details: Any) -> Committed:
+def _update(records: Records, old: ModelConfig, config: ModelConfig, new: _New, **details: Any) -> Committed:
     if config == old:
         return Committed(change=Change.UNCHANGED)
-    config = attrs.evolve(config, updated_at=now, checked_at=now)
+    config = attrs.evolve(config, updated_at=new.now, checked_at=new.now)
     records.put(config)
+    config = new.naming.settle(old, config)
     fields = [
         one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)
     ]
@@ -396,8 +414,8 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
         )
     config = _with_aliases(records, judged(config), new.names)
     if gone and not kept:
-        return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
-    return _update(records, record, config, new.now, path=location.path)
+        return _update(records, record, config, new, moved_from=gone[0].path, path=location.path)
+    return _update(records, record, config, new, path=location.path)
 
 
 def without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
@@ -454,14 +472,9 @@ def _register(records: Records, config: ModelConfig) -> Committed:
     return Committed(change=Change.ADDED, events=tuple(events))
 
 
-def _free_id(records: Records, model_id: str, digest: bytes) -> str:
-    """The id with a suffix by the content: the shortest one, of six digits or more, that is free."""
-    text = digest.hex()
-    for length in range(6, len(text) + 1):
-        candidate = f"{model_id}~{text[:length]}"
-        if records.current(candidate) is None and records.alias(candidate) is None:
-            return candidate
-    return f"{model_id}~{text}"
+def _renaming(renamed: tuple[str, ModelConfig]) -> ModelEvent:
+    old_id, config = renamed
+    return _event(EventKind.UPDATED, config, fields=["id"], renamed_from=old_id)
 
 
 def health_event(old: ModelConfig, new: ModelConfig) -> ModelEvent:

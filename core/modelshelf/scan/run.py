@@ -122,6 +122,7 @@ class Scan:
         self._rules = rules_of(formats, plugins)
         self._counters = Counters()
         self._visited: set[str] = set()
+        self._new_ids: set[str] = set()
         self._unlisted: list[str] = []
         self._left_out: frozenset[str] = frozenset()
         self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
@@ -307,7 +308,10 @@ class Scan:
     def _commit(self, examined: Examined, changes: Changes) -> None:
         from modelshelf.scan.commit import commit
 
-        for outcome in commit(self._store, examined, self._volumes, changes.save_rejection, self._sources):
+        committed = commit(
+            self._store, examined, self._volumes, changes.save_rejection, self._sources, self._new_ids
+        )
+        for outcome in committed:
             self._count(outcome, changes)
             if outcome.committed is not None:
                 self._emit(outcome.committed.events)
