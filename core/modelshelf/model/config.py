@@ -133,6 +133,8 @@ class ModelConfig:
         last_used: Unix time in seconds of the last use, or None.
         use_count: Number of uses.
         aliases: Other ids that `get` answers to.
+        given_aliases: Of them those that tools give, and ids that the model had: a person's change of
+            `aliases` leaves them.
         locations: Every place where this content lies.
         content_digest: Digest of the content that finds copies and moved files, or empty.
         fingerprint: Digest of the first location's stat data, or empty.
@@ -158,6 +160,7 @@ class ModelConfig:
     last_used: int | None = None
     use_count: int = field(default=0, validator=_whole(0))
     aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    given_aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
     locations: tuple[Location, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
     added_at: int = field(factory=lambda: int(time.time()))

@@ -207,6 +207,8 @@ def _unstructure_config(config: ModelConfig) -> dict[str, Any]:
     content["locations"] = [_unstructure_location(one) for one in config.locations]
     if config.findings:
         content["findings"] = [unstructure_finding(one) for one in config.findings]
+    if config.given_aliases:
+        content["given_aliases"] = config.given_aliases
     if config.set_by_user:
         content["set_by_user"] = sorted(config.set_by_user)
     return content

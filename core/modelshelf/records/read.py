@@ -178,6 +178,11 @@ class RecordReader:
                 found.add(entry.model_id)
         return found
 
+    def aliases(self) -> Iterator[tuple[str, str]]:
+        """Every alias with the id behind it; of an alias too long for a key what the key has of it."""
+        for key, value in self._entries(ALIASES, ALIASES.prefix):
+            yield key[PREFIX_BYTES:].decode("utf-8", "surrogatepass"), decode_value(key, value)
+
     def by_content(self, digest: bytes) -> tuple[str, ModelVersion] | None:
         """The id and version of the record with that content."""
         value = self._value(content_key(digest))

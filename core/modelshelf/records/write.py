@@ -49,11 +49,12 @@ _MOST_PLUGINS = 500
 def _renamed(config: ModelConfig, new_id: str, *, keep_name: bool) -> ModelConfig:
     import attrs  # as in `Records.put`
 
-    aliases = [one for one in config.aliases if one != new_id]
+    kept = [config.id] if keep_name else []
     return attrs.evolve(
         config,
         id=new_id,
-        aliases=(*aliases, config.id) if keep_name and config.id not in aliases else tuple(aliases),
+        aliases=[*(one for one in config.aliases if one != new_id), *kept],
+        given_aliases=[*(one for one in config.given_aliases if one != new_id), *kept],
         display_name=new_id if config.display_name == config.id else config.display_name,
     )
 

@@ -329,9 +329,8 @@ def _is_of_one_tool(record: ModelConfig, location: Location) -> bool:
 def _add_version(records: Records, old: ModelConfig, new: _New) -> Committed:
     """Other content under the id of a record: its next patch version; the old record stays."""
     version = max(records.versions(old.id)).next_patch()
-    return _register(
-        records, _with_aliases(records, _new_record(old.id, version, new, before=old), new.names)
-    )
+    names = (*(one for one in old.given_aliases if records.alias(one) == old.id), *new.names)
+    return _register(records, _with_aliases(records, _new_record(old.id, version, new, before=old), names))
 
 
 def _names_of_copy(artifact: Artifact) -> tuple[str, ...]:
@@ -342,18 +341,22 @@ def _names_of_copy(artifact: Artifact) -> tuple[str, ...]:
 
 
 def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:
-    """The model with those further names of its source that are free; what a person named stays alone."""
-    if not aliases or "aliases" in config.set_by_user:
-        return config
+    """The model with those further names of its source that are free, beside those that a person gave it."""
     free = [
         one
         for one in aliases
         if one != config.id
-        and one not in config.aliases
+        and one not in config.given_aliases
         and records.alias(one) in (None, config.id)
         and not records.versions(one)
     ]
-    return attrs.evolve(config, aliases=(*config.aliases, *free)) if free else config
+    if not free:
+        return config
+    return attrs.evolve(
+        config,
+        aliases=(*config.aliases, *(one for one in free if one not in config.aliases)),
+        given_aliases=(*config.given_aliases, *free),
+    )
 
 
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:

@@ -172,7 +172,8 @@ def test_a_place_of_before_depths_were_kept_was_looked_at_by_its_headers():
     assert earlier["locations"][0].pop() == "m"
     assert earlier["locations"][0].pop() == [["flaw", "error", "is flawed", None, 7]]
     assert earlier["locations"][0].pop() == "full"
-    unjudged = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], findings=()),))
+    place = attrs.evolve(RECORD.locations[0], findings=(), proposed_id="")
+    unjudged = attrs.evolve(RECORD, locations=(place,))
     assert decode_record(KEY, encode_frame(KEY, pack(earlier), summary)) == unjudged
 
 
