@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what a type checker sees; at run time __getattr__ gives the
     from modelshelf.store import Snapshot, Store, StoreType, Transaction
 
 __all__ = [
+    "AmbiguousNameError",
     "Artifact",
     "ArtifactFile",
     "ArtifactReader",

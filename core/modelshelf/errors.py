@@ -8,6 +8,7 @@
     │   └── InvalidModelError                    a field of a model, with the model's id
     ├── RegistryError
     │   ├── UnknownModelError (also KeyError)    an id, or an id and version, that is not registered
+    │   ├── AmbiguousNameError                   a name that several models answer to
     │   ├── DuplicateModelError                  an id and version that is registered already
     │   └── RegistryClosedError                  a call after close()
     ├── ReadError                                the file's fault: becomes a finding, never a crash
@@ -34,7 +35,13 @@ A message says what is wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
+    "AmbiguousNameError",
     "BudgetExceededError",
     "ConfigurationError",
     "DamagedStoreError",
@@ -62,6 +69,8 @@ __all__ = [
     "UnknownModelError",
     "UnreadableFileError",
 ]
+
+_MOST_SHOWN = 5  # ids in a message
 
 
 class ModelshelfError(Exception):
@@ -111,12 +120,32 @@ class UnknownModelError(RegistryError, KeyError):
 
     Attributes:
         model_id: The id that was asked for.
+        close: The ids that are most like it.
     """
 
-    def __init__(self, model_id: str, version: object = None) -> None:
+    def __init__(self, model_id: str, version: object = None, *, close: tuple[str, ...] = ()) -> None:
         what = f"model {model_id!r}" + ("" if version is None else f" version {version}")
-        super().__init__(f"{what} is not in the registry; `modelshelf ls` lists what is")
+        names = ", ".join(map(repr, close))
+        hint = f"did you mean {names}?" if close else "`modelshelf ls` lists what is"
+        super().__init__(f"{what} is not in the registry; {hint}")
         self.model_id = model_id
+        self.close = close
+
+
+class AmbiguousNameError(RegistryError):
+    """A name that several models answer to.
+
+    Attributes:
+        name: The name.
+        model_ids: Ids of those models.
+    """
+
+    def __init__(self, name: str, model_ids: Sequence[str]) -> None:
+        shown = ", ".join(map(repr, model_ids[:_MOST_SHOWN]))
+        more = f" and {len(model_ids) - _MOST_SHOWN} more" if len(model_ids) > _MOST_SHOWN else ""
+        super().__init__(f"{name!r} may be any of {len(model_ids)} models: {shown}{more}; give a whole id")
+        self.name = name
+        self.model_ids = tuple(model_ids)
 
 
 class DuplicateModelError(RegistryError):

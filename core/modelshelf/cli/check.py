@@ -27,7 +27,8 @@ def command(app: App, *, model_ids: tuple[str, ...], depth: str, as_json: bool) 
     Exit code 1: a model is unhealthy, a check did not finish, or there is no such model.
     """
     with app.registry(makes_store=False) as registry:
-        reports = registry.check(model_ids or None, depth=depth)
+        named = [registry.resolve(one).id for one in model_ids]
+        reports = registry.check(named or None, depth=depth)
     if as_json:
         app.write_json({model_id: _as_json(report) for model_id, report in reports.items()})
     else:

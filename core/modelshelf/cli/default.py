@@ -26,7 +26,7 @@ def command(app: App, *, model_id: str | None, as_json: bool) -> int:
     """
     if model_id is not None:
         with app.registry(makes_store=False) as registry:
-            registry.set_default(model_id)
+            registry.set_default(registry.resolve(model_id, whole=True).id)
     with app.lookup() as lookup:
         model = lookup.default()
         default_id = lookup.default_id()

@@ -23,6 +23,7 @@ def command(app: App, *, model_id: str, version: str | None, as_json: bool) -> N
     A scan of the place records them again. Exit code 1: there is no such model.
     """
     with app.registry(makes_store=False) as registry:
+        model_id = registry.resolve(model_id, whole=True).id
         registry.remove(model_id, version)
     if as_json:
         app.write_json({"removed": model_id, "version": version})

@@ -44,6 +44,7 @@ def command(app: App, *, model_id: str, changes: tuple[str, ...], version: str |
     """
     values = parse_changes(model_id, changes)
     with app.registry(makes_store=False) as registry:
+        model_id = registry.resolve(model_id, whole=True).id
         model = registry.update(model_id, version=version, **values)
         if as_json:
             [record] = app.as_json(registry, [model])

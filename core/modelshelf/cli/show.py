@@ -48,7 +48,8 @@ def recorded(lookup: ModelLookup, model_id: str, version: str | None = None) -> 
     """
     from modelshelf.errors import UnknownModelError
 
-    model = lookup.get(model_id) if version is None else lookup.get_by_version(model_id, version)
+    found = lookup.resolve(model_id)
+    model = found if version is None else lookup.get_by_version(found.id, version)
     if model is None:
         raise UnknownModelError(model_id, version)
     return model

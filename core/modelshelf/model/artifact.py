@@ -109,6 +109,11 @@ class Artifact:
         """The absolute path of the primary file."""
         return self.path_of(self.primary)
 
+    @property
+    def proposed_id(self) -> str:
+        """The id that its source or its folder proposes."""
+        return self.model_id or self.folder.rstrip("/").rpartition("/")[2]
+
     def path_of(self, name: str) -> str:
         """The absolute path of one of the files."""
         return f"{self.folder.rstrip('/')}/{name}"

@@ -42,6 +42,7 @@ class Location:
         findings: What the last look at this copy noticed, worst first, with what a deeper one had noticed.
         found_at: How deep that deeper look went; None where the last one was the deepest.
         metadata: What the last look read here, of a model that has several places; None for its only one.
+        proposed_id: The id that the place proposes for the model; empty where a release before 0.2 read it.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Location:
     findings: tuple[Finding, ...] = field(default=(), converter=as_tuple)
     found_at: Depth | None = None
     metadata: ModelMetadata | None = None
+    proposed_id: str = ""
 
     def has_unchanged(self, files: tuple[ArtifactFile, ...]) -> bool:
         """Whether these are the files that it had, by names, sizes, times and inodes."""
@@ -139,6 +141,8 @@ class ModelConfig:
         last_used: Unix time in seconds of the last use, or None.
         use_count: Number of uses.
         aliases: Other ids that `get` answers to.
+        given_aliases: Of them those that tools give, and ids that the model had: a person's change of
+            `aliases` leaves them.
         locations: Every place where this content lies.
         content_digest: Digest of the content that finds copies and moved files, or empty.
         fingerprint: Digest of the first location's stat data, or empty.
@@ -164,6 +168,7 @@ class ModelConfig:
     last_used: int | None = None
     use_count: int = field(default=0, validator=_whole(0))
     aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
+    given_aliases: tuple[str, ...] = field(default=(), converter=as_tuple)
     locations: tuple[Location, ...] = field(default=(), converter=as_tuple)
     content_digest: bytes = b""
     added_at: int = field(factory=lambda: int(time.time()))

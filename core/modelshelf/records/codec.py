@@ -58,8 +58,8 @@ _ROLES = {one.value: one for one in Role}
 _STATUSES = {one.value: one for one in HealthStatus}
 _ORIGINS = {one.value: one for one in Origin}
 _DEPTHS = {one.value: one for one in Depth}
-# Of a location what older entries lack.
-_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, (), None, None)
+_LOCATION_ADDED: tuple[Any, ...] = (False, Depth.HEADER.value, (), None, None, "")
+"""What older entries of a location lack."""
 
 
 @lru_cache(maxsize=1)
@@ -118,19 +118,22 @@ def structure_file(content: Any) -> ArtifactFile:
 def _unstructure_location(place: Location) -> list[Any]:
     files = [unstructure_file(one) for one in place.files]
     state: list[Any] = [place.fingerprint, place.missing, place.offline, place.depth.value]
-    if place.findings or place.found_at or place.metadata:
-        state.append([unstructure_finding(one) for one in place.findings])
-    if place.found_at or place.metadata:
-        state.append(place.found_at and place.found_at.value)
-    if place.metadata:
-        state.append(unstructure_metadata(place.metadata))
+    later: list[Any] = [
+        [unstructure_finding(one) for one in place.findings],
+        place.found_at and place.found_at.value,
+        place.metadata and unstructure_metadata(place.metadata),
+        place.proposed_id,
+    ]
+    while later and not later[-1]:  # what is unset at the end is left out
+        later.pop()
+    state += later
     return [place.path, place.folder, place.source, files, *state]
 
 
 def _structure_location(content: Any) -> Location:
     path, folder, source, files, fingerprint, missing, *added = content
     state: list[Any] = [*list(added), *_LOCATION_ADDED[len(added) :]]
-    offline, depth, findings, found_at, metadata, *_ = state
+    offline, depth, findings, found_at, metadata, proposed_id, *_ = state
     return Location(
         path=path,
         folder=folder,
@@ -143,6 +146,7 @@ def _structure_location(content: Any) -> Location:
         findings=tuple([structure_finding(one) for one in findings]),
         found_at=found_at and _DEPTHS[found_at],
         metadata=metadata and structure_metadata(metadata),
+        proposed_id=proposed_id,
     )
 
 
@@ -210,6 +214,8 @@ def _unstructure_config(config: ModelConfig) -> dict[str, Any]:
     content["locations"] = [_unstructure_location(one) for one in config.locations]
     if config.findings:
         content["findings"] = [unstructure_finding(one) for one in config.findings]
+    if config.given_aliases:
+        content["given_aliases"] = config.given_aliases
     if config.set_by_user:
         content["set_by_user"] = sorted(config.set_by_user)
     return content

@@ -42,6 +42,7 @@ def json_record(config: ModelConfig) -> dict[str, Any]:
         "use_count": config.use_count,
         "last_used": config.last_used,
         "aliases": list(config.aliases),
+        "given_aliases": list(config.given_aliases),
         "added_at": config.added_at,
         "updated_at": config.updated_at,
         "missing_since": config.missing_since,

@@ -32,6 +32,7 @@ from modelshelf.records.tables import (
     RECORDS,
     REJECTIONS,
     SHARD_INDEXES,
+    SHARED_NAMES,
     UNHEALTHY,
     Rebuild,
     after,
@@ -41,6 +42,7 @@ from modelshelf.records.tables import (
     path_bytes,
     path_key,
     record_key,
+    shared_name_prefix,
     table_of,
     versions_prefix,
 )
@@ -65,6 +67,7 @@ class PathEntry(NamedTuple):
         missing: Whether the files were gone at the last scan.
         code: Why it was rejected, or None.
         message: The same for a person.
+        proposed_id: The id that the place proposed for the model; empty where a release before 0.2 read it.
     """
 
     fingerprint: bytes
@@ -74,6 +77,7 @@ class PathEntry(NamedTuple):
     missing: bool = False
     code: str | None = None
     message: str | None = None
+    proposed_id: str = ""
 
 
 class RecordReader:
@@ -163,6 +167,21 @@ class RecordReader:
     def alias(self, name: str) -> str | None:
         """The id behind an alias."""
         return cast("str | None", self._value(id_key(ALIASES, name)))
+
+    def sharing(self, name: str, folder: str) -> set[str]:
+        """Ids of the models outside of a folder that would have a name as their id, and have a longer one."""
+        found = set()
+        for key, value in self._entries(SHARED_NAMES, shared_name_prefix(name)):
+            path = os.fsdecode(decode_value(key, value))
+            entry = self.location(path) if path.rpartition("/")[0] != folder else None
+            if entry is not None and entry.model_id is not None and not entry.missing:
+                found.add(entry.model_id)
+        return found
+
+    def aliases(self) -> Iterator[tuple[str, str]]:
+        """Every alias with the id behind it; of an alias too long for a key what the key has of it."""
+        for key, value in self._entries(ALIASES, ALIASES.prefix):
+            yield key[PREFIX_BYTES:].decode("utf-8", "surrogatepass"), decode_value(key, value)
 
     def by_content(self, digest: bytes) -> tuple[str, ModelVersion] | None:
         """The id and version of the record with that content."""
@@ -361,6 +380,7 @@ def _location(value: list[Any]) -> PathEntry:
         model_id=model_id,
         version=_version(version),
         missing=bool(missing),
+        proposed_id=added[1] if len(added) > 2 else "",  # noqa: PLR2004 - as above
     )
 
 

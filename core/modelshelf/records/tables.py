@@ -64,7 +64,7 @@ LOCATIONS = Table(
     name="locations",
     prefix=b"l\0",
     key="path of a model",
-    value="fingerprint, id, version, missing, depth, path",
+    value="fingerprint, id, version, missing, depth, the id that the place proposes, path",
     rebuild=Rebuild.RECORDS,
 )
 CONTENTS = Table(
@@ -96,6 +96,13 @@ UNHEALTHY = Table(
     rebuild=Rebuild.RECORDS,
 )
 ALIASES = Table(name="aliases", prefix=b"a\0", key="alias", value="id", rebuild=Rebuild.RECORDS)
+SHARED_NAMES = Table(
+    name="shared names",
+    prefix=b"n\0",
+    key="name that several models would have as their id, path of one of them",
+    value="path",
+    rebuild=Rebuild.RECORDS,
+)
 PINS = Table(name="pins", prefix=b"p\0", key="id", value="version", rebuild=Rebuild.NOTHING)
 FOLDER_CACHES = Table(
     name="folder caches",
@@ -129,6 +136,7 @@ TABLES = (
     SHARD_INDEXES,
     UNHEALTHY,
     ALIASES,
+    SHARED_NAMES,
     PINS,
     FOLDER_CACHES,
     CHANGED_PATHS,
@@ -202,6 +210,16 @@ def changed_prefix(root: bytes) -> bytes:
     import hashlib
 
     return CHANGED_PATHS.prefix + hashlib.blake2b(root, digest_size=8).hexdigest().encode() + b"\0"
+
+
+def shared_name_prefix(name: str) -> bytes:
+    """What the keys of all models begin with that would have a name as their id."""
+    return id_key(SHARED_NAMES, name) + b"\0"
+
+
+def shared_name_key(name: str, path: bytes) -> bytes:
+    """The key of a model's path below a name that it shares with others."""
+    return shared_name_prefix(name) + key_part(path, _LONGEST_VERSION)
 
 
 def pin_part(model_id: str) -> bytes:

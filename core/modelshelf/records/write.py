@@ -30,6 +30,7 @@ from modelshelf.records.tables import (
     path_bytes,
     path_key,
     record_key,
+    shared_name_key,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 200
 _MOST_FOLDER_CACHES = 64
 _MOST_PLUGINS = 500
+
+
+def _renamed(config: ModelConfig, new_id: str, *, keep_name: bool) -> ModelConfig:
+    import attrs  # as in `Records.put`
+
+    kept = [config.id] if keep_name else []
+    return attrs.evolve(
+        config,
+        id=new_id,
+        aliases=[*(one for one in config.aliases if one != new_id), *kept],
+        given_aliases=[*(one for one in config.given_aliases if one != new_id), *kept],
+        display_name=new_id if config.display_name == config.id else config.display_name,
+    )
 
 
 class Records(RecordReader):
@@ -60,6 +74,7 @@ class Records(RecordReader):
     def put(self, config: ModelConfig) -> None:
         """Write a record, with its entries in the tables that point to it."""
         from modelshelf.records.codec import encode_record  # a scan of what is unchanged encodes none
+        from modelshelf.records.ids import shared_names
 
         key = record_key(config.id, config.version)
         self._changing.put(key, encode_record(key, config))
@@ -67,6 +82,8 @@ class Records(RecordReader):
             if place.missing and self._is_of_another(place.path, config):
                 continue  # other bytes lie there by now, and the path is their record's
             entry = [place.fingerprint, config.id, str(config.version), place.missing, place.depth.value]
+            if place.proposed_id:
+                entry.append(place.proposed_id)
             self._put_path(LOCATIONS, place.path, entry)
             self._changing.delete(path_key(REJECTIONS, place.path))
             self._put_health(place, config)
@@ -74,6 +91,38 @@ class Records(RecordReader):
             self._put(content_key(config.content_digest), [config.id, str(config.version)])
         for alias in config.aliases:
             self._put(id_key(ALIASES, alias), config.id)
+        shared = shared_names(config)
+        if shared is not None:
+            path = path_bytes(shared[0].path)
+            for name in shared[1]:
+                self._put(shared_name_key(name, path), path)
+
+    def rename(self, model_id: str, new_id: str, *, keep_name: bool) -> ModelConfig:
+        """Give a model another id: its versions, aliases, pin and the default go with it.
+
+        Args:
+            model_id: The id that it has.
+            new_id: An id that no other model has; an alias of the model itself is fine.
+            keep_name: Whether the id that it had is an alias from now on.
+
+        Returns:
+            Its current version.
+        """
+        versions = [self.model(model_id, one) for one in self.versions(model_id)]
+        records = [one for one in versions if one is not None]
+        pinned, is_default = self.pinned(model_id), self.default() == model_id
+        current = self.current(model_id)
+        for one in records:
+            self.delete(one)
+        self._changing.delete(id_key(ALIASES, new_id))
+        renamed = [_renamed(one, new_id, keep_name=keep_name) for one in reversed(records)]
+        for one in renamed:
+            self.put(one)
+        if pinned is not None:
+            self._put(id_key(PINS, new_id), pinned)
+        if is_default:
+            self.set_default(new_id)
+        return next(one for one in renamed if current is not None and one.version == current.version)
 
     def _put_health(self, place: Location, config: ModelConfig) -> None:
         """Keep the few that are not well where a scan that changed nothing finds them quickly."""

@@ -62,8 +62,9 @@ def update(records: Records, model_id: str, version: ModelVersion | None, fields
     own = {name: value for name, value in fields.items() if name in CONFIG_FIELDS}
     facts = {name: value for name, value in fields.items() if name in FIELD_NAMES}
     if "aliases" in own:
-        own["aliases"] = _texts(old.id, "aliases", own["aliases"])
-        _check_aliases(records, old.id, own["aliases"])
+        named = _texts(old.id, "aliases", own["aliases"])
+        _check_aliases(records, old.id, named)
+        own["aliases"] = (*named, *(one for one in old.given_aliases if one not in named))
     config = attrs.evolve(
         old,
         **own,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import InvalidValueError
+from modelshelf.errors import InvalidValueError, UnknownModelError
 from modelshelf.model.status import HealthStatus, is_available, is_healthy
 from modelshelf.model.version import ModelVersion
-from modelshelf.records import codec
+from modelshelf.records import codec, ids  # noqa: F401 - imported at the first change otherwise
 from modelshelf.records import query as queries
 from modelshelf.records.read import RecordReader
 from modelshelf.registry.cache import collector_paused
@@ -48,6 +48,30 @@ class ModelLookup(ModelListing):
             if found is not None:
                 found = state.versions.setdefault((found.id, str(found.version)), found)
                 state.models[model_id] = found
+        return found
+
+    def resolve(self, name: str, *, whole: bool = False) -> ModelConfig:
+        """The one model that somebody means by a name.
+
+        It may be an id, an alias or the display name in any case; a path; ``repo:QUANT``; any part of an id
+        or alias that only one model has. `get` takes ids and aliases as they are.
+
+        Args:
+            name: The name.
+            whole: Whether it has to be an id, an alias or the display name, as for whatever changes a model.
+
+        Raises:
+            AmbiguousNameError: Several models answer to it.
+            UnknownModelError: None does; the message proposes the nearest.
+        """
+        found = self.get(name)
+        if found is None:
+            from modelshelf.registry.resolve import resolve_id  # few names are not as they are written
+
+            models = self.summaries()
+            found = self.get(self.store.view(lambda state: resolve_id(state, models, name, whole=whole)))
+        if found is None:
+            raise UnknownModelError(name)
         return found
 
     def get_by_version(self, model_id: str, version: ModelVersion | str) -> ModelConfig | None:

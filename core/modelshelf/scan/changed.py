@@ -177,7 +177,8 @@ class Changes:
         fingerprint = artifact.fingerprint.digest
         if entry.code is not None:
             return entry if entry.fingerprint == _digest(fingerprint + self._rules) else None
-        return entry if entry.fingerprint == fingerprint and entry.depth.reaches(self._depth) else None
+        is_same = entry.fingerprint == fingerprint and entry.proposed_id == artifact.proposed_id
+        return entry if is_same and entry.depth.reaches(self._depth) else None
 
     def save_rejection(self, records: Records, artifact: Artifact, reason: Problem) -> None:
         """Write that an artifact is no model, where it is, so that no scan opens it until it changes."""

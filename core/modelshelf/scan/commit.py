@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from modelshelf.errors import InvalidModelError
 from modelshelf.model import (
@@ -40,6 +40,7 @@ from modelshelf.scan.copies import (
 from modelshelf.scan.counters import Change
 from modelshelf.scan.examine import Examination
 from modelshelf.scan.hashing import FINE_SIZE, with_sha256
+from modelshelf.scan.naming import Naming
 from modelshelf.scan.volumes import is_on
 from modelshelf.source import LOCAL
 
@@ -87,16 +88,24 @@ class Outcome:
 
 
 @define
-class DefaultChoice:
-    """The default that one scan chooses where none was set before it.
+class ScanChoices:
+    """What one scan chose so far: the default, where none was set before it, and ids.
 
     Attributes:
-        chosen: The least id so far among its healthy models that write text, or None.
+        chosen: The least id among its healthy models that write text, or None.
+        new_ids: Ids that it gave to models: nobody knew these before.
     """
 
     chosen: str | None = None
+    new_ids: set[str] = field(factory=set)
 
-    def choose(self, records: Records, models: Iterable[ModelConfig]) -> list[ModelEvent]:
+    def follow(self, renamed: Iterable[tuple[str, ModelConfig]]) -> None:
+        """Take over the ids that models got in place of others."""
+        for old_id, model in renamed:
+            if self.chosen == old_id:
+                self.chosen = model.id
+
+    def choose_default(self, records: Records, models: Iterable[ModelConfig]) -> list[ModelEvent]:
         """Choose among what a batch made, too; what anybody else set stays."""
         now = records.default()
         if now != self.chosen:
@@ -119,9 +128,10 @@ def commit(
     examined: Sequence[tuple[Artifact, Examination]],
     volumes: Volumes,
     save_rejection: Callable[[Records, Artifact, Problem], None],
+    *,
     sources: Iterable[Source] = (),
     plugins: PluginSet | None = None,
-    default: DefaultChoice | None = None,
+    choices: ScanChoices | None = None,
 ) -> list[Outcome]:
     """Bring the registry up to date with some examined artifacts, in one transaction.
 
@@ -132,9 +142,9 @@ def commit(
         save_rejection: Writes why an artifact gets no record.
         sources: The sources, for what is read of two copies before they are joined.
         plugins: The plugins, which say where tensors lie.
-        default: What the scan chose as the default in its earlier batches.
+        choices: What the scan chose in its earlier batches.
     """
-    choice = default or DefaultChoice()
+    choices = choices or ScanChoices()
     now = int(time.time())
     fine = FineDigests(sources, plugins)
     store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
@@ -146,7 +156,7 @@ def commit(
             records.save_mounts({*volumes.mounts, *records.mounts()})
         outcomes = [commit_one(records, artifact, examination) for artifact, examination in examined]
         made = [one.committed.model for one in outcomes if one.committed is not None]
-        events = choice.choose(records, made)
+        events = choices.choose_default(records, made)
         return _with_events(outcomes, events) if events else outcomes
 
     def commit_one(records: Records, artifact: Artifact, examination: Examination) -> Outcome:
@@ -154,7 +164,7 @@ def commit(
             save_rejection(records, artifact, examination.rejected)
             return Outcome(artifact=artifact, examination=examination)
         try:
-            committed = commit_artifact(records, artifact, examination, now, fine)
+            committed = commit_artifact(records, artifact, examination, now, fine, choices)
         except InvalidModelError as error:  # a source's id, say, that is none
             reason = Problem(code="unfit-record", path=artifact.path, message=str(error))
             return Outcome(artifact=artifact, examination=attrs.evolve(examination, rejected=reason))
@@ -190,12 +200,19 @@ def commit_missing(store: Store, paths: Sequence[str], volumes: Volumes) -> list
 
 
 @frozen(kw_only=True)
-class _New:
+class _Examined:
     """An examined artifact at its location."""
 
     location: Location
     examination: Examination
-    now: int
+    now: int = 0
+
+
+@frozen(kw_only=True)
+class _New(_Examined):
+    """The same on its way to a record: what settles its id, and other names that its source gives it."""
+
+    naming: Naming
     names: tuple[str, ...] = ()
 
 
@@ -208,6 +225,7 @@ def _location_of(artifact: Artifact, examination: Examination) -> Location:
         fingerprint=artifact.fingerprint.digest if examination.complete else b"",
         depth=examination.depth,
         findings=examination.findings,
+        proposed_id=artifact.proposed_id,
     )
 
 
@@ -234,7 +252,7 @@ def _read_copies(
         if record is not None:
             fine.is_copy(record, location) or fine.name_of(location)
         if digest in first:
-            new = _New(location=_location_of(*first[digest]), examination=first[digest][1], now=0)
+            new = _Examined(location=_location_of(*first[digest]), examination=first[digest][1])
             proposed = _new_record(artifact.path, ModelVersion(major=1), new)
             fine.is_copy(proposed, location) or fine.name_of(location)
         first.setdefault(digest, (artifact, examination))
@@ -246,13 +264,32 @@ def commit_artifact(
     examination: Examination,
     now: int,
     fine: FineDigests | None = None,
+    choices: ScanChoices | None = None,
 ) -> Committed:
     """Bring the registry up to date with one examined artifact."""
     fine = fine or FineDigests()
+    naming = Naming(records, set() if choices is None else choices.new_ids)
+    committed = _commit_at(records, artifact, examination, now, fine, naming)
+    if choices is not None:
+        choices.follow(naming.renamed)
+    if not naming.renamed:
+        return committed
+    return attrs.evolve(committed, events=(*committed.events, *map(_renaming, naming.renamed)))
+
+
+def _commit_at(
+    records: Records,
+    artifact: Artifact,
+    examination: Examination,
+    now: int,
+    fine: FineDigests,
+    naming: Naming,
+) -> Committed:
+    """Find the record that an examined artifact belongs to, or make one."""
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
     location = _location_after(old, artifact, examination)
-    new = _New(location=location, examination=examination, now=now, names=artifact.aliases)
+    new = _New(location=location, examination=examination, now=now, names=artifact.aliases, naming=naming)
     if old is not None and _has_content(old, examination.content_digest, location, fine):
         return _refresh(records, old, attrs.evolve(new, location=fine.with_sha256(location)))
     was_never_of = old is not None and _was_never_of(old, location, examination.content_digest)
@@ -261,7 +298,7 @@ def commit_artifact(
     new = attrs.evolve(new, examination=examination, location=fine.with_sha256(location))
     if old is not None and was_never_of:
         split = split_off(records, old, location.path, now)
-        committed = commit_artifact(records, artifact, examination, now, fine)
+        committed = _commit_at(records, artifact, examination, now, fine, naming)
         return attrs.evolve(committed, events=(split, *committed.events))
     if old is not None:  # other bytes lie at its path now: it stays, without it
         records.put(without_location(old, location.path, now))
@@ -270,20 +307,20 @@ def commit_artifact(
         return _add_location(records, compared, attrs.evolve(new, names=_names_of_copy(artifact)))
     if old is not None:
         return _add_version(records, old, new)
-    return _add_record(records, artifact, new)
+    return _add_record(records, new)
 
 
-def _add_record(records: Records, artifact: Artifact, new: _New) -> Committed:
+def _add_record(records: Records, new: _New) -> Committed:
     """Content that no record has, at a place that no other content had."""
     location, examination = new.location, new.examination
-    model_id = artifact.model_id or os.path.basename(artifact.folder)
-    current = records.current(model_id)
+    current = records.current(location.proposed_id)
     if current is not None and _is_registered_by_hand(current, location):
-        return _refresh(records, current, new)
+        chosen = attrs.evolve(current, set_by_user=current.set_by_user | {"id"})  # the program chose it
+        return _refresh(records, chosen, new)
     if current is not None and _is_of_one_tool(current, location):
         return _add_version(records, current, new)
-    if current is not None or records.alias(model_id):
-        model_id = _free_id(records, model_id, examination.content_digest or location.fingerprint)
+    digest = examination.content_digest or location.fingerprint
+    model_id = new.naming.id_for(location, digest, is_unused=current is None)
     config = _new_record(model_id, first_version(examination.metadata), new)
     return _register(records, _with_aliases(records, config, new.names))
 
@@ -397,9 +434,8 @@ def _is_of_one_tool(record: ModelConfig, location: Location) -> bool:
 def _add_version(records: Records, old: ModelConfig, new: _New) -> Committed:
     """Other content under the id of a record: its next patch version; the old record stays."""
     version = max(records.versions(old.id)).next_patch()
-    return _register(
-        records, _with_aliases(records, _new_record(old.id, version, new, before=old), new.names)
-    )
+    names = (*(one for one in old.given_aliases if records.alias(one) == old.id), *new.names)
+    return _register(records, _with_aliases(records, _new_record(old.id, version, new, before=old), names))
 
 
 def _names_of_copy(artifact: Artifact) -> tuple[str, ...]:
@@ -410,18 +446,22 @@ def _names_of_copy(artifact: Artifact) -> tuple[str, ...]:
 
 
 def _with_aliases(records: Records, config: ModelConfig, aliases: tuple[str, ...]) -> ModelConfig:
-    """The model with those further names of its source that are free; what a person named stays alone."""
-    if not aliases or "aliases" in config.set_by_user:
-        return config
+    """The model with those further names of its source that are free, beside those that a person gave it."""
     free = [
         one
         for one in aliases
         if one != config.id
-        and one not in config.aliases
+        and one not in config.given_aliases
         and records.alias(one) in (None, config.id)
         and not records.versions(one)
     ]
-    return attrs.evolve(config, aliases=(*config.aliases, *free)) if free else config
+    if not free:
+        return config
+    return attrs.evolve(
+        config,
+        aliases=(*config.aliases, *(one for one in free if one not in config.aliases)),
+        given_aliases=(*config.given_aliases, *free),
+    )
 
 
 def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
@@ -448,14 +488,15 @@ def _refresh(records: Records, old: ModelConfig, new: _New) -> Committed:
     config = attrs.evolve(config, health_status=status_of(config.findings))
     if "display_name" not in old.set_by_user:
         config = attrs.evolve(config, display_name=config.metadata.title or config.id)
-    return _update(records, old, _with_aliases(records, config, new.names), new.now)
+    return _update(records, old, _with_aliases(records, config, new.names), new)
 
 
-def _update(records: Records, old: ModelConfig, config: ModelConfig, now: int, **details: Any) -> Committed:
+def _update(records: Records, old: ModelConfig, config: ModelConfig, new: _New, **details: Any) -> Committed:
     if config == old:
         return Committed(change=Change.UNCHANGED, model=old)
-    config = attrs.evolve(config, updated_at=now, checked_at=now)
+    config = attrs.evolve(config, updated_at=new.now, checked_at=new.now)
     records.put(config)
+    config = new.naming.settle(old, config)
     fields = [
         one.name for one in attrs.fields(ModelConfig) if getattr(config, one.name) != getattr(old, one.name)
     ]
@@ -491,8 +532,8 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
         )
     config = _with_aliases(records, described(judged(config)), new.names)
     if gone and not kept:
-        return _update(records, record, config, new.now, moved_from=gone[0].path, path=location.path)
-    return _update(records, record, config, new.now, path=location.path)
+        return _update(records, record, config, new, moved_from=gone[0].path, path=location.path)
+    return _update(records, record, config, new, path=location.path)
 
 
 def without_location(config: ModelConfig, path: str, now: int, *, offline: bool = False) -> ModelConfig:
@@ -515,7 +556,7 @@ def without_location(config: ModelConfig, path: str, now: int, *, offline: bool 
 
 
 def _new_record(
-    model_id: str, version: ModelVersion, new: _New, before: ModelConfig | None = None
+    model_id: str, version: ModelVersion, new: _Examined, before: ModelConfig | None = None
 ) -> ModelConfig:
     location, examination, now = new.location, new.examination, new.now
     metadata = examination.metadata
@@ -547,14 +588,9 @@ def _register(records: Records, config: ModelConfig) -> Committed:
     return Committed(change=Change.ADDED, model=config, events=(event,))
 
 
-def _free_id(records: Records, model_id: str, digest: bytes) -> str:
-    """The id with a suffix by the content: the shortest one, of six digits or more, that is free."""
-    text = digest.hex()
-    for length in range(6, len(text) + 1):
-        candidate = f"{model_id}~{text[:length]}"
-        if records.current(candidate) is None and records.alias(candidate) is None:
-            return candidate
-    return f"{model_id}~{text}"
+def _renaming(renamed: tuple[str, ModelConfig]) -> ModelEvent:
+    old_id, config = renamed
+    return _event(EventKind.UPDATED, config, fields=["id"], renamed_from=old_id)
 
 
 def health_event(old: ModelConfig, new: ModelConfig) -> ModelEvent:

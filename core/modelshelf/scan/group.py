@@ -16,6 +16,7 @@ from attrs import field, frozen
 from modelshelf.errors import FormatError, ReadError
 from modelshelf.model import Artifact, ArtifactFile, Problem, Role, UnfinishedDownload
 from modelshelf.model.converters import as_tuple
+from modelshelf.model.names import is_generic, name_of_folder
 from modelshelf.scan.beside import GENERIC_STEMS, NAME, NUMBERED, QUANTIZATION, Beside, stem_of
 from modelshelf.scan.file_names import FormatTable, is_companion, suffix_of, unfinished_reason
 
@@ -160,14 +161,37 @@ def _numbered_name(like: str, number: int) -> str:
 
 
 def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list[str]:
-    """The id of each artifact, by its first weight file."""
-    base = folder.model_id or os.path.basename(os.path.normpath(folder.path)).strip() or "models"
+    """The id that each artifact's place proposes, by its first weight file."""
     # A file that no format claims by name may be no model at all: it must not change its neighbours' ids.
     claimed = [name for name in first_weights if formats.claims(name)]
+    own_name = os.path.basename(os.path.normpath(folder.path)).strip()
+    if folder.model_id is None and is_generic(own_name):
+        return _ids_by_stem(name_of_folder(folder.path) or own_name or "models", first_weights, claimed)
+    base = folder.model_id or own_name
     if len(claimed) == 1:
-        return [base if name == claimed[0] else f"{base}:{name}" for name in first_weights]
+        return [base if name == claimed[0] else f"{base}/{name}" for name in first_weights]
     variants = dict(zip(claimed, _variants(claimed), strict=True))
-    return [f"{base}:{variants.get(name, name)}" for name in first_weights]
+    return [f"{base}:{variants[name]}" if name in variants else f"{base}/{name}" for name in first_weights]
+
+
+def _ids_by_stem(base: str, first_weights: list[str], claimed: list[str]) -> list[str]:
+    """The ids in a folder whose own name names nothing: the files' own names, where they name something."""
+    stems = {name: stem_of(name) for name in first_weights}
+    counted: defaultdict[str, int] = defaultdict(int)
+    for name in claimed:
+        counted[stems[name].casefold()] += 1
+    generic = [name for name in claimed if is_generic(stems[name])]
+    variants = dict(zip(generic, _variants(generic), strict=True))
+    return [
+        (base if len(generic) == 1 else f"{base}:{variants[name]}")
+        if name in variants
+        else f"{base}/{name}"
+        if is_generic(stems[name])
+        else name
+        if counted[stems[name].casefold()] != 1
+        else stems[name]
+        for name in first_weights
+    ]
 
 
 def _variants(names: list[str]) -> list[str]:

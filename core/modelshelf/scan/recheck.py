@@ -174,6 +174,7 @@ def _artifact_at(location: Location) -> Artifact:
         primary=os.path.relpath(location.path, location.folder),
         files=tuple(files),
         source=location.source,
+        model_id=location.proposed_id or None,
         missing=tuple(gone),
         named_directly=True,
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from modelshelf.model.failure import PluginFailure
     from modelshelf.plugin.call import PluginSet
     from modelshelf.scan.batches import Examined
-    from modelshelf.scan.commit import DefaultChoice, Outcome
+    from modelshelf.scan.commit import Outcome, ScanChoices
     from modelshelf.source import Listing, Source
     from modelshelf.store import Store
 
@@ -125,7 +125,7 @@ class Scan:
         self._visited: set[str] = set()
         self._unlisted: list[str] = []
         self._left_out: frozenset[str] = frozenset()
-        self._default: DefaultChoice | None = None
+        self._choices: ScanChoices | None = None
         self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
 
     def run(
@@ -311,17 +311,17 @@ class Scan:
         )
 
     def _commit(self, examined: Examined, changes: Changes) -> None:
-        from modelshelf.scan.commit import DefaultChoice, commit
+        from modelshelf.scan.commit import ScanChoices, commit
 
-        self._default = self._default or DefaultChoice()
+        self._choices = self._choices or ScanChoices()
         outcomes = commit(
             self._store,
             examined,
             self._volumes,
             changes.save_rejection,
-            self._sources,
-            self._plugins,
-            self._default,
+            sources=self._sources,
+            plugins=self._plugins,
+            choices=self._choices,
         )
         for outcome in outcomes:
             self._count(outcome, changes)

@@ -81,6 +81,11 @@ def make_models(models: Path) -> None:
         (folder / "weights.gguf").write_bytes(whole[:-40] if number in ILL else whole)
         if number % 20 == 3:
             (folder / "notes.onnx").write_bytes(b"no model %d" % number)
+    for number, parent in enumerate(("left", "right"), 200):  # both would be called twin
+        whole[-60] = number
+        folder = models / parent / "twin"
+        folder.mkdir(parents=True)
+        (folder / "weights.gguf").write_bytes(whole)
     for name in ("one", "two"):
         folder = models / name
         folder.mkdir()
@@ -170,7 +175,7 @@ def test_the_stock_has_an_entry_in_every_table_and_is_sound(stock, project, stor
     shutil.copytree(stock.store, store)
     assert "nothing is wrong" in project.run("doctor").done().out
     outcome = project.run("scan", stock.models)
-    assert ": 72 unchanged" in outcome.out
+    assert ": 74 unchanged" in outcome.out
 
 
 @in_every_table
@@ -229,7 +234,7 @@ def test_a_scan_does_without_a_value_that_it_can_find_again(stock, project, stor
     damage(stock, store, prefix, "value")
     outcome = project.run("scan", stock.models)
     assert outcome.err == ""
-    assert "72 unchanged" in outcome.out
+    assert "74 unchanged" in outcome.out
     assert all(f"m{number:02}" in outcome.out.partition("Incomplete")[2] for number in ILL)
 
 

@@ -97,6 +97,7 @@ RECORD = ModelConfig(
             path="/m/model.gguf",
             folder="/m",
             findings=(Finding(code="flaw", severity=Severity.ERROR, message="is flawed", offset=7),),
+            proposed_id="m",
         ),
     ),
     added_at=1,
@@ -168,9 +169,11 @@ def test_a_place_of_before_depths_were_kept_was_looked_at_by_its_headers():
     deep = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], depth=Depth.FULL),))
     _, summary, content = decode_frame(KEY, encode_record(KEY, deep))
     earlier = unpack(content)
+    assert [earlier["locations"][0].pop() for _ in range(3)] == ["m", None, None]
     assert earlier["locations"][0].pop() == [["flaw", "error", "is flawed", None, 7]]
     assert earlier["locations"][0].pop() == "full"
-    unjudged = attrs.evolve(RECORD, locations=(attrs.evolve(RECORD.locations[0], findings=()),))
+    place = attrs.evolve(RECORD.locations[0], findings=(), proposed_id="")
+    unjudged = attrs.evolve(RECORD, locations=(place,))
     assert decode_record(KEY, encode_frame(KEY, pack(earlier), summary)) == unjudged
 
 

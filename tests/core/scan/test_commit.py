@@ -75,11 +75,14 @@ def test_an_alias_that_is_another_models_name_is_left_to_it(desk: Desk) -> None:
     assert (desk.model("second").aliases, desk.model("shared").id) == ((), "first")
 
 
-def test_aliases_that_a_person_set_are_left_alone(desk: Desk) -> None:
+def test_aliases_that_a_person_set_stay_beside_those_of_a_tool(desk: Desk) -> None:
     desk.commit("first", "a", b"one")
     desk.registry.update("first", aliases=["mine"])
     desk.commit("first", "a", b"one", aliases=("theirs",))
-    assert desk.model("first").aliases == ("mine",)
+    assert desk.model("first").aliases == ("mine", "theirs")
+    desk.registry.update("first", aliases=["ours"])
+    assert desk.model("first").aliases == ("ours", "theirs")
+    assert desk.registry.get("mine") is None
 
 
 def test_a_newer_pull_of_a_tools_model_is_its_next_version(desk: Desk) -> None:

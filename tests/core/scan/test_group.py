@@ -50,7 +50,26 @@ def test_several_quantizations_of_one_model_are_told_apart_by_them() -> None:
 
 
 def test_several_models_are_told_apart_by_their_stems() -> None:
-    assert ids(grouped("a.gguf", "b.safetensors", path="/m/loras")) == ["loras:a", "loras:b"]
+    assert ids(grouped("a.gguf", "b.safetensors", path="/m/mine")) == ["mine:a", "mine:b"]
+
+
+@pytest.mark.parametrize(
+    "folder", ["models", "checkpoints", "checkpoint-500", "loras", "Stable-diffusion", "snapshots", "weights"]
+)
+def test_a_folder_whose_name_says_nothing_is_no_id(folder: str) -> None:
+    assert ids(grouped("llama.gguf", path=f"/data/{folder}")) == ["llama"]
+    assert ids(grouped("a.gguf", "b.safetensors", path=f"/data/{folder}")) == ["a", "b"]
+    assert ids(grouped("a.gguf", "a.safetensors", path=f"/data/{folder}")) == ["a.gguf", "a.safetensors"]
+
+
+def test_where_file_and_folder_say_nothing_the_folder_above_does() -> None:
+    assert ids(grouped("model.safetensors", path="/d/tuned/checkpoint-500")) == ["tuned/checkpoint-500"]
+    part = grouped("diffusion_pytorch_model.safetensors", path="/d/sd15/unet")
+    assert ids(part) == ["sd15/unet"]
+    assert ids(grouped("model.safetensors", "model.bin", path="/d/tuned/weights")) == [
+        "tuned/weights:bin",
+        "tuned/weights:safetensors",
+    ]
 
 
 def test_one_model_in_two_formats_is_told_apart_by_them() -> None:
