@@ -66,6 +66,7 @@ def test_copies_that_samples_take_for_one_are_told_apart_by_every_byte(tmp_path:
         (model_id,) = registry.list_models()
         assert registry.check()[model_id].findings == ()
         registry.update(model_id, aliases=["mine"])
+        registry.set_default(model_id)
         report = registry.check(depth="full")[model_id]
         assert [one.code for one in report.findings] == ["copies-differ"]
         assert report.status is HealthStatus.HEALTHY
