@@ -58,7 +58,7 @@ def owner_of(candidate: Candidate) -> str | None:
         if suffix == ".pth":
             return "lists paths or imports for Python's start, as .pth files of installed packages do"
         return f"a text, not the model that its suffix {suffix} suggests"
-    return "another program's data: no model begins so" if suffix == ".bin" else None
+    return "another program's data: no model begins so" if suffix in {".bin", ".ckpt"} else None
 
 
 def _beside(candidate: Candidate) -> str | None:

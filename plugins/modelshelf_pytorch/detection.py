@@ -25,6 +25,7 @@ from modelshelf_pytorch.signatures import (
     is_compressed,
     is_text,
     is_zip,
+    is_zlib,
     other_program,
 )
 
@@ -40,6 +41,9 @@ _OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included,
     **dict.fromkeys(b"Jjr", 5),
     **dict.fromkeys(b"G", 9),
 }
+_ANYBODYS = frozenset({".bin", ".ckpt"})  # suffixes of many programs
+_PACKAGE_FOLDERS = ("/site-packages", "/dist-packages")
+_STARTS_PYTHON = re.compile(rb"import[ \t]|[Cc]:[\\/]")
 _BEGINS_AS_PICKLE = re.compile(rb"\(*c[A-Za-z_][\w.]*\n")  # of protocol 0: it names a module
 _CHECKPOINT_NAME = re.compile(
     r"(?i)(?:(?:diffusion_)?pytorch_model.*\.bin|adapter_model\.bin|consolidated.*\.pth)$"
@@ -59,7 +63,7 @@ def detect(candidate: Candidate) -> Detection | None:
     container = closed_container(head)
     if container is not None:
         return _detect_container(candidate, container)
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+    if head[:1] == b"\x80" and b"\0" <= head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
     return _detect_compressed(candidate) if is_compressed(head) else _detect_by_suffix(candidate)
 
@@ -148,11 +152,13 @@ def _detect_pickle(candidate: Candidate) -> Detection | None:
 
 def _detect_compressed(candidate: Candidate) -> Detection | None:
     """Detect compressed data: under a suffix of ours, or under any if it inflates to a pickle's beginning."""
+    from modelshelf_pytorch.containers.compressed import inflate_head, inflates
+
+    if candidate.suffix in _ANYBODYS and is_zlib(candidate.head) and not inflates(candidate.head):
+        return _detect_by_suffix(candidate)  # two bytes that other data has by chance
     if candidate.suffix in SUFFIX_FORMATS:
         evidence = "compressed data under a model's name"
         return Detection(format="pickle", confidence=0.5, evidence=evidence)
-    from modelshelf_pytorch.containers.compressed import inflate_head
-
     outcome = _interpret(inflate_head(candidate.head))
     if not outcome.convinces(at_start=True) and (outcome.protocol is None or _is_malformed(outcome)):
         return None
@@ -191,11 +197,10 @@ def _other_than_ours(candidate: Candidate, outcome: Outcome) -> str | None:
     """
     suffix, head = candidate.suffix, candidate.head
     shared = suffix in CHECKPOINT_SUFFIXES or suffix == ".bin"
+    if suffix == ".pth" and _is_path_configuration(candidate):
+        return "paths and lines of code for Python's start, as .pth files of installed packages are"
     if not shared or not head or failed_download(head) is not None or _is_checkpoints_name(candidate):
         return None
-    # Python's path configuration: as an opcode, `i` would name a module "mport …" for want of a mark.
-    if suffix == ".pth" and head.startswith((b"import ", b"import\t")):
-        return "lines of code for Python's start, as .pth files of installed packages are"
     if outcome.cut_short and candidate.size > len(head):
         outcome = _interpret_more(candidate)
     if outcome.globals or outcome.protocol is not None or outcome.stopped or _BEGINS_AS_PICKLE.match(head):
@@ -204,7 +209,17 @@ def _other_than_ours(candidate: Candidate, outcome: Outcome) -> str | None:
         return None
     if is_text(head):
         return f"a text, and not the checkpoint that the suffix {suffix} suggests"
-    return "data of another program: no checkpoint begins so" if suffix == ".bin" else None
+    return "data of another program: no checkpoint begins so" if suffix in _ANYBODYS else None
+
+
+def _is_path_configuration(candidate: Candidate) -> bool:
+    """Return whether a file is surely Python's path configuration, though it reads as opcodes of a pickle.
+
+    `i` would name a module "mport …" for want of a mark, and `c` one ":…", which no import finds.
+    """
+    if not candidate.head:
+        return candidate.artifact.folder.endswith(_PACKAGE_FOLDERS)
+    return _STARTS_PYTHON.match(candidate.head) is not None
 
 
 def _is_checkpoints_name(candidate: Candidate) -> bool:

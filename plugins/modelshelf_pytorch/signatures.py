@@ -70,6 +70,11 @@ def is_compressed(head: bytes) -> bool:
     return head.startswith((*_STREAM_MAGIC, *_ZLIB_MAGIC))
 
 
+def is_zlib(head: bytes) -> bool:
+    """Return whether bytes begin with the two of zlib data."""
+    return head.startswith(_ZLIB_MAGIC)
+
+
 def continues_compressed(head: bytes) -> bool:
     """Return whether a reader of gzip, bzip2 or LZMA data goes on with these bytes as its next stream."""
     return head.startswith(_STREAM_MAGIC)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,12 @@ FOREIGN = {
     "firmware": ({"fw.bin": NONSENSE}, 0),
     "firmware that begins with a long text's length": ({"firmware/x.bin": b"X\xff\0\0\0" + NONSENSE}, 0),
     "firmware that begins with a line": ({"firmware/y.bin": b"VERSION" + bytes(600)}, 0),
+    "data that begins as zlib's": ({"x.bin": b"x\x01" + NONSENSE}, 0),
+    "an empty map of msgpack": ({"vocab/lookups.bin": b"\x80"}, 0),
+    "TensorFlow 1": ({"model.ckpt": b"\0\x0f\x8d" + NONSENSE}, 0),
+    "paths of Windows": ({"x.pth": b"c:\\python\\lib\nc:\\python\\dll\n"}, 0),
+    "no path": ({"site-packages/x.pth": b""}, 0),
+    "fastText": ({"lid.176.bin": b"\xba\x16O/\x0c\0\0\0" + NONSENSE}, 0),
     "elf": ({"prog.bin": b"\x7fELF" + bytes(100)}, 0),
     "text": ({"tutor.pt": b"== Bem-vindo ao tutorial do VIM ==\n"}, 0),
     "7z": ({"a.7z": b"7z\xbc\xaf'\x1c" + bytes(50)}, 0),
@@ -214,6 +221,21 @@ def test_nonsense_under_a_suffix_of_one_format_is_damaged(tmp_path: Path, name: 
     registry, _ = scanned(tmp_path, {name: NONSENSE})
     (model,) = list(registry)
     assert model.verdict == "damaged"
+
+
+def test_empty_blocks_before_compressed_data_hide_nothing(tmp_path: Path) -> None:
+    pickle = b"cos\nsystem\n(S'id'\ntR."
+    packed = b"x\x01" + b"\0\0\0\xff\xff" * 200 + zlib.compress(pickle)[2:]
+    registry, _ = scanned(tmp_path, {"model.bin": packed})
+    (model,) = list(registry)
+    assert model.verdict == "unsafe"
+
+
+def test_an_archive_in_which_a_pickle_shows_is_judged(tmp_path: Path) -> None:
+    content = b"7z\xbc\xaf'\x1c" + bytes(50) + b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R."
+    registry, _ = scanned(tmp_path, {"a.7z": content})
+    (model,) = list(registry)
+    assert model.verdict == "unsafe"
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".pt", ".pkl"])
