@@ -18,7 +18,7 @@ HEADER_BYTES = 44 * 1024
 and the last 4 KiB for a tail of zeros."""
 CALLS_FOR_A_MODEL = 3
 """A stat of its folder and a stat of its file; the third is room for pages of the store."""
-CALLS_FOR_A_NEW_MODEL = 1330
+CALLS_FOR_A_NEW_MODEL = 1320
 """Calls of Python functions from the look into its folder to its record; GGUF and safetensors by turns."""
 MODULES = {"modelshelf.scan": 16, "modelshelf": 52, "": 116}
 """Modules with a called function when one GGUF file is scanned first: of the scan, of the core, and
