@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Depth, Detection, FormatType, TensorPlaces
+from modelshelf.model.piece import piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +30,8 @@ def modelshelf_formats() -> Iterator[FormatType]:
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     """Vote by the magic; by the suffix alone only weakly, so that a broken file still gets its verdict."""
     if candidate.head.startswith(MAGIC):
+        if candidate.suffix != SUFFIX and piece_of(candidate.artifact.primary) is not None:
+            return None
         return Detection(format=FORMAT, confidence=0.9, evidence="magic bytes 'GGUF'")
     if candidate.suffix == SUFFIX:
         return Detection(

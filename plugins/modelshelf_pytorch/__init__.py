@@ -39,7 +39,6 @@ def modelshelf_formats() -> Iterable[FormatType]:
         FormatType(name="numpy", suffixes=(".npy", ".npz"), magic=((0, b"\x93NUMPY"),)),
         FormatType(
             name="archive",
-            suffixes=(".7z", ".rar", ".tar", ".zip"),
             magic=((0, b"7z\xbc\xaf'\x1c"), (0, b"Rar!\x1a\x07")),
         ),
     )

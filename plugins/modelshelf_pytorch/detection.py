@@ -6,10 +6,13 @@ needs is imported when one is found.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Candidate, Detection
+from modelshelf.model.piece import piece_of
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.signatures import (
     ARCHIVE_SUFFIXES,
     CHECKPOINT_SUFFIXES,
@@ -18,8 +21,11 @@ from modelshelf_pytorch.signatures import (
     PICKLE_SUFFIXES,
     SUFFIX_FORMATS,
     closed_container,
+    failed_download,
     is_compressed,
+    is_text,
     is_zip,
+    is_zlib,
     other_program,
 )
 
@@ -35,6 +41,13 @@ _OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included,
     **dict.fromkeys(b"Jjr", 5),
     **dict.fromkeys(b"G", 9),
 }
+_ANYBODYS = frozenset({".bin", ".ckpt"})  # suffixes of many programs
+_PACKAGE_FOLDERS = ("/site-packages", "/dist-packages")
+_STARTS_PYTHON = re.compile(rb"import[ \t]|[Cc]:[\\/]")
+_BEGINS_AS_PICKLE = re.compile(rb"\(*c[A-Za-z_][\w.]*\n")  # of protocol 0: it names a module
+_CHECKPOINT_NAME = re.compile(
+    r"(?i)(?:(?:diffusion_)?pytorch_model.*\.bin|adapter_model\.bin|consolidated.*\.pth)$"
+)
 _OTHER_OPCODES = frozenset(b"BCFILPSTUVXcgip\x80\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x93\x95\x96\x97\x98")
 
 
@@ -44,20 +57,42 @@ def detect(candidate: Candidate) -> Detection | None:
     if is_zip(head, suffix):
         return _detect_zip(candidate)
     if head.startswith(NUMPY_MAGIC):
+        if suffix == ".eqx":  # Equinox writes many behind each other, and reads no objects from them
+            return None
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     container = closed_container(head)
     if container is not None:
-        ours = suffix in ARCHIVE_SUFFIXES or suffix in SUFFIX_FORMATS
-        evidence = f"a {container} archive"
-        return Detection(format="archive", confidence=0.6, evidence=evidence) if ours else None
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return _detect_container(candidate, container)
+    if head[:1] == b"\x80" and b"\0" <= head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
     return _detect_compressed(candidate) if is_compressed(head) else _detect_by_suffix(candidate)
 
 
+def _detect_container(candidate: Candidate, container: str) -> Detection | None:
+    """Detect a container that stays closed: under a loader's suffix, or where a pickle shows in it.
+
+    Under an archive's own suffix any other is an ordinary archive, which is no model.
+    """
+    if candidate.suffix in SUFFIX_FORMATS:
+        evidence = f"a {container} archive under a model's name"
+        return Detection(format="archive", confidence=0.6, evidence=evidence)
+    if candidate.suffix not in ARCHIVE_SUFFIXES:
+        return None
+    from modelshelf_pytorch.pickle.embedded import tail_issues
+    from modelshelf_pytorch.verdict import Verdict
+
+    shown = tail_issues(candidate.reader, 0, candidate.size, broken=True)
+    if any(issue.verdict is Verdict.DANGEROUS for issue in shown):
+        evidence = f"a {container} archive in which a pickle shows"
+        return Detection(format="archive", confidence=0.6, evidence=evidence)
+    evidence = f"an ordinary {container} archive, which no model loader opens"
+    return Detection(format="archive", confidence=0, evidence=evidence)
+
+
 def _detect_zip(candidate: Candidate) -> Detection | None:
     """Detect a ZIP: torch's own by the name of its first member, which is among the first bytes."""
-    if candidate.suffix == ".distcp" and not _is_one_zip(candidate.reader):
+    is_part = candidate.suffix == ".distcp" or piece_of(candidate.reader.name) is not None
+    if is_part and not _is_one_zip(candidate.reader):
         return None
     name_length = int.from_bytes(candidate.head[26:28], "little")
     if candidate.head[30 : 30 + name_length].endswith((b"/data.pkl", b"/.format_version")):
@@ -69,7 +104,10 @@ def _detect_zip(candidate: Candidate) -> Detection | None:
 
 
 def _is_one_zip(reader: FileReader) -> bool:
-    """Return whether a ZIP is one: torch.distributed.checkpoint writes many behind each other."""
+    """Return whether a ZIP is one: torch.distributed.checkpoint writes many behind each other.
+
+    Nor is one that was cut into pieces, of which none has both a beginning and an end.
+    """
     from modelshelf_pytorch.zip.read import read_directory
 
     try:
@@ -114,11 +152,13 @@ def _detect_pickle(candidate: Candidate) -> Detection | None:
 
 def _detect_compressed(candidate: Candidate) -> Detection | None:
     """Detect compressed data: under a suffix of ours, or under any if it inflates to a pickle's beginning."""
+    from modelshelf_pytorch.containers.compressed import inflate_head, inflates
+
+    if candidate.suffix in _ANYBODYS and is_zlib(candidate.head) and not inflates(candidate.head):
+        return _detect_by_suffix(candidate)  # two bytes that other data has by chance
     if candidate.suffix in SUFFIX_FORMATS:
         evidence = "compressed data under a model's name"
         return Detection(format="pickle", confidence=0.5, evidence=evidence)
-    from modelshelf_pytorch.containers.compressed import inflate_head
-
     outcome = _interpret(inflate_head(candidate.head))
     if not outcome.convinces(at_start=True) and (outcome.protocol is None or _is_malformed(outcome)):
         return None
@@ -143,7 +183,58 @@ def _detect_by_suffix(candidate: Candidate) -> Detection | None:
     if suffix == ".bin" and other_program(candidate.reader.name, head) is not None:
         return None
     name, confidence = SUFFIX_FORMATS[suffix]
+    other = _other_than_ours(candidate, outcome)
+    if other is not None:
+        return Detection(format=name, confidence=0, evidence=other)
     return Detection(format=name, confidence=confidence, evidence=f"the suffix {suffix} alone")
+
+
+def _other_than_ours(candidate: Candidate, outcome: Outcome) -> str | None:
+    """Return what a file is whose suffix others use too and that did not begin as what is read here, or None.
+
+    It may be anybody's, so it is neither a model nor damaged. What a failed download left is ours: it should
+    have begun so. So is what bears a name that checkpoints alone bear.
+    """
+    suffix, head = candidate.suffix, candidate.head
+    shared = suffix in CHECKPOINT_SUFFIXES or suffix == ".bin"
+    if suffix == ".pth" and _is_path_configuration(candidate):
+        return "paths and lines of code for Python's start, as .pth files of installed packages are"
+    if not shared or not head or failed_download(head) is not None or _is_checkpoints_name(candidate):
+        return None
+    if outcome.cut_short and candidate.size > len(head):
+        outcome = _interpret_more(candidate)
+    if outcome.globals or outcome.protocol is not None or outcome.stopped or _BEGINS_AS_PICKLE.match(head):
+        return None
+    if any(issue.code == NOT_JUDGED for issue in outcome.issues):
+        return None
+    if is_text(head):
+        return f"a text, and not the checkpoint that the suffix {suffix} suggests"
+    return "data of another program: no checkpoint begins so" if suffix in _ANYBODYS else None
+
+
+def _is_path_configuration(candidate: Candidate) -> bool:
+    """Return whether a file is surely Python's path configuration, though it reads as opcodes of a pickle.
+
+    `i` would name a module "mport …" for want of a mark, and `c` one ":…", which no import finds.
+    """
+    if not candidate.head:
+        return candidate.artifact.folder.endswith(_PACKAGE_FOLDERS)
+    return _STARTS_PYTHON.match(candidate.head) is not None
+
+
+def _is_checkpoints_name(candidate: Candidate) -> bool:
+    """Return whether a file is named as checkpoints alone are, or is a shard that an index names."""
+    artifact = candidate.artifact
+    name = candidate.reader.name.rpartition("/")[2]
+    return artifact.index is not None or bool(artifact.missing) or _CHECKPOINT_NAME.match(name) is not None
+
+
+def _interpret_more(candidate: Candidate) -> Outcome:
+    """Interpret a file as a pickle beyond its first bytes, which break off before its STOP."""
+    from modelshelf_pytorch.pickle.machine import Machine
+    from modelshelf_pytorch.pickle.outcome import Limits
+
+    return Machine(candidate.reader, 0, candidate.size, limits=Limits(structure=_MOST_OPCODES)).run()
 
 
 def _detect_call(candidate: Candidate) -> Detection | None:
@@ -157,11 +248,7 @@ def _detect_call(candidate: Candidate) -> Detection | None:
     outcome = _interpret(head)
     attack = outcome.convinces(at_start=False)
     if not attack and len(head) < candidate.size and outcome.cut_short:
-        from modelshelf_pytorch.pickle.machine import Machine
-        from modelshelf_pytorch.pickle.outcome import Limits
-
-        limits = Limits(structure=_MOST_OPCODES)
-        outcome = Machine(candidate.reader, 0, candidate.size, limits=limits).run()
+        outcome = _interpret_more(candidate)
         attack = outcome.convinces(at_start=False) or outcome.names_code
     if not attack:
         return None

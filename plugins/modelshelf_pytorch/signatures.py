@@ -47,6 +47,9 @@ _GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg")  # ggml, ggmf, ggjt and ggla, each 
 _FASTTEXT = (793712314).to_bytes(4, "little")  # fasttext.h, FASTTEXT_FILEFORMAT_MAGIC_INT32
 _WORD2VEC = rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\n"  # words and dimensions
 _CTRANSLATE2 = rb"(?s)[\x01-\x20]\0\0\0.\0[A-Z][A-Za-z]+Spec\0"  # version, name of the kind
+_CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1b")  # bytes that no text has
+_LONGEST_LETTER = 4  # bytes of UTF-8
+_LEAST_PLAIN = 0.75  # part of a text that is ASCII, where it is not UTF-8
 
 
 def is_zip(head: bytes, suffix: str) -> bool:
@@ -65,6 +68,11 @@ def closed_container(head: bytes) -> str | None:
 def is_compressed(head: bytes) -> bool:
     """Return whether bytes begin as gzip, bzip2, LZMA or zlib data does (joblib and pandas compress so)."""
     return head.startswith((*_STREAM_MAGIC, *_ZLIB_MAGIC))
+
+
+def is_zlib(head: bytes) -> bool:
+    """Return whether bytes begin with the two of zlib data."""
+    return head.startswith(_ZLIB_MAGIC)
 
 
 def continues_compressed(head: bytes) -> bool:
@@ -103,6 +111,15 @@ def failed_download(head: bytes) -> tuple[str, str] | None:
             "the file is a web page, perhaps an error message saved by a download; download the model again",
         )
     return None
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether a file's first bytes are text: UTF-8, or mostly ASCII with letters of another code."""
+    if not head or not _CONTROLS.isdisjoint(head):
+        return False
+    letters = head.decode("utf-8", "ignore").encode()  # without what is not UTF-8, a cut last letter for one
+    plain = sum(byte < 0x7F for byte in head)  # noqa: PLR2004 - the last of ASCII is a control character
+    return len(letters) > len(head) - _LONGEST_LETTER or plain >= _LEAST_PLAIN * len(head)
 
 
 _COMPANION_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".dill", ".ckpt", ".joblib", ".npy", ".npz")

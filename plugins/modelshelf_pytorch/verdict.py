@@ -54,6 +54,7 @@ class Issue:
         message: What it is and what to do, for a person. May quote the file.
         offset: The byte offset in the file, or None.
         subject: The global, ``module.name``, that it is about, or None.
+        doubt: Whether it leaves open what the file is, rather than showing damage.
     """
 
     code: str
@@ -61,6 +62,7 @@ class Issue:
     message: str
     offset: int | None = None
     subject: str | None = None
+    doubt: bool = False
 
     def finding(self, file: str, severity: Severity | None = None) -> Finding:
         """Return it as a finding about a file.
@@ -79,6 +81,7 @@ class Issue:
             file=file,
             offset=self.offset,
             **({"concern": Concern.SAFETY} if self.verdict is Verdict.DANGEROUS else {}),
+            **({"concern": Concern.DOUBT} if self.doubt else {}),
         )
 
     def inside(self, size: int) -> Issue:

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from modelshelf.model import Detection, FormatType
+from modelshelf.model.piece import piece_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
     """Vote by the length that the file begins with and the brace that follows."""
     ours = candidate.suffix in _SUFFIXES
     head = candidate.head
-    if len(head) > _LENGTH_BYTES:
+    if len(head) > _LENGTH_BYTES and (ours or piece_of(candidate.artifact.primary) is None):
         (length,) = struct.unpack_from("<Q", head)
         fits = length <= _MOST_HEADER_BYTES and (ours or _LENGTH_BYTES + length <= candidate.size)
         if fits and head[_LENGTH_BYTES:].lstrip(_WHITE).startswith(b"{"):

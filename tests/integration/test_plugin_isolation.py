@@ -306,7 +306,7 @@ def test_the_scan_screen_names_the_plugin(
 def test_every_built_in_plugin_can_fail_and_the_program_still_starts(program: Callable[..., Program]) -> None:
     blocked = {"MODELSHELF_DISABLE_PLUGINS": "modelshelf"}
     assert program("--help", env=blocked).code == 0
-    assert program("plugins", env=blocked).out.count("disabled") == 8
+    assert program("plugins", env=blocked).out.count("disabled") == 9
     refused = program("ls", env=blocked)
     assert refused.code == 1
     assert "no plugin offers a store" in refused.err

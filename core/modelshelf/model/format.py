@@ -31,7 +31,8 @@ class Detection:
     Attributes:
         format: The format's name, as in its `FormatType`.
         confidence: 0 to 1. By custom: 1.0 the whole structure was verified, 0.9 magic bytes, 0.5 an
-            ambiguous signature, 0.2 the suffix alone.
+            ambiguous signature, 0.2 the suffix alone. At 0 it is no vote but a word, in `evidence`, on whose
+            file this is: where no plugin votes, that is why it is no model, and no problem.
         evidence: What the vote rests on, for `modelshelf why`.
     """
 

@@ -45,7 +45,16 @@ class Concern(Enum):
 
 
 _CODES_OF_INCOMPLETE = frozenset(
-    {"truncated", "missing-shard", "missing-file", "no-files", "empty-file", "zero-tail", "pointer"}
+    {
+        "empty-file",
+        "git-lfs-pointer",
+        "missing-file",
+        "missing-shard",
+        "no-files",
+        "pointer",
+        "truncated",
+        "zero-tail",
+    }
 )
 
 

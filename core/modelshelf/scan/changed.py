@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from modelshelf.records.read import RecordReader
 from modelshelf.records.tables import path_bytes
 from modelshelf.records.write import Records
+from modelshelf.scan.counters import FOREIGN
 from modelshelf.scan.folder_cache import MODEL, OTHER, CachedFolder, FolderCache, is_settled, pack_status
 from modelshelf.scan.places import is_below
 
@@ -185,7 +186,7 @@ class Changes:
         # Only its bytes decide that: a file that could not be read may be readable next time. Nor is it
         # written where depth full alone would ask for the name: every text file of a tree is one.
         wanted = self._formats.wants(artifact.primary)
-        if wanted and reason.code == "no-format" and records.location(artifact.path) is None:
+        if wanted and reason.code in {FOREIGN, "no-format"} and records.location(artifact.path) is None:
             fingerprint = _digest(artifact.fingerprint.digest + self._rules)
             records.reject(artifact.path, fingerprint, reason.code, reason.message)
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from modelshelf.model.failure import PluginFailure  # noqa: TC004 - an annotation; loaded where one failed
 
-HARMLESS = frozenset({"no-format", "no-weights-here", "offline"})
+FOREIGN = "foreign"
+"""Code of a file that is another program's and no model."""
+
+HARMLESS = frozenset({FOREIGN, "no-format", "no-weights-here", "offline"})
 """Codes of problems that leave something out with a reason, and that are nobody's fault."""
 
 

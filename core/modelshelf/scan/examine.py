@@ -26,6 +26,7 @@ from modelshelf.model.health import NOT_OPENED, Concern, is_unfinished, not_judg
 from modelshelf.model.metadata import FIELD_NAMES, detail_key
 from modelshelf.model.usual import with_usual
 from modelshelf.reader import DEFAULT_BUDGET, ArtifactReader, open_local
+from modelshelf.scan.counters import FOREIGN
 from modelshelf.scan.file_names import FormatTable, suffix_of
 from modelshelf.scan.hashing import content_digest, sha256_findings, sha256_of_weights
 from modelshelf.scan.places import make_sources
@@ -185,6 +186,10 @@ class _Steps:
         findings = [*_shard_findings(self._artifact), *self.probe(winner)]
         findings += map(self._finding_of, faults)
         findings += self._unfinished_checks()
+        if findings and any(one.concern is Concern.DAMAGE for one in findings):
+            from modelshelf.scan.failed_download import without_damage
+
+            findings = without_damage(findings, self._reader)
         digest, sha256 = b"", {}
         try:
             digest = content_digest(self._reader)
@@ -293,6 +298,9 @@ class _Steps:
         path = self._artifact.path
         if faults:
             return self._rejected(faults[0].code, f"{path}: {faults[0]}")
+        foreign = next((one.detection for one in self._votes if one.detection.evidence), None)
+        if foreign is not None:
+            return self._rejected(FOREIGN, f"{path}: {foreign.evidence}")
         if suffix in self._formats.suffixes:
             reason = f"its ending {suffix} is known, its content is not"
         else:

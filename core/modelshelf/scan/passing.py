@@ -33,10 +33,16 @@ _ENVIRONMENT_MARKS = frozenset({"pyvenv.cfg", "conda-meta"})
 _ENVIRONMENT_FOLDERS = frozenset(
     {"lib", "lib64", "bin", "include", "Lib", "Scripts", "Include", "pkgs", "conda-meta"}
 )
+_PACKAGE_MARKS = frozenset({"__init__.py", "setup.py"})
+_TESTS = frozenset({"test", "tests"})
+_PACKAGE_FOLDERS = {
+    **dict.fromkeys(_TESTS, "tests of a Python package"),
+    **dict.fromkeys(("bin", "include"), "programs of a Python package"),
+}
 _LIBRARY_MARKS = frozenset({"os.py", "site.py"})  # Python itself knows its library by `os.py`
 
 RULES = repr(
-    (sorted(_BY_NAME), sorted(_CACHES), sorted(_CACHE_FOLDERS), sorted(_ENVIRONMENT_FOLDERS))
+    [sorted(one) for one in (_BY_NAME, _CACHES, _CACHE_FOLDERS, _ENVIRONMENT_FOLDERS, _PACKAGE_FOLDERS)]
 ).encode()
 """All that the rules go by, for whoever keeps what they left."""
 
@@ -46,28 +52,31 @@ class PassingRules:
 
     Args:
         root: The root of the walk. One that lies within a folder which would be passed over is looked into
-            whole, but for histories and caches.
+            whole, but for histories, caches, and the tests and programs of its packages.
         everything: Whether nothing is passed over.
     """
 
     def __init__(self, root: str, *, everything: bool = False) -> None:
         self._root = root
         self._everything = everything
-        self._packages = not everything and passed_over(os.path.abspath(root)) is None
+        path = os.path.abspath(root)
+        self._packages = not everything and passed_over(path) is None
+        self._always = _ALWAYS if _PACKAGE_FOLDERS.keys().isdisjoint(path.split(os.sep)) else _CACHED
 
     def reason(self, folder: str, names: Collection[str], name: str) -> str | None:
         """What the folder `name` in a folder with these names is, where it is passed over; else None."""
         if self._everything:
             return None
         reason = _reason(folder, names, name)
-        return reason if self._packages or reason in _ALWAYS else None
+        return reason if self._packages or reason in self._always else None
 
     def is_library(self, folder: str, names: Collection[str]) -> bool:
         """Whether a folder with these names is Python's own library, and not the root."""
         return self._packages and folder != self._root and _LIBRARY_MARKS.issubset(names)
 
 
-_ALWAYS = frozenset({_BY_NAME[".git"], _BY_NAME["__pycache__"]})
+_CACHED = frozenset({_BY_NAME[".git"], _BY_NAME["__pycache__"]})
+_ALWAYS = _CACHED | set(_PACKAGE_FOLDERS.values())
 
 
 def passed_over(path: str) -> tuple[str, str] | None:
@@ -95,8 +104,11 @@ def _reason(folder: str, names: Collection[str], name: str) -> str | None:
         return "part of a Python environment"
     if name in _CACHES and os.path.basename(folder) in _CACHE_FOLDERS:
         return _CACHES[name]
+    if name in _PACKAGE_FOLDERS and not _PACKAGE_MARKS.isdisjoint(names):
+        return _PACKAGE_FOLDERS[name]
     return _BY_NAME.get(name)
 
 
 def _marks_in(folder: str) -> frozenset[str]:
-    return frozenset(mark for mark in _ENVIRONMENT_MARKS if os.path.lexists(os.path.join(folder, mark)))
+    marks = _ENVIRONMENT_MARKS | _PACKAGE_MARKS
+    return frozenset(mark for mark in marks if os.path.lexists(os.path.join(folder, mark)))

@@ -19,7 +19,7 @@ from modelshelf.model import Depth, Orphan, Problem, UnfinishedDownload
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
-from modelshelf.scan.counters import HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
+from modelshelf.scan.counters import FOREIGN, HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
 from modelshelf.scan.guarded_source import checked
 from modelshelf.scan.passing import PASSED_OVER, PassingRules
@@ -248,7 +248,7 @@ class Scan:
                 self._counters.unfinished.append(one)
             elif isinstance(one, Orphan):
                 self._counters.orphans.append(one)
-            elif isinstance(one, Problem) and one.code in PASSING:
+            elif isinstance(one, Problem) and (one.code in PASSING or self._is_foreign_link(one)):
                 self._counters.passed_over.append(one)
                 if one.code == PASSED_OVER and one.path:  # a scan that names it may have found models there
                     self._unlisted.append(one.path)
@@ -295,7 +295,8 @@ class Scan:
             else:
                 self._counters.done += 1
                 reason = Problem(code=entry.code, path=artifact.path, message=entry.message or "")
-                self._leave_out(artifact, reason, changes, is_news=self._is_claimed(artifact))
+                is_news = entry.code != FOREIGN and self._is_claimed(artifact)
+                self._leave_out(artifact, reason, changes, is_news=is_news)
 
     def _examine(self, changed: Iterator[Artifact]) -> Iterator[Examined]:
         first = next(changed, None)
@@ -334,8 +335,10 @@ class Scan:
         self._counters.add_examined(examination.bytes_read, examination.failures)
         if examination.rejected is not None:
             # A file that no format claims by name was examined by grace; leaving it out is no news.
-            is_news = artifact.named_directly or examination.rejected.code not in HARMLESS
-            is_news = is_news or self._is_claimed(artifact)
+            # Nor is another program's, whatever its name.
+            code = examination.rejected.code
+            is_news = artifact.named_directly or code not in HARMLESS
+            is_news = is_news or (code != FOREIGN and self._is_claimed(artifact))
             self._leave_out(artifact, examination.rejected, changes, is_news=is_news)
             return
         if not examination.complete or not examination.depth.reaches(Depth.HEADER):
@@ -350,6 +353,12 @@ class Scan:
             changes.retry(artifact)
         else:
             changes.dismiss(artifact)
+
+    def _is_foreign_link(self, problem: Problem) -> bool:
+        """Whether it is about a link to nothing, or to a device, whose name is no model's."""
+        if problem.code not in {"unreadable", "not-a-regular-file"} or problem.path is None:
+            return False
+        return not self._formats.claims(problem.path) and os.path.islink(problem.path)
 
     def _is_claimed(self, artifact: Artifact) -> bool:
         """Whether a format claims the artifact by its name."""

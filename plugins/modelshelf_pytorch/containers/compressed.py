@@ -69,6 +69,15 @@ def inflate_head(data: bytes) -> bytes:
         return b""
 
 
+def inflates(data: bytes) -> bool:
+    """Return whether the first bytes of a file break no rule of the compression that they begin as."""
+    try:
+        _inflater(data).decompress(data, _HEAD_BYTES)
+    except _ERRORS:
+        return False
+    return True
+
+
 def _inflater(head: bytes) -> zlib._Decompress | bz2.BZ2Decompressor | lzma.LZMADecompressor:
     if head.startswith(b"BZh"):
         return bz2.BZ2Decompressor()

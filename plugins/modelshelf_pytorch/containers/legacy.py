@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
 from modelshelf_pytorch.pickle.audit import interpret
@@ -68,10 +70,8 @@ def _no_pickle(reader: FileReader, stream: Outcome) -> Issue:
     if failure is not None:
         return unreadable(*failure, 0)
     reason = stream.issues[-1].message if stream.issues else "it ends at once"
-    message = (
-        f"neither a checkpoint nor a pickle ({reason}); it is damaged, or something else under this name"
-    )
-    return unreadable("not-a-checkpoint", message, stream.end)
+    message = f"neither a checkpoint nor a pickle ({reason}); it is something else under this name"
+    return evolve(unreadable("not-a-checkpoint", message, stream.end), doubt=True)
 
 
 def _read_checkpoint(reader: FileReader, first: Outcome) -> Inspection:

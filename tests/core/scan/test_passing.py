@@ -51,6 +51,9 @@ PASSED = {
     ".cache/pip": (".cache/pip/http/x",),
     ".cache/uv": (".cache/uv/archive/x",),
     ".npm": (".npm/_cacache/x",),
+    "pack/tests": ("pack/__init__.py", "pack/tests/data/x.pkl"),
+    "source/test": ("source/setup.py", "source/test/x.npy"),
+    "pack/bin": ("pack/__init__.py", "pack/bin/x.ptl"),
 }
 
 
@@ -76,6 +79,24 @@ def test_it_looks_in_where_the_folder_is_named_or_everything_is_asked_for(
     assert walked(tmp_path, everything=True) == (set(PASSED[folder]), set())
 
 
+def test_tests_of_packages_are_passed_over_where_packages_are_named(tmp_path: Path) -> None:
+    made(tmp_path, "site-packages/a/__init__.py", "site-packages/a/tests/x.npy", "site-packages/a/x.npy")
+    files, passed = walked(tmp_path / "site-packages")
+    assert files == {"a/__init__.py", "a/x.npy"}
+    assert passed == {"a/tests"}
+    assert walked(tmp_path / "site-packages/a/tests") == ({"x.npy"}, set())
+
+
+def test_a_link_to_nothing_or_to_a_device_is_no_problem_under_no_models_name(tmp_path: Path) -> None:
+    made(tmp_path, "tree/readme.txt")
+    for name in ("x.service", "src.zip", "x.toy"):
+        (tmp_path / "tree" / name).symlink_to("/dev/null" if name == "x.service" else "nowhere")
+    with ModelRegistry(tmp_path / "tree", tmp_path / "data", plugins=[ToyFormat()]) as registry:
+        stats = registry.discover_models()
+    assert [str(one.path).rpartition("/")[2] for one in stats.problems] == ["x.toy"]
+    assert {str(one.path).rpartition("/")[2] for one in stats.passed_over} == {"x.service", "src.zip"}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -86,6 +107,7 @@ def test_it_looks_in_where_the_folder_is_named_or_everything_is_asked_for(
         "pip/x.gguf",
         "uv/x.gguf",
         "models/bin/x.gguf",
+        "models/tests/x.gguf",
     ],
 )
 def test_a_place_of_models_is_never_passed_over(tmp_path: Path, name: str) -> None:
