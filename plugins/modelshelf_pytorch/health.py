@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
     from modelshelf_pytorch.containers.inspection import Inspection
 
+_OTHER_SUFFIXES = (".gguf", ".safetensors")  # each of one format alone
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _TRAINING_ARGUMENTS = "training_args.bin"
@@ -49,6 +50,8 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
             for issue in issues_of(reader.file(file.name), inspection, depth):
                 yield issue.finding(file.name)
             yield from _no_checkpoint(inspection, format, file.name)
+            if file.name.lower().endswith(_OTHER_SUFFIXES):
+                yield _misnamed(file.name)
         except ReadError as error:
             yield _read_failure(error, file.name)
     for name in artifact.missing:
@@ -56,6 +59,14 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
     if artifact.index is not None:
         yield from _index_findings(artifact, reader, artifact.index.name)
     yield from probe_companions(artifact, reader, depth)
+
+
+def _misnamed(name: str) -> Finding:
+    message = (
+        "its content is a pickle's or a checkpoint's, its ending that of a format which runs no code: whoever "
+        "trusts the ending is wrong; give it the ending .pt or .pkl"
+    )
+    return suspicious("misnamed", message).finding(name)
 
 
 def _no_checkpoint(inspection: Inspection, format: str, name: str) -> Iterator[Finding]:
