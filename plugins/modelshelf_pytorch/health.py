@@ -63,7 +63,7 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
 
 def _misnamed(name: str) -> Finding:
     message = (
-        "its content is a pickle's or a checkpoint's, its ending that of a format which runs no code: whoever "
+        "its content is a pickle's or a checkpoint's, its ending that of a format which runs no code: who "
         "trusts the ending is wrong; give it the ending .pt or .pkl"
     )
     return suspicious("misnamed", message).finding(name)
