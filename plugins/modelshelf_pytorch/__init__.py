@@ -83,12 +83,12 @@ def _probe_foreign(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
     """Yield the findings about a model of another format; most take a look at their first bytes alone."""
-    from modelshelf_pytorch.detection import is_misnamed, names_nothing
+    from modelshelf_pytorch.detection import is_misnamed, is_no_pickle
     from modelshelf_pytorch.signatures import may_be_pickled_companion
 
     for weights in artifact.weights:
         file = reader.file(weights.name)
-        if not names_nothing(file.read_up_to(0, _HEAD_BYTES)):
+        if not is_no_pickle(file.read_up_to(0, _HEAD_BYTES)):
             from modelshelf_pytorch.polyglot import polyglot_findings
 
             yield from polyglot_findings(file, format)

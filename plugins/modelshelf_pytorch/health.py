@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import ReadError
+from modelshelf.errors import BudgetExceededError, ReadError, UnreadableFileError
 from modelshelf.model import Artifact, Depth, Finding, Severity
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.signatures import may_be_pickled_companion
-from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, not_judged, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
@@ -92,6 +93,8 @@ def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> It
 
 
 def _read_failure(error: ReadError, file: str) -> Finding:
+    if error.code in {NOT_JUDGED, BudgetExceededError.code, UnreadableFileError.code}:
+        return not_judged(str(error), error.offset).finding(file)
     return Finding(
         code=error.code,
         severity=Severity.ERROR,

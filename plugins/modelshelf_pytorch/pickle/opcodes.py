@@ -253,8 +253,10 @@ def _decimal_line(window: Window, position: int) -> tuple[Any, int]:
 
 def _long_line(window: Window, position: int) -> tuple[Any, int]:
     text, end = _number_line(window, position)
-    whole = len(text) == end - 1 - position
-    return _parse_integer(text.removesuffix(b"L") if whole else text, 0, window, position), end
+    if len(text) == end - 1 - position:
+        text = text.removesuffix(b"L")
+    decimal = text.strip().lstrip(b"+-").isdigit()  # zeros before it are found elsewhere
+    return _parse_integer(text, 10 if decimal else 0, window, position), end
 
 
 def _memo_index_line(window: Window, position: int) -> tuple[Any, int]:

@@ -31,7 +31,7 @@ def test_a_number_is_what_the_c_unpickler_reads(line):
     assert (outcome.value, type(outcome.value)) == (value, type(value))
 
 
-@pytest.mark.parametrize("line", [b"I", b"I1x", b"I08", b"L\0junk", b"L010L", b"L1L\0L", b"F\0junk", b"F1_0"])
+@pytest.mark.parametrize("line", [b"I", b"I1x", b"I08", b"L\0junk", b"L1L\0L", b"F\0junk", b"F1_0"])
 def test_a_number_that_the_c_unpickler_refuses_is_refused(line):
     with pytest.raises((ValueError, pickle.UnpicklingError)):
         pickle.loads(line + b"\n.")  # noqa: S301 - a constant of this test
