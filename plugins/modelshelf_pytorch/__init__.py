@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.model import Artifact, Candidate, Depth, Detection, Finding, ModelMetadata, TensorPlaces
     from modelshelf.reader import ArtifactReader
 
+_HEAD_BYTES = 512
 FORMATS = ("archive", "numpy", "pickle", "pytorch")
 
 
@@ -76,15 +77,36 @@ def modelshelf_tensor_places(
 def modelshelf_probe_health(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
-    """Yield what is broken, unsafe or strange in each file, in the index, and in pickles beside any model."""
+    """Yield what is broken, unsafe or strange in each file, in the index, and in pickles beside any model.
+
+    Of a model of another format, what its files would do to a loader that takes them for pickles.
+    """
     if format not in FORMATS:
-        from modelshelf_pytorch.signatures import may_be_pickled_companion
-
-        if any(may_be_pickled_companion(file.name) for file in artifact.companions):
-            from modelshelf_pytorch.health import probe_companions
-
-            yield from probe_companions(artifact, reader, depth)
+        yield from _probe_foreign(artifact, format, reader, depth)
         return
     from modelshelf_pytorch.health import probe
 
     yield from probe(artifact, format, reader, depth)
+
+
+def _probe_foreign(
+    artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
+) -> Iterator[Finding]:
+    """Yield the findings about a model of another format; most take a look at their first bytes alone."""
+    from modelshelf_pytorch.detection import is_misnamed, is_no_pickle
+    from modelshelf_pytorch.signatures import may_be_pickled_companion
+
+    for weights in artifact.weights:
+        file = reader.file(weights.name)
+        if not is_no_pickle(file.read_up_to(0, _HEAD_BYTES)):
+            from modelshelf_pytorch.polyglot import polyglot_findings
+
+            yield from polyglot_findings(file, format)
+        if is_misnamed(weights.name, format):
+            from modelshelf_pytorch.polyglot import misnamed_finding
+
+            yield misnamed_finding(weights.name, format)
+    if any(may_be_pickled_companion(file.name) for file in artifact.companions):
+        from modelshelf_pytorch.health import probe_companions
+
+        yield from probe_companions(artifact, reader, depth)

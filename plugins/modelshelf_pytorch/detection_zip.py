@@ -10,8 +10,8 @@ from modelshelf_pytorch.containers.issues import (
     NESTED_MEMBER_SUFFIXES,
     PICKLED_MEMBER_SUFFIXES,
     SNIFF_BYTES,
-    is_long_pickle,
     is_pickle,
+    long_stream,
 )
 from modelshelf_pytorch.pickle.embedded import Effort, tail_issues
 from modelshelf_pytorch.readers import BytesReader
@@ -92,12 +92,12 @@ def _contains_pickle(reader: FileReader, member: Member, effort: Effort, level: 
         if member.size == 0:
             return False
         if head.startswith(ZIP_MAGIC) and level < _MOST_LEVELS and member.size <= _LARGEST_INNER:
-            inner = BytesReader(read_member(reader, member, _LARGEST_INNER))
+            inner = BytesReader(read_member(reader, member, _LARGEST_INNER), allowance=member.allowance)
             members = read_directory(inner).members[:_MOST_SNIFFED]
             return any(_contains_pickle(inner, within, effort, level + 1) for within in members)
         return (
-            is_pickle(head, member.name, effort)
-            or is_long_pickle(reader, member, head, effort)
+            is_pickle(head, member, effort)
+            or long_stream(reader, member, head, effort) is not None
             or effort.spent
         )
     except ReadError:

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import FormatError, ReadError, TruncatedFileError
+from modelshelf.errors import (
+    BudgetExceededError,
+    FormatError,
+    ReadError,
+    TruncatedFileError,
+    UnreadableFileError,
+)
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf.model.health import not_judged
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
 from modelshelf_pytorch.metadata import count_model
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.signatures import may_be_pickled_companion
 from modelshelf_pytorch.trainer_classes import is_class, is_of_training
-from modelshelf_pytorch.verdict import Issue, Verdict, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, not_judged, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
     from modelshelf_pytorch.containers.inspection import Inspection
 
 _LONGEST_NAME = 120  # characters
+_OTHER_SUFFIXES = (".gguf", ".safetensors")  # each of one format alone
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _TRAINING_ARGUMENTS = "training_args.bin"
@@ -39,6 +46,8 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
             for issue in issues_of(reader.file(file.name), inspection, depth):
                 yield issue.finding(file.name, _weights_severity(file.name, issue))
             yield from _no_checkpoint(inspection, format, file.name)
+            if file.name.lower().endswith(_OTHER_SUFFIXES):
+                yield _misnamed(file.name)
         except ReadError as error:
             yield _read_failure(error, file.name)
     for name in artifact.missing:
@@ -48,6 +57,14 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
     if format == "pytorch":
         yield from _not_understood(artifact, reader)
     yield from probe_companions(artifact, reader, depth)
+
+
+def _misnamed(name: str) -> Finding:
+    message = (
+        "its content is a pickle's or a checkpoint's, its ending that of a format which runs no code: who "
+        "trusts the ending is wrong; give it the ending .pt or .pkl"
+    )
+    return suspicious("misnamed", message).finding(name)
 
 
 def _no_checkpoint(inspection: Inspection, format: str, name: str) -> Iterator[Finding]:
@@ -73,6 +90,8 @@ def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> It
 
 
 def _read_failure(error: ReadError, file: str) -> Finding:
+    if error.code in {NOT_JUDGED, BudgetExceededError.code, UnreadableFileError.code}:
+        return not_judged(str(error), error.offset).finding(file)
     return Finding(
         code=error.code,
         severity=Severity.ERROR,
@@ -109,7 +128,7 @@ def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -
             yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)
             continue
         except ReadError as error:  # a limit, or the system: nobody knows what the file would do
-            yield not_judged(str(error), file.name, error.offset)
+            yield not_judged(str(error), error.offset).finding(file.name)
             continue
         for issue in issues:
             yield issue.finding(file.name, _companion_severity(file.name, issue))

@@ -15,11 +15,11 @@ from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
 from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.machine import Machine
-from modelshelf_pytorch.pickle.outcome import Dialect, Outcome
+from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle.symbols import Global, Instance, Storage
-from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
 from modelshelf_pytorch.verdict import Issue, unreadable
+from modelshelf_pytorch.zip.check import overlaps
 from modelshelf_pytorch.zip.directory import STORED
 from modelshelf_pytorch.zip.read import data_offset, open_member, read_directory, read_member
 
@@ -32,8 +32,12 @@ _LONGEST_RECORD, _LONGEST_NUMBER = 512, 64  # bytes; the longest that torch writ
 _VERSIONS = range(1, 11)  # file formats that torch reads, inline_container.h
 
 
-def read(reader: FileReader) -> Inspection:
+def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
     """Read the directory and the tensors' headers.
+
+    Args:
+        reader: The archive.
+        limits: How much of a stream is judged.
 
     Raises:
         ReadError: The archive's records cannot be read.
@@ -49,12 +53,12 @@ def read(reader: FileReader) -> Inspection:
     script = f"{root}constants.pkl" in directory.names
     constants = directory.find(f"{root}constants.pkl") if script else None
     dialect = Dialect.TORCHSCRIPT if script else Dialect.PYTHON
-    stream = _interpret_member(reader, main, dialect, issues)
+    stream = _interpret_member(reader, main, dialect, issues, limits)
     streams = [stream]
     storages, storage_issues = _find_storages(stream, directory, f"{root}data/")
     issues += storage_issues
     if constants is not None:
-        streams.append(_interpret_member(reader, constants, dialect, issues))
+        streams.append(_interpret_member(reader, constants, dialect, issues, limits))
         more, storage_issues = _find_storages(streams[-1], directory, f"{root}constants/")
         issues += storage_issues
         storages = frozenset([*storages, *more])
@@ -81,7 +85,7 @@ def _read_other(reader: FileReader, directory: Directory, root: str) -> Inspecti
         contents, weight_issues = exported.read(reader, directory, root, configs)
         issues += weight_issues
     else:
-        contents = _read_arrays(reader, directory)
+        contents = Contents() if overlaps(directory) else _read_arrays(reader, directory)
     return Inspection(kind=kind, issues=tuple(issues), directory=directory, root=root, contents=contents)
 
 
@@ -93,8 +97,7 @@ def _read_arrays(reader: FileReader, directory: Directory) -> Contents:
     for member in directory.members:
         if member.name.endswith(".npy"):
             try:
-                data = read_member(reader, member, numpy_file.LONGEST_HEADER)
-                tensor = numpy_file.tensor_of(BytesReader(data, reader.name))
+                tensor = numpy_file.tensor_of(open_member(reader, member, whole=False))
             except ReadError:
                 continue
             if tensor is not None:
@@ -107,7 +110,9 @@ def _script_details(stream: Outcome) -> dict[str, str]:
     return {"torchscript_class": f"{function.module}.{function.name}"} if type(function) is Global else {}
 
 
-def _interpret_member(reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue]) -> Outcome:
+def _interpret_member(
+    reader: FileReader, member: Member, dialect: Dialect, issues: list[Issue], limits: Limits | None
+) -> Outcome:
     """Interpret a member that is a pickle; its issues are added to `issues`, placed in the archive.
 
     Raises:
@@ -116,13 +121,13 @@ def _interpret_member(reader: FileReader, member: Member, dialect: Dialect, issu
     start = data_offset(reader, member)
     if member.method == STORED:
         end = start + member.compressed_size
-        stream = Machine(reader, start, end, dialect=dialect).run()
+        stream = Machine(reader, start, end, dialect=dialect, limits=limits).run()
         issues.extend(stream.issues)
         if stream.stopped:
             issues.extend(tail_issues(reader, stream.end, end))
         return stream
     inner = open_member(reader, member)
-    stream = Machine(inner, 0, inner.size, dialect=dialect).run()
+    stream = Machine(inner, 0, inner.size, dialect=dialect, limits=limits).run()
     found = stream.issues + (tail_issues(inner, stream.end, inner.size) if stream.stopped else [])
     issues.extend(issue.within(member.name, start) for issue in found)
     return stream

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from modelshelf.errors import FormatError
+from modelshelf_pytorch.allowance import Allowance
 from modelshelf_pytorch.containers import legacy
 from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.outcome import Limits
@@ -46,7 +47,8 @@ def read(reader: FileReader) -> Inspection:
     data, end = _inflate(ReadAhead(reader))
     most = Limits()
     limits = evolve(most, structure=min(most.structure, _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size))
-    inner = legacy.read(BytesReader(data[:_MOST_INFLATED], reader.name), limits)
+    whole = BytesReader(data[:_MOST_INFLATED], reader.name, Allowance(reader.size))
+    inner = legacy.read(whole, limits)
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]
     if len(data) > _MOST_INFLATED:
         message = f"inflates to more than {_MOST_INFLATED} bytes; unpack it to have it judged"

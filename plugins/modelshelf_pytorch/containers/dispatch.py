@@ -16,12 +16,17 @@ from modelshelf_pytorch.verdict import Issue, unreadable
 if TYPE_CHECKING:
     from modelshelf.model import Artifact
     from modelshelf.reader import ArtifactReader, FileReader
+    from modelshelf_pytorch.pickle.outcome import Limits
 
 _HEAD_BYTES = 512
 
 
-def inspect(reader: FileReader) -> Inspection:
+def inspect(reader: FileReader, limits: Limits | None = None) -> Inspection:
     """Read a file's header: whatever decides what it is, and the pickles in it, but no weights.
+
+    Args:
+        reader: The file.
+        limits: How much of a stream is judged.
 
     Raises:
         ReadError: The file cannot be read, or breaks its format's rules so that nothing in it can be read.
@@ -30,21 +35,21 @@ def inspect(reader: FileReader) -> Inspection:
     if is_zip(head, reader.name[-4:].lower()):
         from modelshelf_pytorch.containers import checkpoint
 
-        return checkpoint.read(reader)
+        return checkpoint.read(reader, limits)
     container = closed_container(head)
     if container is not None:
         return Inspection(kind="unreadable", issues=tuple(_closed_issues(reader, container)))
     if head.startswith(NUMPY_MAGIC):
         from modelshelf_pytorch.containers import numpy_file
 
-        return numpy_file.read(reader)
+        return numpy_file.read(reader, limits)
     if is_compressed(head):
         from modelshelf_pytorch.containers import compressed
 
         return compressed.read(reader)
     from modelshelf_pytorch.containers import legacy
 
-    return legacy.read(reader)
+    return legacy.read(reader, limits)
 
 
 def _closed_issues(reader: FileReader, container: str) -> list[Issue]:

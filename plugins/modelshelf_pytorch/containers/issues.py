@@ -7,7 +7,6 @@ array of Python objects, is judged as a file is.
 from __future__ import annotations
 
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -17,6 +16,7 @@ from attrs import evolve
 
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.checkpoint import record_issues
 from modelshelf_pytorch.containers.dispatch import inspect
 from modelshelf_pytorch.pickle import embedded
@@ -29,6 +29,7 @@ from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, un
 from modelshelf_pytorch.zip.check import archive_issues
 from modelshelf_pytorch.zip.directory import DEFLATED, ENCRYPTION, STORED
 from modelshelf_pytorch.zip.read import (
+    checksum,
     data_offset,
     inflation_limit,
     open_member,
@@ -50,10 +51,9 @@ SNIFF_BYTES = 4096
 """First bytes of a member by which it is decided whether it is a pickle."""
 
 _SNIFF_LIMITS = Limits(structure=SNIFF_BYTES, objects=SNIFF_BYTES, depth=SNIFF_BYTES)
-_LONG_SNIFF_BYTES = 1024 * 1024  # where the first ones are opcodes without a protocol
+_UNFINISHED = frozenset({NOT_JUDGED, "compressed-too-large", "budget-exceeded"})
 _NO_PICKLE = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
 _MOST_ISSUES = 64  # of each verdict in one file
-_CRC_CHUNK = 4 * 1024 * 1024  # bytes
 _LEAST_OPCODES, _OPCODES_PER_BYTE = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
 _MOST_LEVELS = 3  # archives within archives
 _OWN_RECORDS = frozenset(
@@ -146,7 +146,24 @@ def _archive_issues(
     directory = inspection.directory
     if directory is None:
         return
-    yield from archive_issues(reader, directory)
+    crowded = False  # its members lie in one another, or inflate beyond reason
+    for issue in archive_issues(reader, directory):
+        crowded = crowded or issue.code in {"zip-bomb", "zip-overlap"}
+        yield issue
+    if not crowded:
+        yield from _members_issues(reader, inspection, depth, level, effort)
+
+
+def _members_issues(
+    reader: FileReader, inspection: Inspection, depth: Depth, level: int, effort: Effort
+) -> Iterator[Issue]:
+    """Yield what is wrong with an archive's records and its members.
+
+    Raises:
+        ReadError: A record cannot be read.
+    """
+    directory = inspection.directory
+    assert directory is not None  # noqa: S101  # whoever calls looked
     if inspection.kind in {"zip", "torchscript"}:
         yield from record_issues(reader, directory, inspection.root)
     stored = not any(method != STORED or flags & ENCRYPTION for flags, method, _ in directory.kinds)
@@ -166,7 +183,7 @@ def _archive_issues(
                 yield from _checksum_issues(reader, directory.member(number))
             continue
         others = others or directory.names[number].removeprefix(inspection.root) not in _OWN_RECORDS
-        yield from _member_issues(reader, directory.member(number), inspection, level, effort, modules)
+        yield from _member_issues(reader, directory.member(number), inspection, depth, level, effort, modules)
     if others:
         from modelshelf_pytorch.containers.code import code_issues  # which checkpoints do not need
 
@@ -188,10 +205,11 @@ def _storage_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
         yield _unreadable(error, member)
 
 
-def _member_issues(
+def _member_issues(  # noqa: PLR0917  # private, and each of them is needed
     reader: FileReader,
     member: Member,
     inspection: Inspection,
+    depth: Depth,
     level: int,
     effort: Effort,
     modules: set[str],
@@ -209,40 +227,50 @@ def _member_issues(
         else:
             yield _unreadable(error, member)
         return
-    kind = _member_kind(reader, member, head, inspection, effort)
+    kind, first = _member_kind(reader, member, head, inspection, effort)
     if member.encrypted:
         yield _forged_encryption(member) if kind else _encrypted(member)
     if not kind:
+        yield from _hidden_calls(reader, member, effort)
         return
-    yield from _checksum_issues(reader, member)
+    array = kind == "array"
+    if not array or depth is Depth.FULL or member.allowance.may_check(member.size):
+        yield from _checksum_issues(reader, member, array=array)
     if level >= _MOST_LEVELS:
         message = f"{member.name!r} is an archive within too many others; unpack it to have it judged"
         yield unreadable("nested-too-deep", message, member.header_offset)
         return
     try:
-        yield from _content_issues(reader, member, kind, inspection, level, effort, modules)
+        yield from _content_issues(reader, member, kind, first, inspection, level, effort, modules)
     except ReadError as error:
         yield _unreadable(error, member)
 
 
 def _member_kind(
     reader: FileReader, member: Member, head: bytes, inspection: Inspection, effort: Effort
-) -> str:
-    """Return what a member is judged as.
+) -> tuple[str, Outcome | None]:
+    """Return what a member is judged as, and what its first stream does where it was interpreted for that.
 
     Returns:
-        ``main`` for a checkpoint's own pickles, ``file`` for an archive, an array or a legacy checkpoint,
+        ``main`` for a checkpoint's own pickles, ``array``, ``file`` for an archive or a legacy checkpoint,
         ``pickle`` for any other pickle; empty for what is not judged.
     """
     if _main_stream(member, inspection) is not None:
-        return "main"
-    if head.startswith((ZIP_MAGIC, NUMPY_MAGIC)):
-        return "file"
+        return "main", None
+    if head.startswith(NUMPY_MAGIC):
+        return "array", None
+    if head.startswith(ZIP_MAGIC):
+        return "file", None
     if member.name.lower().endswith(NESTED_MEMBER_SUFFIXES) and head.startswith(b"\x80"):
-        return "file"
-    if is_pickle(head, member.name, effort) or is_long_pickle(reader, member, head, effort):
-        return "pickle"
-    return ""
+        return "file", None
+    if is_pickle(head, member, effort):
+        return "pickle", None
+    first = long_stream(reader, member, head, effort, _dialect_of(inspection))
+    return ("pickle" if first else ""), first
+
+
+def _dialect_of(inspection: Inspection) -> Dialect:
+    return Dialect.TORCHSCRIPT if inspection.kind == "torchscript" else Dialect.PYTHON
 
 
 def _main_stream(member: Member, inspection: Inspection) -> Outcome | None:
@@ -255,16 +283,15 @@ def _main_stream(member: Member, inspection: Inspection) -> Outcome | None:
     return None
 
 
-def is_pickle(head: bytes, name: str, effort: Effort) -> bool:
+def is_pickle(head: bytes, member: Member, effort: Effort) -> bool:
     """Return whether a member is a pickle, by its name or by what its first bytes do."""
-    if name.lower().endswith(PICKLED_MEMBER_SUFFIXES):
+    if member.name.lower().endswith(PICKLED_MEMBER_SUFFIXES):
         return True
     if _NO_PICKLE.fullmatch(head):
         return False
     if head.isdigit():  # no digit is an opcode that could begin a stream
         return next(embedded.find_hidden(head, whole=False, effort=effort), None) is not None
-    outcome = Machine(BytesReader(head), 0, len(head), limits=_SNIFF_LIMITS).run()
-    effort.opcodes -= outcome.end
+    outcome = _sniffed(head, member, effort)
     if head[:1] == b"\x80" and outcome.protocol is not None and len(head) == SNIFF_BYTES:
         return True  # a long one, cut by the sniff
     return (
@@ -273,35 +300,58 @@ def is_pickle(head: bytes, name: str, effort: Effort) -> bool:
     )
 
 
-def is_long_pickle(reader: FileReader, member: Member, head: bytes, effort: Effort) -> bool:
-    """Return whether a member whose first bytes are opcodes without a protocol goes on as a pickle does.
+def _sniffed(head: bytes, member: Member, effort: Effort) -> Outcome:
+    """Interpret a member's first bytes."""
+    reader = BytesReader(head, allowance=member.allowance)
+    outcome = Machine(reader, 0, len(head), limits=_SNIFF_LIMITS).run()
+    effort.opcodes -= outcome.end
+    return outcome
+
+
+def long_stream(
+    reader: FileReader, member: Member, head: bytes, effort: Effort, dialect: Dialect = Dialect.PYTHON
+) -> Outcome | None:
+    """Return what a member whose first bytes are opcodes without a protocol does, if it goes on as a pickle.
+
+    However long that is: what is longer than is judged may be one.
 
     Args:
         reader: The archive.
         member: The member.
         head: Its first `SNIFF_BYTES` bytes.
         effort: What may still be interpreted.
+        dialect: Who wrote it.
     """
-    if member.size <= SNIFF_BYTES:
-        return False
-    outcome = Machine(BytesReader(head), 0, len(head), limits=_SNIFF_LIMITS).run()
-    effort.opcodes -= outcome.end
-    most = min(_LONG_SNIFF_BYTES, effort.opcodes)
-    if most <= 0 or not outcome.cut_short:
-        return False
-    try:
-        more = read_member(reader, member, most)
-    except ReadError:
-        return False
-    outcome = Machine(BytesReader(more), 0, len(more), limits=Limits(structure=_LONG_SNIFF_BYTES)).run()
+    if member.size <= SNIFF_BYTES or not _sniffed(head, member, effort).cut_short:
+        return None
+    most = min(embedded.MOST_OPCODES, effort.opcodes)
+    if most <= 0:
+        return None
+    file = open_member(reader, member, whole=False)
+    outcome = Machine(file, 0, file.size, dialect=dialect, limits=Limits(structure=most)).run()
     effort.opcodes -= outcome.opcode_bytes
-    return outcome.convinces(at_start=True) or outcome.names_code
+    unfinished = any(issue.code in _UNFINISHED for issue in outcome.issues)
+    return outcome if unfinished or outcome.convinces(at_start=True) or outcome.names_code else None
+
+
+def _hidden_calls(reader: FileReader, member: Member, effort: Effort) -> Iterator[Issue]:
+    """Yield what pickles do that lie anywhere in a member which is none itself, as far as they call code."""
+    try:
+        file = open_member(reader, member, whole=False)
+        length = min(file.size, effort.members)
+        effort.members -= length
+        for issue in embedded.calls_within(file, length, effort):
+            yield issue.within(member.name, data_offset(reader, member))
+    except ReadError as error:
+        if error.code not in _UNFINISHED:
+            yield _unreadable(error, member)
 
 
 def _content_issues(  # noqa: PLR0917  # private, and each of them is needed
     reader: FileReader,
     member: Member,
     kind: str,
+    first: Outcome | None,
     inspection: Inspection,
     level: int,
     effort: Effort,
@@ -313,28 +363,27 @@ def _content_issues(  # noqa: PLR0917  # private, and each of them is needed
         ReadError: The member cannot be read.
     """
     start = data_offset(reader, member)
-    file = open_member(reader, member)
-    script = inspection.kind == "torchscript"
+    file = open_member(reader, member, whole=kind != "array" and first is None)
+    dialect = _dialect_of(inspection)
     if kind == "main":
         # It was interpreted for the tensors; what hides in its strings is still to be found.
         stream = _main_stream(member, inspection)
         assert stream is not None  # noqa: S101  # as its kind says
         stored = member.method == STORED
         source = reader if stored else file
-        for issue in embedded.search(stream, source, code=not script, effort=effort):
+        for issue in embedded.search(stream, source, code=dialect is Dialect.PYTHON, effort=effort):
             yield issue if stored else issue.within(member.name, start)
         return
-    if kind == "file":
-        inner = inspect(file)
+    limits = Limits(structure=min(embedded.MOST_OPCODES, effort.opcodes))
+    if kind in {"file", "array"}:
+        inner = inspect(file, limits)
         effort.opcodes -= sum(stream.opcode_bytes for stream in inner.streams)
         modules |= _modules_of(member, inspection, inner.streams)
         issues = tuple(issues_of(file, inner, Depth.HEADER, level + 1, effort))
     else:
         from modelshelf_pytorch.pickle.audit import audit  # few archives have a pickle besides their own
 
-        dialect = Dialect.TORCHSCRIPT if script else Dialect.PYTHON
-        limits = Limits(structure=min(embedded.MOST_OPCODES, effort.opcodes))
-        result = audit(file, dialect=dialect, effort=effort, limits=limits)
+        result = audit(file, dialect=dialect, effort=effort, limits=limits, first=first)
         effort.opcodes -= sum(stream.opcode_bytes for stream in result.streams)
         modules |= _modules_of(member, inspection, result.streams)
         issues = result.issues
@@ -351,23 +400,20 @@ def _modules_of(member: Member, inspection: Inspection, streams: Iterable[Outcom
     return {folder, *(use.module for stream in streams for use in stream.globals)}
 
 
-def _checksum_issues(reader: FileReader, member: Member) -> Iterator[Issue]:
+def _checksum_issues(reader: FileReader, member: Member, *, array: bool = False) -> Iterator[Issue]:
     """Yield the issue of a CRC-32 that is there and wrong; torch.save writes 0 where it computes none.
+
+    A deflated member that nobody inflates whole is passed over, but for an array.
 
     Raises:
         ReadError: The member cannot be read.
     """
-    if not member.crc:
+    if not member.crc or (member.method == DEFLATED and not array and member.size > inflation_limit(member)):
         return
-    crc = 0
-    if member.method == STORED:
-        start = data_offset(reader, member)
-        end = start + member.compressed_size
-        for place in range(start, end, _CRC_CHUNK):
-            crc = zlib.crc32(reader.read(place, min(_CRC_CHUNK, end - place)), crc)
-    elif member.size <= inflation_limit(member):
-        crc = zlib.crc32(read_member(reader, member, inflation_limit(member)))
-    else:
+    try:
+        crc = checksum(reader, member)
+    except ReadError as error:
+        yield _unreadable(error, member)
         return
     if crc != member.crc:
         message = (

@@ -14,13 +14,16 @@ from modelshelf.errors import FormatError
 from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.audit import interpret
 from modelshelf_pytorch.pickle.symbols import Tensor
+from modelshelf_pytorch.readers import allowance_of
 from modelshelf_pytorch.tensors import Contents, NamedTensor
 from modelshelf_pytorch.verdict import suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
+    from modelshelf_pytorch.pickle.outcome import Limits
 
 LONGEST_HEADER = 1024 * 1024  # bytes
+_USUAL_HEADER = 256  # bytes; that of an array of numbers has 118
 _UTF8_VERSION = 3  # the format version whose header is UTF-8
 _MOST_NESTED = 16  # types or containers within one another
 _TOKEN = re.compile(
@@ -36,8 +39,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def read(reader: FileReader) -> Inspection:
+def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
     """Read the header, check the data's length, and interpret the pickle of an object array.
+
+    Args:
+        reader: The file.
+        limits: How much of the pickle is judged.
 
     Raises:
         FormatError: The header is none.
@@ -46,7 +53,7 @@ def read(reader: FileReader) -> Inspection:
     descr, shape, start = _read_header(reader)
     size = item_bytes(descr)
     if size is None:
-        return _read_objects(reader, start)
+        return _read_objects(reader, start, limits)
     array = _array(descr, shape)
     present, needed = reader.size - start, array.elements * size
     issues = []
@@ -75,9 +82,9 @@ def _array(descr: Any, shape: tuple[int, ...]) -> Tensor:
     return Tensor(dtype, shape)
 
 
-def _read_objects(reader: FileReader, start: int) -> Inspection:
+def _read_objects(reader: FileReader, start: int, limits: Limits | None) -> Inspection:
     """Interpret the pickle that the data of an object array is."""
-    streams, issues = interpret(reader, start, reader.size)
+    streams, issues = interpret(reader, start, reader.size, limits=limits)
     message = "an array of Python objects: its data is a pickle; numpy refuses it by default"
     issues.insert(0, suspicious("object-array", message, start))
     return Inspection(kind="npy", issues=tuple(issues), streams=tuple(streams))
@@ -93,6 +100,8 @@ def _read_header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
     start = 12 if wide else 10
     if length > LONGEST_HEADER:
         raise _malformed(reader, f"a header of {length} bytes", 8)
+    if length > _USUAL_HEADER:
+        allowance_of(reader).parse_header(length, reader.name)
     text = reader.read(start, length).decode("utf-8" if major == _UTF8_VERSION else "latin-1", "replace")
     if major == _UTF8_VERSION and _PYTHON2_LONG.search(_QUOTED.sub("", text)):
         raise _malformed(

@@ -86,6 +86,7 @@ def audit(
     limits: Limits | None = None,
     name: str = "bytes",
     effort: Effort | None = None,
+    first: Outcome | None = None,
 ) -> PickleAudit:
     """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
 
@@ -99,12 +100,15 @@ def audit(
         limits: How much of a stream is judged.
         name: What the findings call the source where it is bytes.
         effort: What may still be spent in search of hidden pickles, where several sources share it.
+        first: What interpreting the first stream gave, where that was done.
     """
     reader = BytesReader(source, name) if isinstance(source, bytes) else source
     end = reader.size if end is None else end
     effort = effort or Effort()
     try:
-        streams, issues = interpret(reader, start, end, dialect=dialect, limits=limits, effort=effort)
+        streams, issues = interpret(
+            reader, start, end, dialect=dialect, limits=limits, effort=effort, first=first
+        )
         for stream in streams:
             issues.extend(search(stream, reader, code=dialect is Dialect.PYTHON, effort=effort))
     except ReadError as error:
@@ -121,6 +125,7 @@ def interpret(
     dialect: Dialect = Dialect.PYTHON,
     limits: Limits | None = None,
     effort: Effort | None = None,
+    first: Outcome | None = None,
 ) -> tuple[list[Outcome], list[Issue]]:
     """Interpret the streams between two offsets.
 
@@ -131,6 +136,7 @@ def interpret(
         dialect: Who wrote them.
         limits: How much of a stream is judged.
         effort: What may still be spent in search of hidden pickles.
+        first: What interpreting the first stream gave, where that was done.
 
     Returns:
         The streams, and their issues, those of bombs and of what lies behind the last included.
@@ -142,7 +148,8 @@ def interpret(
     issues: list[Issue] = []
     position, source = start, reader
     while True:
-        outcome = Machine(source, position, end, dialect=dialect, limits=limits).run()
+        outcome = first or Machine(source, position, end, dialect=dialect, limits=limits).run()
+        first = None
         if streams and not (outcome.stopped or outcome.globals or outcome.convinces(at_start=True)):
             break
         streams.append(outcome)

@@ -33,6 +33,7 @@ MOST_DECODED = 4096
 _EFFORT = 192 * 1024  # bytes of opcodes that are interpreted for one file: a fraction of a second
 _ATTEMPT = 16  # bytes of opcodes that an attempt costs whatever it finds
 _MOST_SEARCHED = 64 * 1024 * 1024  # bytes of long strings that are searched in one file
+_MOST_MEMBERS = 8 * 1024 * 1024
 _MOST_INFLATED, _INFLATED_BYTES = 64, 64 * 1024  # compressed strings in one file, and bytes of each
 _MOST_LEVELS = 4  # encodings within encodings that are decoded
 _HIDDEN_STRUCTURE = 1 << 20  # bytes of opcodes of one hidden pickle
@@ -50,6 +51,7 @@ _BEGINNING = re.compile(  # of a pickle or of another encoding
 )
 _SECOND_LINE = rb"\n[A-Za-z_][\w.]*(?=\n)"  # of GLOBAL or INST: the name in the module
 _NO_WORD = rb"[^\w.]"
+_TWO_NAMES = rb"(?s)(?:(?:\x8c.|X.\0\0\0)[A-Za-z_][\w.]*(?:\x94|q.|r.{4})?){2}\x93"  # and STACK_GLOBAL
 _GLOBAL, _INST = rb"c[A-Za-z_]", rb"i[A-Za-z_]"
 _USES_GLOBAL = rb"[pg][0-9]|[^abdefgklmnpstuvwxyz]"
 _CALL = rb"""(?x) (?: ^ | (?<=[;\n\s=(,'"]) )
@@ -87,16 +89,18 @@ class Effort:
         searched: Bytes of long strings that may still be searched. An honest file may have more of them, so
             that it is no issue when they are used up.
         inflations: Compressed strings that may still be looked into, likewise.
+        members: Bytes of members that are no pickles which may still be searched, likewise.
         opcodes: Bytes of opcodes of an archive's members that may still be interpreted.
     """
 
-    __slots__ = ("_reported", "inflations", "left", "opcodes", "searched", "spent")
+    __slots__ = ("_reported", "inflations", "left", "members", "opcodes", "searched", "spent")
 
     def __init__(self, left: int = _EFFORT) -> None:
         self.left = left
         self.spent = False
         self.searched = _MOST_SEARCHED
         self.inflations = _MOST_INFLATED
+        self.members = _MOST_MEMBERS
         self.opcodes = MOST_OPCODES
         self._reported = False
 
@@ -213,6 +217,25 @@ def _hidden_issue(hidden: Hidden, offset: int) -> Issue:
     return suspicious("embedded-pickle", message, offset + hidden.offset)
 
 
+def calls_within(reader: FileReader, length: int, effort: Effort) -> Iterator[Issue]:
+    """Yield what pickles would do that lie, not encoded, anywhere in the first bytes of a file.
+
+    Args:
+        reader: The file.
+        length: How many of its bytes are searched.
+        effort: What may still be spent.
+
+    Raises:
+        ReadError: The file could not be read.
+    """
+    for place in range(0, length, _CHUNK):
+        chunk = reader.read_up_to(place, min(_CHUNK + _OVERLAP, length - place))
+        for hidden in _find_raw(chunk, effort, 0, whole=False):
+            for issue in hidden.outcome.issues:
+                if issue.verdict is Verdict.DANGEROUS:
+                    yield evolve(issue, offset=place + (issue.offset or 0))
+
+
 def tail_issues(
     reader: FileReader,
     position: int,
@@ -284,6 +307,8 @@ def _find_raw(data: bytes, effort: Effort, near: int, *, whole: bool) -> Iterato
         return
     places = {match.start() for match in re.finditer(_PROTO, data)}
     places.update(_global_places(data), range(min(near, len(data))))
+    if _STACK_GLOBAL in data:
+        places.update(match.start() for match in re.finditer(_TWO_NAMES, data))
     if whole and (places or (data.endswith(b".") and _STACK_GLOBAL in data)):
         places.add(0)
     reader = BytesReader(data)

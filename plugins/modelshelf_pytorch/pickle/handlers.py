@@ -247,9 +247,13 @@ def _push_value(state: State, argument: Any) -> None:
     state.stack.append(argument)
 
 
+_LONGEST_NUMBER = 64  # bytes of a number by which its base is known
+
+
 def _push_decimal(state: State, argument: int) -> None:
-    text, _ = state.window.read_line(state.position + 1)
-    if type(argument) is int and argument and text.strip().lstrip(b"+-").startswith(b"0"):
+    line = state.window.read(state.position + 1, min(state.following - state.position - 2, _LONGEST_NUMBER))
+    digits = line.partition(b"\0")[0].strip().lstrip(b"+-").removesuffix(b"L")
+    if type(argument) is int and argument and digits.startswith(b"0") and digits.isdigit():
         what = "a number with a leading zero, which Python's unpickler refuses and C's counts by eights"
         state.report("pickle-malformed", Verdict.UNREADABLE, what)
     state.value_bytes += NUMBER_BYTES

@@ -32,6 +32,7 @@ from modelshelf_pytorch.pickle.state import (
 from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
 from modelshelf_pytorch.pickle.tensor_records import match_run
 from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING, WORTH_A_SEARCH
+from modelshelf_pytorch.readers import allowance_of
 from modelshelf_pytorch.verdict import Issue, Verdict
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Machine(State):
     ) -> None:
         super().__init__(reader, start, limit, dialect)
         self._limits = limits or Limits()
+        self._allowance = allowance_of(reader)
         self._fast = fast
         self._misses = 0
         self._next_check = start
@@ -117,8 +119,10 @@ class Machine(State):
     def _check_limits(self) -> None:
         limits, memo = self._limits, self.memo
         structure = self.position - self.outcome.start - self.window.skipped
+        self._allowance.steps -= 1
         too_large = (
             structure > limits.structure
+            or self._allowance.steps < 0
             or self.objects + memo.size_at_most > limits.objects
             or len(self.marks) > limits.depth
         )
@@ -268,6 +272,9 @@ class Machine(State):
                         index = stop
                     case 0x94 if foreign:  # MEMOIZE, likewise
                         memo[memo.size] = stack[-1]
+                        index += 1
+                    case 0x30 if foreign and stack:  # POP, likewise
+                        stack.pop()
                         index += 1
                     case 0x47:  # BINFLOAT
                         stack.append(_unpack_f64(data, index + 1)[0])

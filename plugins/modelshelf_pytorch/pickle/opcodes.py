@@ -38,7 +38,7 @@ WINDOW_BYTES = 256 * 1024
 """Bytes of a window."""
 
 LONGEST_LINE = 1024 * 1024
-"""Bytes that a newline-terminated argument may take."""
+"""Bytes of a newline-terminated argument that are kept; the names of a global may have no more."""
 
 
 class Window:
@@ -92,27 +92,41 @@ class Window:
             TruncatedFileError: There is no newline before the limit.
             FormatError: The line is longer than `LONGEST_LINE`.
         """
+        line, end = self.begin_line(position)
+        if end - 1 - position > len(line):
+            raise _malformed(self, position, f"a line of more than {LONGEST_LINE} bytes in a pickle stream")
+        return line, end
+
+    def begin_line(self, position: int) -> tuple[bytes, int]:
+        """Read the bytes up to the next newline, of a long line the first `LONGEST_LINE` bytes alone.
+
+        Returns:
+            The bytes, and the offset after the newline.
+
+        Raises:
+            TruncatedFileError: There is no newline before the limit.
+        """
         index = position - self.base
         end = self.data.find(b"\n", index) if 0 <= index < len(self.data) else -1
         if end < 0:
             self.slide(position, LONGEST_LINE)
             index = 0
             end = self.data.find(b"\n")
-        if end < 0 and len(self.data) >= LONGEST_LINE:
-            raise FormatError(
-                f"{self.name}: a line of more than {LONGEST_LINE} bytes in a pickle stream",
-                code="pickle-malformed",
-                file=self.name,
-                offset=position,
-            )
-        if end < 0:
-            raise TruncatedFileError(
-                f"{self.name}: the pickle stream ends inside a line",
-                code="pickle-truncated",
-                file=self.name,
-                offset=position,
-            )
-        return self.data[index:end], self.base + end + 1
+        if end >= 0:
+            return self.data[index:end], self.base + end + 1
+        start = self.data[:LONGEST_LINE]
+        for place in range(position + len(start), self.limit, LONGEST_LINE):
+            data = self._reader.read_up_to(place, min(LONGEST_LINE, self.limit - place))
+            end = data.find(b"\n")
+            if end >= 0:
+                self.skipped += place + end - position - len(start)
+                return start, place + end + 1
+        raise TruncatedFileError(
+            f"{self.name}: the pickle stream ends inside a line",
+            code="pickle-truncated",
+            file=self.name,
+            offset=position,
+        )
 
 
 Unpack = Callable[[bytes], tuple[Any, ...]]
@@ -201,46 +215,77 @@ class NotUtf8Error(ValueError):
 
 
 # Compiled where they are first needed: protocols after 0 write numbers as bytes.
-_INTEGER = rb"\s*[+-]?[0-9](?:_?[0-9])*\s*"
+_OCTAL = rb"\s*[+-]?0[0-7]+"
 _FLOAT = rb"(?i)\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan|infinity)(?:e[+-]?[0-9]+)?\s*"
 
 
-def _parse_integer(data: bytes, window: Window, position: int) -> int:
-    if len(data) > _LONGEST_DIGITS or not (data.isdigit() or re.fullmatch(_INTEGER, data)):
-        raise _malformed(window, position, f"a number that is none: {data[:40]!r}")
-    return int(data)
+def _number_line(window: Window, position: int) -> tuple[bytes, int]:
+    """Read the text of a number: a C string, so that whatever follows a NUL is passed over."""
+    data, end = window.begin_line(position)
+    text, nul, _ = data.partition(b"\0")
+    if not nul and end - 1 - position > len(data):
+        raise _malformed(window, position, f"a number of more than {LONGEST_LINE} digits")
+    return text, end
+
+
+def _parse_integer(text: bytes, base: int, window: Window, position: int) -> int:
+    if len(text) <= _LONGEST_DIGITS:
+        try:
+            return int(text, base)
+        except ValueError:
+            pass
+    raise _malformed(window, position, f"a number that is none: {text[:40]!r}")
 
 
 def _decimal_line(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.read_line(position)
-    if data in {b"00", b"01"}:
-        return data == b"01", end
-    return _parse_integer(data, window, position), end
+    """Read the argument of INT, for which the C unpickler asks `strtol` first, and then Python's own int."""
+    text, end = _number_line(window, position)
+    length = end - 1 - position
+    if not text and length:  # a NUL at once is 0 to strtol
+        value = 0
+    elif b"0" in text and re.fullmatch(_OCTAL, text):
+        value = _parse_integer(text, 8, window, position)
+    else:
+        value = _parse_integer(text, 0, window, position)
+    truth = length == len(b"01") and value in {0, 1} and not text[-1:].isspace()
+    return (bool(value) if truth else value), end
 
 
 def _long_line(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.read_line(position)
-    return _parse_integer(data.removesuffix(b"L"), window, position), end
+    text, end = _number_line(window, position)
+    if len(text) == end - 1 - position:
+        text = text.removesuffix(b"L")
+    decimal = text.strip().lstrip(b"+-").isdigit()  # zeros before it are found elsewhere
+    return _parse_integer(text, 10 if decimal else 0, window, position), end
 
 
 def _memo_index_line(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.read_line(position)
-    index = _parse_integer(data, window, position)
+    text, end = _number_line(window, position)
+    index = _parse_integer(text, 10, window, position)
     if not 0 <= index < 1 << 32:
         raise _malformed(window, position, f"a memo index out of range: {index}")
     return index, end
 
 
 def _float_line(window: Window, position: int) -> tuple[Any, int]:
-    data, end = window.read_line(position)
-    if len(data) > _LONGEST_DIGITS or not re.fullmatch(_FLOAT, data):
-        raise _malformed(window, position, f"a float that is none: {data[:40]!r}")
-    return float(data), end
+    text, end = _number_line(window, position)
+    if not re.fullmatch(_FLOAT, text):
+        raise _malformed(window, position, f"a float that is none: {text[:40]!r}")
+    return float(text), end
+
+
+def _text_line(window: Window, position: int, *, text: bool = False) -> tuple[bytes | Blob, int]:
+    """Read a line that is text; one longer than `LONGEST_LINE` becomes a `Blob`."""
+    data, end = window.begin_line(position)
+    length = end - 1 - position
+    return (data if length == len(data) else Blob(length, data[:LONGEST_KEPT], text, position)), end
 
 
 def _quoted_line(window: Window, position: int) -> tuple[Any, int]:
     """Read the argument of STRING: quotes around text whose backslash escapes are undone."""
-    data, end = window.read_line(position)
+    data, end = _text_line(window, position)
+    if isinstance(data, Blob):  # whether it ends with its quote is left open
+        return data, end
     data = data.strip()
     quoted = len(data) > 1 and data[:1] in {b"'", b'"'} and data[-1:] == data[:1]
     if not quoted:
@@ -265,7 +310,9 @@ def _unescape(data: bytes) -> bytes:
 
 def _unicode_line(window: Window, position: int) -> tuple[Any, int]:
     r"""Read the argument of UNICODE: raw-unicode-escape, where ``\\uXXXX`` alone is an escape."""
-    data, end = window.read_line(position)
+    data, end = _text_line(window, position, text=True)
+    if isinstance(data, Blob):
+        return data, end
     try:
         return data.decode("raw-unicode-escape"), end
     except UnicodeDecodeError:
@@ -273,7 +320,7 @@ def _unicode_line(window: Window, position: int) -> tuple[Any, int]:
 
 
 def _raw_line(window: Window, position: int) -> tuple[Any, int]:
-    return window.read_line(position)
+    return _text_line(window, position)
 
 
 def _two_lines(window: Window, position: int) -> tuple[Any, int]:

@@ -131,14 +131,18 @@ class Outcome:
             at_start: Whether the bytes are a file or a string from its beginning on.
         """
         if self.globals:
-            if not all(_is_dotted_name(use.module) and _is_dotted_name(use.name) for use in self.globals):
-                return False
+            if any(use.called and _is_dotted(use) for use in self.globals):
+                return True  # whatever follows, it is called by then
             declared = at_start or self.protocol is not None
-            return (declared and self.stopped) or any(use.called for use in self.globals)
+            return declared and self.stopped and all(map(_is_dotted, self.globals))
         if not at_start or not self.stopped:
             return False
         attack = any(issue.verdict is Verdict.DANGEROUS for issue in self.issues)
         return attack or self.protocol is not None
+
+
+def _is_dotted(use: Global) -> bool:
+    return _is_dotted_name(use.module) and _is_dotted_name(use.name)
 
 
 def _is_dotted_name(name: str) -> bool:

@@ -23,6 +23,7 @@ from modelshelf_pytorch.zip.directory import (
     UTF8,
     Directory,
     Member,
+    ascii_lower,
     malformed,
 )
 from modelshelf_pytorch.zip.read import read_local_headers
@@ -63,6 +64,13 @@ def archive_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
     yield from data_issues(directory, headers)
 
 
+def overlaps(directory: Directory) -> bool:
+    """Return whether the directory puts members into one another: to read them all costs beyond measure."""
+    if _lie_in_order(directory):
+        return False
+    return any(issue.code == "zip-overlap" for issue in _layout_issues(directory.members, directory.start))
+
+
 def is_ordinary(directory: Directory) -> bool:
     """Return whether the directory is as torch.save writes it, so that `entry_issues` can find nothing."""
     return _has_ordinary_fields(directory) and _lie_in_order(directory)
@@ -74,7 +82,7 @@ def _has_ordinary_fields(directory: Directory) -> bool:
     return not (
         directory.version_needed > _NEWEST_VERSION
         or not directory.separable
-        or not names.isascii()  # other letters fold too
+        or not names.isascii()  # two names may be the same bytes, decoded in two ways
         or any(method != STORED or attributes for _, method, attributes in directory.kinds)
         or any(flags & (_PATCHED | ENCRYPTION) for flags, _, _ in directory.kinds)
         or directory.compressed_sizes != directory.sizes
@@ -117,12 +125,15 @@ def entry_issues(directory: Directory) -> Iterator[Issue]:
         message = f"a member calls for {version}, which does not exist: readers refuse it"
         yield suspicious("zip-odd-version", message, directory.start)
     names: set[str] = set()
+    raw_names: set[bytes] = set()
     for member in directory.members:
-        folded = member.name.casefold()
-        if folded in names:
+        # torch compares bytes, but for the case of ASCII letters; others compare what they decode them to.
+        name, raw_name = ascii_lower(member.name), member.raw_name.lower()
+        if name in names or raw_name in raw_names:
             message = f"two members are called {member.name!r}: readers differ on which counts"
             yield dangerous("zip-duplicate-name", message, member.header_offset)
-        names.add(folded)
+        names.add(name)
+        raw_names.add(raw_name)
         yield from _name_issues(member)
         yield from _flag_issues(member)
         yield from _size_issues(member)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from modelshelf.errors import FormatError
+from modelshelf_pytorch.allowance import Allowance
 from modelshelf_pytorch.verdict import Issue, suspicious
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Member:
         size: Bytes of its content.
         header_offset: File offset of its local header.
         external_attributes: Unix file mode above, DOS attributes below.
+        allowance: What reading the archive may cost.
         data_start: File offset of its compressed bytes, once its local header was read.
     """
 
@@ -69,6 +71,7 @@ class Member:
     size: int
     header_offset: int
     external_attributes: int
+    allowance: Allowance
     data_start: int | None = None
 
     @property
@@ -95,9 +98,11 @@ class Directory:
         kinds: The combinations of flags, method and external attributes that its entries have.
         extra_lengths: Lengths of the extra fields in the local headers, once those were found to be right.
         issues: What was noticed while parsing.
+        allowance: What reading the members may cost.
     """
 
     def __init__(self, start: int = 0) -> None:
+        self.allowance = Allowance()
         self.names: list[str] = []
         self.raw_names: list[bytes] = []
         self.flags: list[int] = []
@@ -135,6 +140,7 @@ class Directory:
                 self.sizes[number],
                 self.header_offsets[number],
                 self.external_attributes[number],
+                self.allowance,
             )
             if self.extra_lengths is not None:
                 lead = LOCAL_HEADER.size + len(member.raw_name)

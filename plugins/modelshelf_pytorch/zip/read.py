@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import TruncatedFileError
-from modelshelf_pytorch.readers import BytesReader, DeflatedReader, SliceReader
+from modelshelf_pytorch.readers import BytesReader, DeflatedReader, PartReader, SliceReader, allowance_of
 from modelshelf_pytorch.signatures import ZIP_MAGIC
 from modelshelf_pytorch.verdict import Issue, dangerous
 from modelshelf_pytorch.zip.directory import (
@@ -35,6 +35,7 @@ _END_MAGIC, _LOCATOR_MAGIC, _END64_MAGIC = b"PK\x05\x06", b"PK\x06\x07", b"PK\x0
 _SHORT_COMMENT, _LONGEST_COMMENT = 44, 0xFFFF  # bytes; most archives have none
 _MAX16 = 0xFFFF
 _LARGEST_DIRECTORY = 64 * 1024 * 1024  # bytes; 100,000 members take about 10 MB
+_CHUNK = 1024 * 1024  # bytes of which a checksum is computed at a time
 _LARGEST_INFLATED = 64 * 1024 * 1024  # bytes
 _LEAST_INFLATED, _INFLATED_PER_BYTE = 512 * 1024, 64  # a pickle of tensors alone deflates to a fifteenth
 
@@ -75,6 +76,7 @@ def read_directory(reader: FileReader) -> Directory:
         )
     directory = parse(reader, reader.read(start, size), start, count)
     directory.issues += tuple(issues)
+    directory.allowance = allowance_of(reader)
     return directory
 
 
@@ -168,6 +170,7 @@ def read_member(reader: FileReader, member: Member, most: int) -> bytes:
         message = f"the member {member.name!r} is packed by method {member.method}"
         raise malformed(reader, message, member.header_offset, "zip-unknown-method")
     compressed = reader.read(start, min(member.compressed_size, most))
+    member.allowance.inflate(min(member.size + 1, most), reader.name)
     try:
         data = zlib.decompressobj(-15).decompress(compressed, min(member.size + 1, most))
     except zlib.error as error:
@@ -178,15 +181,49 @@ def read_member(reader: FileReader, member: Member, most: int) -> bytes:
     return data
 
 
-def open_member(reader: FileReader, member: Member) -> FileReader:
+def checksum(reader: FileReader, member: Member) -> int:
+    """Return the CRC-32 of a member's content, a part of it in memory at a time.
+
+    Raises:
+        ReadError: The member cannot be read, or has another size than the directory says.
+    """
+    start, crc, size = data_offset(reader, member), 0, 0
+    inflater = zlib.decompressobj(-15)
+    end = start + member.compressed_size
+    for place in range(start, end, _CHUNK):
+        data = reader.read(place, min(_CHUNK, end - place))
+        if member.method == STORED:
+            crc = zlib.crc32(data, crc)
+            continue
+        while data and not inflater.eof and size <= member.size:
+            try:
+                part = inflater.decompress(data, _CHUNK)
+            except zlib.error as error:
+                message = f"the member {member.name!r} does not inflate: {error}"
+                raise malformed(reader, message, start) from None
+            member.allowance.inflate(len(part), reader.name)
+            crc, size, data = zlib.crc32(part, crc), size + len(part), inflater.unconsumed_tail
+    if member.method != STORED and size != member.size:
+        message = f"the member {member.name!r} inflates to another size than {member.size} bytes"
+        raise malformed(reader, message, start, "zip-forged-size")
+    return crc
+
+
+def open_member(reader: FileReader, member: Member, *, whole: bool = True) -> PartReader:
     """Open a member as a file of its own; a deflated one is inflated as far as `inflation_limit` allows.
+
+    Args:
+        reader: The archive.
+        member: The member.
+        whole: Whether all of it is read; else it is inflated as far as somebody reads.
 
     Raises:
         ReadError: The member cannot be read.
     """
+    start = data_offset(reader, member)
     if member.method == STORED:
-        return SliceReader(reader, data_offset(reader, member), member.compressed_size)
-    most = inflation_limit(member)
-    if member.size <= most or member.method != DEFLATED:
-        return BytesReader(read_member(reader, member, most), reader.name)
-    return DeflatedReader(reader, data_offset(reader, member), member.compressed_size, member.size, most)
+        return SliceReader(reader, start, member.compressed_size, member.allowance)
+    most = inflation_limit(member) if whole else _LARGEST_INFLATED
+    if (whole and member.size <= most) or member.method != DEFLATED:
+        return BytesReader(read_member(reader, member, most), reader.name, member.allowance)
+    return DeflatedReader(reader, start, member.compressed_size, member.size, most, member.allowance)
