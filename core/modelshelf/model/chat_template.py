@@ -26,10 +26,13 @@ _SETS = re.compile(r"[-+]?\s*set\s+([\w.]+)\s*=")
 _DYNAMIC = re.compile(r"\|\s*attr\s*\(|\A[-+]?\s*filter\s+attr\b")
 _FROM_NUMBERS = re.compile(r"%c|\{[^{}]{0,9}:c\}")  # formats that make a character of its number
 _KEEPS_JOINING = frozenset("~+%()[]{},|.*")
-_WORTH_A_LOOK = re.compile(  # nothing is found in a template without any of these: most have none
-    r"__|_['\"]|['\"]_|\\[xuUN0-7\r\n]|\battr\b|%c|:c\}|['\"]\s*[.|]\s*(?:replace|translate)\b"
-    r"|\{%[-+]?\s*(?:import|include|extends|from)\b"
+# Nothing is found in a template that has none of these, and most have none: finding that out takes little.
+_SIGNS = ("__", "_'", '_"', "'_", '"_', "attr", "%c", ":c}")
+_RARE_SIGNS = (
+    re.compile(r"\\[xuUN0-7\r\n]"),
+    re.compile(r"\{%[-+]?\s*(?:import|include|extends|from)\b"),
 )
+_CHANGED_TEXT = re.compile(r"['\"]\s*[.|]\s*(?:replace|translate)\b")
 _SUBSCRIPT = ("[",)  # a number behind it takes characters out of a text
 _CHANGES = frozenset({"replace", "translate"})
 _TEXT = "''"
@@ -69,7 +72,14 @@ def suspicions(template: str) -> tuple[str, ...]:
 
 
 def _suspicions(template: str) -> tuple[str, ...]:
-    return _by_blocks(template) if _WORTH_A_LOOK.search(template) else ()
+    return _by_blocks(template) if _is_worth_a_look(template) else ()
+
+
+def _is_worth_a_look(template: str) -> bool:
+    if any(sign in template for sign in _SIGNS) or any(sign.search(template) for sign in _RARE_SIGNS):
+        return True
+    changes = any(change in template for change in _CHANGES)
+    return changes and _CHANGED_TEXT.search(template) is not None
 
 
 def _by_blocks(template: str) -> tuple[str, ...]:

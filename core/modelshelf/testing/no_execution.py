@@ -46,6 +46,7 @@ _OWN_CODE: tuple[str, ...] = (
     "re",
 )
 _OWN_CODE += ("typing", "zipimport", "cattrs", "linecache", "traceback", "ast", "tokenize", "pluggy", "runpy")
+_OWN_CODE += ("_pytest",)  # which compiles the modules whose assertions it explains
 
 
 class ForbiddenCallError(Exception):
