@@ -207,7 +207,7 @@ _FLOAT = rb"(?i)\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+|inf|nan|infinity)(?:e[+-]?[0
 
 def _parse_integer(data: bytes, window: Window, position: int) -> int:
     if len(data) > _LONGEST_DIGITS or not (data.isdigit() or re.fullmatch(_INTEGER, data)):
-        raise _malformed(window, position, f"a number that is none: {data[:40]!r}")
+        raise _malformed(window, position, "a number that is none")
     return int(data)
 
 
@@ -234,7 +234,7 @@ def _memo_index_line(window: Window, position: int) -> tuple[Any, int]:
 def _float_line(window: Window, position: int) -> tuple[Any, int]:
     data, end = window.read_line(position)
     if len(data) > _LONGEST_DIGITS or not re.fullmatch(_FLOAT, data):
-        raise _malformed(window, position, f"a float that is none: {data[:40]!r}")
+        raise _malformed(window, position, "a float that is none")
     return float(data), end
 
 
