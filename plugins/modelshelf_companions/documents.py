@@ -69,9 +69,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def _place_of(error: Exception) -> str:
-    """Where the parser gave up. What it found there is not shown: the file may be anything."""
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f", at line {mark.line + 1}, column {mark.column + 1}"
+    """What is wrong and where. What the parser found there is not shown: the file may be anything."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    what = "" if "'" in problem or '"' in problem else f": {problem}".rstrip(": ")
+    return what if mark is None else f"{what}, at line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _refuse_aliases_and_depth(events: Iterable[Event]) -> None:

@@ -149,9 +149,10 @@ def read_mapping(path: str, most: int = 1024 * 1024) -> dict[str, Any]:
 
 
 def _place_of(error: Exception) -> str:
-    """Say where the parser gave up. What it found there is not shown: the file may be anything."""
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f", at line {mark.line + 1}, column {mark.column + 1}"
+    """Say what is wrong and where. What the parser found there is not shown: the file may be anything."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    what = "" if "'" in problem or '"' in problem else f": {problem}".rstrip(": ")
+    return what if mark is None else f"{what}, at line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _refuse_aliases_and_depth(text: str, loader: Any, path: str) -> None:
