@@ -158,9 +158,17 @@ def _read(file: str, *, must_exist: bool) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"{file}: is not valid TOML: {error}") from error
+        raise ConfigurationError(f"{file}: is not valid TOML{_place_in_text(error)}") from None
     folder = os.path.join(os.getcwd(), os.path.dirname(file))
     return {key: _checked(key, value, f"{file}: {key}", folder) for key, value in table.items()}
+
+
+def _place_in_text(error: Exception) -> str:
+    """Where the parser gave up. What it found there is not shown: the file may be anything, a key even."""
+    import re  # as above
+
+    place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", str(error))
+    return f", at {place[1]}" if place else ""
 
 
 def _opened_at_once(file: str, flags: int) -> int:
@@ -184,19 +192,31 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _checked(key: str, value: Any, where: str, folder: str) -> Any:
     check = _KEYS.get(key)
     if check is None:
+        if not (key.isascii() and key.isidentifier() and key.islower()):  # of a file that is no settings file
+            where = f"{where[: -len(key)]}a key"
         raise ConfigurationError(f"{where}: there is no such setting; the settings are {', '.join(_KEYS)}")
     return check(value, where, folder)
 
 
+def _kind(value: Any) -> str:
+    """What a value is, for a message that does not show it where it may be a secret."""
+    kinds: dict[type, str] = {
+        str: "a text" if str(value).strip() else "an empty one",
+        list: "a list",
+        dict: "a table",
+    }
+    return kinds.get(type(value)) or repr(value)
+
+
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{where}: must be text that is not empty, not {value!r}")
+        raise ConfigurationError(f"{where}: must be text that is not empty, not {_kind(value)}")
     return value
 
 
 def _texts(value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
-        raise ConfigurationError(f"{where}: must be a list of texts, not {value!r}")
+        raise ConfigurationError(f"{where}: must be a list of texts, not {_kind(value)}")
     return [_text(one, f"{where}[{number}]") for number, one in enumerate(value)]
 
 
@@ -225,7 +245,7 @@ def _names(value: Any, where: str, _folder: str) -> frozenset[str]:
 
 def _count(value: Any, where: str, _folder: str) -> int:
     if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{where}: must be an integer of 1 or more, not {value!r}")
+        raise ConfigurationError(f"{where}: must be an integer of 1 or more, not {_kind(value)}")
     return value
 
 

@@ -65,7 +65,7 @@ def remove_sources(file: Path, matches: Callable[[Mapping[str, Any]], bool]) -> 
 
 def _change(file: Path, change: Callable[[TOMLDocument], None]) -> None:
     import tomlkit
-    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.exceptions import ParseError, TOMLKitError
 
     try:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -77,8 +77,11 @@ def _change(file: Path, change: Callable[[TOMLDocument], None]) -> None:
         except UnicodeEncodeError:
             raise ConfigurationError(f"{file}: a path that is not UTF-8 cannot stand in it") from None
         _replace(file, text)
-    except (TOMLKitError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: is not valid TOML: {error}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: is not valid TOML: it is not UTF-8") from None
+    except TOMLKitError as error:  # whose text shows what it found: the file may be anything
+        place = f", at line {error.line}, column {error.col}" if isinstance(error, ParseError) else ""
+        raise ConfigurationError(f"{file}: is not valid TOML{place}") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be changed: {error.strerror}") from error
 

@@ -81,7 +81,14 @@ def parse_yaml(text: str) -> Any:
         _refuse_aliases_and_depth(yaml.parse(text, Loader=loader))
         return yaml.load(text, Loader=loader)  # noqa: S506 - the base loader, see above
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"is no YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"is no YAML{_place_of(error)}") from None
+
+
+def _place_of(error: Exception) -> str:
+    """What is wrong and where. What the parser found there is not shown: the file may be anything."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    what = "" if "'" in problem or '"' in problem else f": {problem}".rstrip(": ")
+    return what if mark is None else f"{what}, at line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _refuse_aliases_and_depth(events: Iterable[Event]) -> None:

@@ -117,7 +117,9 @@ def parse_json(data: bytes, path: str) -> Any:
         return json.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise UnusableDocumentError(f"{path}: nests arrays or objects too deep") from None
-    except ValueError as error:  # also text that is not UTF-8, and a number of thousands of digits
+    except UnicodeDecodeError as error:
+        raise UnusableDocumentError(f"{path}: is not JSON: it is not UTF-8 at byte {error.start}") from None
+    except ValueError as error:  # also a number of thousands of digits
         raise UnusableDocumentError(f"{path}: is not JSON: {error}") from None
 
 
@@ -138,12 +140,19 @@ def read_mapping(path: str, most: int = 1024 * 1024) -> dict[str, Any]:
         _refuse_aliases_and_depth(text, loader, path)
         value = yaml.load(text, Loader=loader)  # noqa: S506 - the base loader, see above
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        raise UnusableDocumentError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        raise UnusableDocumentError(f"{path}: is not YAML{_place_of(error)}") from None
     if value in (None, ""):
         return {}
     if not isinstance(value, dict):
         raise UnusableDocumentError(f"{path}: is no YAML mapping")
     return value
+
+
+def _place_of(error: Exception) -> str:
+    """Say what is wrong and where. What the parser found there is not shown: the file may be anything."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    what = "" if "'" in problem or '"' in problem else f": {problem}".rstrip(": ")
+    return what if mark is None else f"{what}, at line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _refuse_aliases_and_depth(text: str, loader: Any, path: str) -> None:

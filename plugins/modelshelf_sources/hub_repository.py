@@ -106,7 +106,11 @@ def _read_refs(folder: str, problems: list[Problem]) -> dict[str, tuple[str, ...
                 continue
             try:
                 commit = read_bytes(entry.path, _MAX_REF_BYTES).decode().strip()
-            except (UnusableDocumentError, UnicodeDecodeError) as error:
+            except UnicodeDecodeError as error:
+                what = f"is not UTF-8 at byte {error.start}"
+                problems.append(_problem("unreadable-ref", entry.path, f"{entry.path}: {name}: {what}"))
+                continue
+            except UnusableDocumentError as error:
                 problems.append(_problem("unreadable-ref", entry.path, f"{entry.path}: {name}: {error}"))
                 continue
             found[commit].append(relative(entry.path, folder))

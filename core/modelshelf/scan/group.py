@@ -243,6 +243,9 @@ def shard_names(text: bytes, name: str) -> list[str]:
 
     try:
         content = json.loads(text)
+    except UnicodeDecodeError as error:
+        what = f"it is not UTF-8 at byte {error.start}"
+        raise FormatError(f"{name}: is not JSON: {what}", code="broken-index", file=name) from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{name}: is not JSON: {error}", code="broken-index", file=name) from None
     weight_map = content.get("weight_map") if isinstance(content, dict) else None

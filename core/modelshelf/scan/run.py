@@ -21,7 +21,6 @@ from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
 from modelshelf.scan.counters import FOREIGN, HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
-from modelshelf.scan.guarded_source import checked
 from modelshelf.scan.passing import PASSED_OVER, PassingRules
 from modelshelf.scan.passing import RULES as PASSING_RULES
 from modelshelf.scan.places import make_sources, place_of, with_nested
@@ -219,6 +218,8 @@ class Scan:
             if described is one:  # as the core listed it
                 yield one
             else:
+                from modelshelf.scan.listed_names import checked  # most places are as the core lists them
+
                 yield from checked(described, root, source)
 
     def _passing_rules(self, root: str) -> PassingRules:

@@ -234,7 +234,7 @@ def _parse_integer(text: bytes, base: int, window: Window, position: int) -> int
             return int(text, base)
         except ValueError:
             pass
-    raise _malformed(window, position, f"a number that is none: {text[:40]!r}")
+    raise _malformed(window, position, "a number that is none")
 
 
 def _decimal_line(window: Window, position: int) -> tuple[Any, int]:
@@ -270,7 +270,7 @@ def _memo_index_line(window: Window, position: int) -> tuple[Any, int]:
 def _float_line(window: Window, position: int) -> tuple[Any, int]:
     text, end = _number_line(window, position)
     if not re.fullmatch(_FLOAT, text):
-        raise _malformed(window, position, f"a float that is none: {text[:40]!r}")
+        raise _malformed(window, position, "a float that is none")
     return float(text), end
 
 

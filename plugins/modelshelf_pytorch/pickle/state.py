@@ -207,11 +207,14 @@ class State:
             )
 
     def _report_refused(self, module: str, name: str) -> None:
+        shown = f"{module}.{name}"
+        if not all(part.isidentifier() for part in shown.split(".")):  # of a text that is no pickle, perhaps
+            shown = "what Python has no such name for"
         message = (
-            f"names {module}.{name}, which is outside the allowlist of torch's weights_only mode: unpickling "
+            f"names {shown}, which is outside the allowlist of torch's weights_only mode: unpickling "
             "it may run any code; do not load it unless you trust who made it"
         )
-        self.report("unsafe-global", Verdict.DANGEROUS, message, f"{module}.{name}")
+        self.report("unsafe-global", Verdict.DANGEROUS, message, shown)
 
     def call(self, function: Any, arguments: Any) -> Any:
         """Return what a call gives; one that is not allowed gives an `Instance` of unknown content."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelshelf.testing.artifacts import in_memory
 
 from modelshelf import ModelConfig, ModelRegistry
 from modelshelf.model import Artifact, ArtifactFile
 from modelshelf.reader import ArtifactReader
+from modelshelf.testing.artifacts import in_memory
 from modelshelf_foreign.saved_model import operation_findings
 
 

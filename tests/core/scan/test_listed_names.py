@@ -12,7 +12,7 @@ import pytest
 
 from modelshelf import Artifact, ArtifactFile, Folder, ModelRegistry, Place, PlainFolders, SourceType
 from modelshelf.reader import open_local
-from modelshelf.scan.guarded_source import REFUSED_NAME
+from modelshelf.scan.listed_names import REFUSED_NAME
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
 
