@@ -131,11 +131,21 @@ def from_names(artifact: Artifact) -> Iterator[ModelMetadata]:
     if folder is not None:
         yield from _from_name(
             folder,
-            parameter_count=folder_facts.parameter_count,
+            parameter_count=_possible(folder_facts.parameter_count, artifact),
             quantization=folder_facts.quantization,
             tags=folder_facts.tags or None,
             title=folder_facts.title,
         )
+
+
+def _possible(count: str | None, artifact: Artifact) -> str | None:
+    """A folder's size where so many weights can be in these files at all: half a bit each is the least."""
+    match = _SIZE.search(count) if count else None
+    each = float(match["number"] or 0) if match else 0.0
+    unit = {"M": 10**6, "B": 10**9, "T": 10**12}.get(
+        match["unit"].upper() if match and match["unit"] else "", 0
+    )
+    return count if artifact.size_bytes * 8 * 2 >= each * unit else None
 
 
 def _from_name(name: str, **values: Any) -> Iterator[ModelMetadata]:

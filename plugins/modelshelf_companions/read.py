@@ -14,9 +14,10 @@ from modelshelf.model.kind import Kind, capabilities_of_template
 from modelshelf_companions import card
 from modelshelf_companions.config import READERS, wrong_types
 from modelshelf_companions.documents import JsonObject, parse_json, parse_list
-from modelshelf_companions.names import from_names
+from modelshelf_companions.names import from_names, is_generic
 
 if TYPE_CHECKING:
+    from modelshelf.model import Artifact
     from modelshelf.reader import ArtifactReader, FileReader
 
 _KEY = "companions"
@@ -25,6 +26,9 @@ _MAX_MODULES_BYTES = 1 << 16
 _MAX_JSON_BYTES = 16 << 20
 _CARD = "readme.md"  # in any case
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_OF_THE_MODEL = frozenset({"config.json", "params.json"})
+_OF_ADAPTERS = frozenset({"adapter_config.json"})
+_MATRICES = 4  # of the width, squared, in each block: less than any architecture has
 _MAX_SHOWN = 200  # characters
 
 
@@ -103,7 +107,10 @@ def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> Non
     except ValueError as error:
         companions.findings.append(_broken(name, "malformed-config", Severity.WARNING, error))
         return
-    companions.partials.append(READERS[name](document.members, name))
+    partial = READERS[name](document.members, name)
+    if name in _OF_THE_MODEL and is_auxiliary(reader.artifact, partial):
+        return
+    companions.partials.append(partial)
     if not document.strict:
         problem = "holds NaN or Infinity, which JSON has not"
         companions.findings.append(_finding(name, "config-not-strict-json", Severity.INFO, problem))
@@ -111,6 +118,19 @@ def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> Non
     if ignored:
         problem = f"{ignored[0]} is of the wrong type"
         companions.findings.append(_finding(name, "config-value-ignored", Severity.INFO, problem))
+
+
+def is_auxiliary(artifact: Artifact, config: ModelMetadata) -> bool:
+    """Whether an artifact is a small file beside a model, and not what a config describes.
+
+    It has a name of its own, and not even a bit for each of the fewest weights that such a model has.
+    """
+    if config.block_count is None or config.embedding_length is None or is_generic(artifact.weights[0].name):
+        return False
+    fewest = _MATRICES * config.block_count * config.embedding_length**2
+    return artifact.size_bytes * 8 < fewest and not any(
+        one.name in _OF_ADAPTERS for one in artifact.companions
+    )
 
 
 def _parse_file(file: FileReader) -> JsonObject:

@@ -50,6 +50,16 @@ _LICENSE_TITLES = tuple(
     )
 )
 
+_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
+_CONFIG_COUNTS = {
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "block_count": "num_hidden_layers",
+    "head_count": "num_attention_heads",
+    "head_count_kv": "num_key_value_heads",
+    "vocab_size": "vocab_size",
+}
+
 BlobPath = Callable[[Layer], "str | None"]
 """Gives the path of a layer's blob, or None where it is not there."""
 
@@ -76,6 +86,8 @@ def facts_of(manifest: Manifest, config: dict[str, Any], path_of: BlobPath) -> d
         "families": list(texts_of(config.get("model_families"))) or None,
         **ollama_facts(texts_of(config.get("capabilities"))),
     }
+    for key, value in _of_tensors(manifest, path_of):
+        facts[key] = facts.get(key) or value
     for key, text in _texts(manifest, path_of):
         facts.setdefault(key, text)
     if "license_text" in facts:
@@ -87,6 +99,18 @@ def facts_of(manifest: Manifest, config: dict[str, Any], path_of: BlobPath) -> d
     for layer in manifest.of_kind("messages"):
         facts["messages"] = _messages(layer, path_of)
     return {key: value for key, value in facts.items() if value not in (None, "", [])}
+
+
+def _of_tensors(manifest: Manifest, path_of: BlobPath) -> Iterator[tuple[str, Any]]:
+    """Read the ``config.json`` that is a layer of a model of many blobs, one for each tensor."""
+    for layer in manifest.of_kind("json"):
+        content = _read_json(layer, path_of) if layer.name == "config.json" else None
+        if not isinstance(content, dict):
+            continue
+        yield "architecture", _word(content.get("model_type"))
+        parts = [content, *(one for key in _PARTS if isinstance(one := content.get(key), dict))]
+        for field, key in _CONFIG_COUNTS.items():
+            yield field, next((one for part in parts if (one := count_of(part.get(key)))), None)
 
 
 def _word(value: object) -> str | None:

@@ -20,6 +20,7 @@ from modelshelf.model import (
     Severity,
     merge_metadata,
 )
+from modelshelf.model.consistency import consistent
 from modelshelf.model.converters import as_tuple
 from modelshelf.model.failure import PluginFailure
 from modelshelf.model.health import NOT_OPENED, Concern, is_unfinished, not_judged, worst_first
@@ -183,7 +184,8 @@ class _Steps:
             return self._unclaimed(suffix, faults)
         format_name = winner.detection.format
         metadata, faults = self.extract(winner)
-        findings = [*_shard_findings(self._artifact), *self.probe(winner)]
+        metadata, doubts = consistent(metadata)
+        findings = [*doubts, *_shard_findings(self._artifact), *self.probe(winner)]
         findings += map(self._finding_of, faults)
         findings += self._unfinished_checks()
         if findings and any(one.concern is Concern.DAMAGE for one in findings):

@@ -30,11 +30,12 @@ pipeline_tag: text-generation
 def model(tmp_path):
     """Writes a weight file and companions, and gives merged metadata and findings by file."""
 
-    def build(folder="plain", file="model.safetensors", model_id=None, **companions):
+    def build(folder="plain", file="model.safetensors", model_id=None, size=1 << 30, **companions):
         home = tmp_path / folder
         home.mkdir(parents=True)
         weights = home / file
         weights.write_bytes(b"weights")
+        os.truncate(weights, size)  # a hole
         beside = []
         for name, content in companions.items():
             path = home / {"card": "README.md", "template": "chat_template.jinja"}.get(name, f"{name}.json")
@@ -280,3 +281,29 @@ def test_a_broken_or_hostile_card_is_an_info_and_never_an_exception(model, front
     metadata, findings = model(card=f"---\n{front}\n---\n".encode())
     assert metadata.license is None
     assert [(finding.severity, file) for file, finding in findings.items()] == [(Severity.INFO, "README.md")]
+
+
+BGE = {
+    "model_type": "xlm-roberta",
+    "max_position_embeddings": 8194,
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+}
+
+
+def test_a_config_is_not_put_on_a_small_file_of_another_name(model):
+    metadata, _ = model(file="colbert_linear.pt", size=2_100_000, config=BGE)
+    assert (metadata.architecture, metadata.context_length) == (None, None)
+
+
+@pytest.mark.parametrize(("file", "size"), [("bge.safetensors", 1_200_000_000), ("model.safetensors", 100)])
+def test_a_config_is_put_on_a_model_and_on_a_file_that_is_named_as_one(model, file, size):
+    assert model(file=file, size=size, config=BGE)[0].context_length == 8192
+
+
+def test_a_repositorys_size_is_not_put_on_a_file_that_cannot_have_it(model):
+    assert model(file="model.bin", size=5000, model_id="openai/gpt-oss-20b")[0].parameter_count is None
+    assert (
+        model(folder="b", file="model.bin", size=12 << 30, model_id="openai/gpt-oss-20b")[0].parameter_count
+        == "20B"
+    )
