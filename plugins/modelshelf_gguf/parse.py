@@ -201,7 +201,7 @@ def _not_gguf(file: FileReader) -> FormatError:
     head = file.read_up_to(0, 64)
     code, reason = (
         "bad-magic",
-        f"the file does not begin with 'GGUF' but with {head[:4]!r}; this is no GGUF file",
+        "the file does not begin with 'GGUF'; this is no GGUF file",
     )
     if head.startswith(_LFS_POINTER):
         code, reason = (
