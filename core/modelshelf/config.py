@@ -7,6 +7,7 @@ The file is ``modelshelf.toml`` in the user's configuration folder, or the one t
     paths = ["~/models", "/srv/models"]     # MODELSHELF_PATHS, separated as PATH is
     disable_plugins = ["mylab"]             # MODELSHELF_DISABLE_PLUGINS, separated by commas
     workers = 4                             # MODELSHELF_WORKERS
+    follow_links = true                     # of plain folders, links to folders elsewhere
 
     [[sources]]                             # settings of one source, which reads the rest of the table
     name = "ollama"
@@ -88,7 +89,7 @@ def load(
     return Settings(
         store=store or values.get("store") or _default_store(),
         paths=values.get("paths") or _default_paths(),
-        sources=values.get("sources", ()),
+        sources=_with_links(values.get("sources", ()), follow=values.get("follow_links", False)),
         disable_plugins=in_file.get("disable_plugins", none) | in_environment.get("disable_plugins", none),
         workers=workers if workers is not None else values.get("workers"),
         file=file if in_file else None,
@@ -267,12 +268,27 @@ def _table(table: dict[str, Any], where: str, folder: str) -> dict[str, Any]:
     return found
 
 
+def _flag(value: Any, where: str, _folder: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where}: must be true or false, not {value!r}")
+    return value
+
+
+def _with_links(tables: tuple[dict[str, Any], ...], *, follow: bool) -> tuple[dict[str, Any], ...]:
+    """The tables, with the setting of all plain folders where a table of some does not say otherwise."""
+    if not follow:
+        return tables
+    kept = [{"follow_links": True, **one} if one["name"] == "local" else one for one in tables]
+    return ({"name": "local", "defaults": False, "follow_links": True}, *kept)
+
+
 _KEYS: dict[str, Callable[[Any, str, str], Any]] = {
     "store": _place,
     "paths": _places,
     "sources": _tables,
     "disable_plugins": _names,
     "workers": _count,
+    "follow_links": _flag,
 }
 
 

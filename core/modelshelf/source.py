@@ -75,8 +75,19 @@ Listing: TypeAlias = "Folder | Artifact | UnfinishedDownload | Orphan | Problem"
 Its classes are loaded by who makes one: most places of a machine are only asked for, and not listed.
 """
 
-Walk: TypeAlias = "Callable[[str], Iterator[Listing]]"
-"""The core's walk: every folder below a root, in sorted order, safe against loops, FIFOs and odd names."""
+
+class Walk(Protocol):
+    """The core's walk: every folder below a root, in sorted order, safe against loops, FIFOs, odd names."""
+
+    def __call__(self, root: str, /, *, link_levels: int = 0) -> Iterator[Listing]:
+        """List every folder below a root.
+
+        Args:
+            root: The root.
+            link_levels: Down to how many levels below the root links to folders out of it are followed, as
+                the tool itself does; each folder is listed once.
+        """
+        ...
 
 
 def _as_listed(folder: Folder) -> Folder:
@@ -91,9 +102,11 @@ class PlainFolders:
         describe: Adds what the source knows of a folder to its listing: facts, an id, digests of files. It is
             called for each folder that is listed, after those above it, of which unchanged ones are left
             out. What it adds must depend on that folder and those above it alone.
+        follow_links: Whether links to folders out of the place are followed.
     """
 
     describe: Callable[[Folder], Folder] = _as_listed
+    follow_links: bool = False
 
 
 class Source(Protocol):

@@ -28,6 +28,7 @@ _MODELS = "models"
 _EXTRA_PATHS = "extra_model_paths.yaml"
 _DESKTOP_EXTRA_PATHS = "extra_models_config.yaml"
 _MAX_EXTRA_PATHS = 1000
+_ANY_LEVEL = 1 << 30
 _MAX_INI_BYTES = 64 * 1024
 _MIN_KIND_FOLDERS = 3  # in a folder of models, so that it is one of ComfyUI's
 
@@ -129,7 +130,7 @@ class ComfyUISource(LocalStore):
             yield absent(root)
             return
         yield from _problems_at(root, configuration)
-        for item in walk(root):
+        for item in walk(root, link_levels=_ANY_LEVEL):  # as ComfyUI itself does
             if isinstance(item, Folder):
                 yield from _list_folder(item, root, configuration.extras, self.name)
             else:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
+from modelshelf.errors import ConfigurationError
 from modelshelf.source import LOCAL, PlainFolders
 from modelshelf_sources.download_layouts import has_download_metadata, is_bookkeeping, is_local_download
 from modelshelf_sources.local_store import LocalStore, Root
 
 if TYPE_CHECKING:
     from modelshelf.source import Folder, Place, Walk
+
+
+_FOLLOW_LINKS = "follow_links"
 
 
 class FolderSource(LocalStore):
@@ -21,6 +25,24 @@ class FolderSource(LocalStore):
     """
 
     name = LOCAL
+    _follow_links = False
+
+    @classmethod
+    def make(cls, settings: Mapping[str, Any]) -> Self:
+        """Build the source from its settings: as for every tool, and ``follow_links``, true or false.
+
+        Raises:
+            ConfigurationError: There is another key, or a value of another type; the message names the key.
+        """
+        others = dict(settings)
+        follow_links = others.pop(_FOLLOW_LINKS, False)
+        if not isinstance(follow_links, bool):
+            raise ConfigurationError(
+                f"{_FOLLOW_LINKS} of the source {cls.name!r} must be true or false, not {follow_links!r}"
+            )
+        made = super().make(others)
+        made._follow_links = follow_links  # noqa: SLF001 - its own
+        return made
 
     def default_roots(self) -> Iterable[Root]:
         """List none: plain folders are the settings' to name."""
@@ -37,7 +59,10 @@ class FolderSource(LocalStore):
     def list(self, place: Place, walk: Walk) -> PlainFolders:  # noqa: ARG002 - the core walks them
         """List everything below the place's root."""
         downloads: dict[str, bool] = {}  # folders, and whether huggingface_hub downloaded into them
-        return PlainFolders(describe=lambda folder: _with_metadata(folder, place.root, downloads))
+        return PlainFolders(
+            describe=lambda folder: _with_metadata(folder, place.root, downloads),
+            follow_links=self._follow_links,
+        )
 
 
 def _with_metadata(folder: Folder, place: str, downloads: dict[str, bool]) -> Folder:

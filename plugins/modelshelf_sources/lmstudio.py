@@ -109,7 +109,7 @@ def _list_models(root: str, walk: Walk) -> Iterator[Listing]:
         except UnusableDocumentError as error:
             yield Problem(code="unreadable-settings", path=file, message=f"{error}; it names no model")
     present: set[str] = set()
-    for item in walk(root):
+    for item in walk(root, link_levels=_LEVELS):  # as LM Studio itself does
         if not isinstance(item, Folder):
             yield item
             continue

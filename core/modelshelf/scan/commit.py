@@ -147,7 +147,8 @@ def commit(
     choices = choices or ScanChoices()
     now = int(time.time())
     fine = FineDigests(sources, plugins)
-    store.view(lambda state: _read_copies(RecordReader(state), examined, fine))  # while nobody has to wait
+    for record, location in store.view(lambda state: _proposed_copies(RecordReader(state), examined)):
+        fine.is_copy(record, location) or fine.name_of(location)  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
 
     def work(state: Transaction) -> list[Outcome]:
@@ -237,11 +238,12 @@ def _location_after(old: ModelConfig | None, artifact: Artifact, examination: Ex
     return location if before is None else after(before, location, finished=examination.is_finished)
 
 
-def _read_copies(
-    reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]], fine: FineDigests
-) -> None:
-    """Read what `commit_artifact` will compare."""
+def _proposed_copies(
+    reader: RecordReader, examined: Sequence[tuple[Artifact, Examination]]
+) -> list[tuple[ModelConfig, Location]]:
+    """What `commit_artifact` will compare: records, and the places that by samples are copies of them."""
     first: dict[bytes, tuple[Artifact, Examination]] = {}
+    proposed = []
     for artifact, examination in examined:
         digest = examination.content_digest
         if not digest or examination.rejected is not None:
@@ -249,13 +251,13 @@ def _read_copies(
         location = _location_of(artifact, examination)
         found = reader.by_content(digest)
         record = reader.model(*found) if found else None
-        if record is not None:
-            fine.is_copy(record, location) or fine.name_of(location)
+        if record is not None and not _is_alone(record, location):
+            proposed.append((record, location))
         if digest in first:
             new = _Examined(location=_location_of(*first[digest]), examination=first[digest][1])
-            proposed = _new_record(artifact.path, ModelVersion(major=1), new)
-            fine.is_copy(proposed, location) or fine.name_of(location)
+            proposed.append((_new_record(artifact.path, ModelVersion(major=1), new), location))
         first.setdefault(digest, (artifact, examination))
+    return proposed
 
 
 def commit_artifact(
@@ -376,8 +378,12 @@ def _has_content(old: ModelConfig, digest: bytes, location: Location, fine: Fine
         return fine.is_copy(old, location)
     if old.content_digest != digest:
         return False
-    before = [one for one in old.locations if not one.missing]
-    return [one.path for one in before] == [location.path] or fine.is_copy(old, location)
+    return _is_alone(old, location) or fine.is_copy(old, location)
+
+
+def _is_alone(record: ModelConfig, location: Location) -> bool:
+    """Whether a record's only present place is this one, with which nothing is to be compared."""
+    return [one.path for one in record.locations if not one.missing] == [location.path]
 
 
 def _was_never_of(old: ModelConfig, location: Location, digest: bytes) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from modelshelf.errors import ReadError, SourceError, UnreadableFileError
 from modelshelf.plugin.report import describe
 from modelshelf.source import PlainFolders
@@ -60,7 +62,7 @@ class GuardedSource:
         except Exception as error:
             raise self._failure("list", place, error) from error
         if isinstance(listed, PlainFolders):
-            return PlainFolders(describe=lambda folder: self._describe(listed, folder, place))
+            return evolve(listed, describe=lambda folder: self._describe(listed, folder, place))
         return self._iterate(listed, place)
 
     def _iterate(self, listed: Iterator[Listing], place: Place) -> Iterator[Listing]:

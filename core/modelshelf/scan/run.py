@@ -21,8 +21,8 @@ from modelshelf.records.write import Records
 from modelshelf.scan.changed import Changes, present_models, rules_of
 from modelshelf.scan.counters import FOREIGN, HARMLESS, PASSING, Counters, ScanProgress, plugin_problem
 from modelshelf.scan.file_names import FormatTable
-from modelshelf.scan.passing import PASSED_OVER, PassingRules
 from modelshelf.scan.passing import RULES as PASSING_RULES
+from modelshelf.scan.passing import PassingRules
 from modelshelf.scan.places import make_sources, place_of, with_nested
 from modelshelf.scan.volumes import Volumes, is_on
 from modelshelf.source import LOCAL, Folder, Place, PlainFolders, room_of
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from modelshelf.plugin.call import PluginSet
     from modelshelf.scan.batches import Examined
     from modelshelf.scan.commit import Outcome, ScanChoices
+    from modelshelf.scan.links import LinkRule
+    from modelshelf.scan.walk import FolderTree
     from modelshelf.source import Listing, Source
     from modelshelf.store import Store
 
@@ -123,6 +125,7 @@ class Scan:
         self._counters = Counters()
         self._visited: set[str] = set()
         self._unlisted: list[str] = []
+        self._followed: list[FolderTree] = []
         self._left_out: frozenset[str] = frozenset()
         self._choices: ScanChoices | None = None
         self._volumes = Volumes(store.view(lambda state: RecordReader(state).mounts()))
@@ -159,7 +162,8 @@ class Scan:
             visited=self._visited,
         )
         listings = self._list(source, place, changes)
-        artifacts = self._group(listings, source.name, changes)
+        self._followed = []
+        artifacts = self._marked(self._group(listings, source.name, changes), place.root)
         changed = self._without_unchanged(artifacts, changes)
         for examined in self._examine(changed):
             self._commit(examined, changes)
@@ -184,37 +188,39 @@ class Scan:
         try:
             listed = source.list(place, self._walk)
             if isinstance(listed, PlainFolders):
-                listed = self._walk_changed(place.root, source.name, listed.describe, changes)
+                listed = self._walk_changed(place.root, source.name, listed, changes)
             yield from listed
         except SourceError as error:
             self._unlisted.append(place.root)
             problem = Problem(code="unlisted-place", path=place.root, message=str(error))
             self._counters.problems.append(problem)
 
-    def _walk(self, root: str) -> Iterator[Listing]:
-        """All folders below a root."""
+    def _walk(self, root: str, /, *, link_levels: int = 0) -> Iterator[Listing]:
+        """All folders below a root of a tool's place."""
         from modelshelf.scan.walk import walk
 
-        return walk(root, self._formats.wants)
+        return walk(root, self._formats.wants, followed=self._followed, link_levels=link_levels)
 
     def _walk_changed(
-        self, root: str, source: str, describe: Callable[[Folder], Folder], changes: Changes
+        self, root: str, source: str, plain: PlainFolders, changes: Changes
     ) -> Iterator[Listing]:
         """The folders below a root that changed, with what the source knows of them.
 
         Depth full, which reads every byte of what it did not read before, lists all of them, and every
         file: a name does not say what is in it.
         """
-        if not os.path.isdir(root):
-            listings = self._walk(root)
-        elif self._depth is Depth.FULL:
+        is_folder = os.path.isdir(root)
+        if is_folder and self._depth is not Depth.FULL:
+            listings = self._compare_folders(root, changes, follow_links=plain.follow_links)
+        else:
             from modelshelf.scan.walk import walk
 
-            listings = walk(root, _wants_all, self._left_out, self._passing_rules(root))
-        else:
-            listings = self._compare_folders(root, changes)
+            rule = partial(self._plain_rule, follow_links=plain.follow_links)
+            wants = _wants_all if is_folder else self._formats.wants
+            passing = self._passing_rules(root) if is_folder else None
+            listings = walk(root, wants, self._left_out, passing, rule, self._followed)
         for one in listings:
-            described = describe(one) if isinstance(one, Folder) else one
+            described = plain.describe(one) if isinstance(one, Folder) else one
             if described is one:  # as the core listed it
                 yield one
             else:
@@ -222,18 +228,26 @@ class Scan:
 
                 yield from checked(described, root, source)
 
+    def _plain_rule(self, *, follow_links: bool) -> LinkRule:
+        from modelshelf.scan.links import plain_rule
+
+        return plain_rule(self._formats, follow_links=follow_links)
+
     def _passing_rules(self, root: str) -> PassingRules:
         return PassingRules(root, everything=self._everything)
 
-    def _compare_folders(self, root: str, changes: Changes) -> Iterator[Listing]:
+    def _compare_folders(self, root: str, changes: Changes, *, follow_links: bool) -> Iterator[Listing]:
         passing = self._passing_rules(root)
-        wanted_paths = changes.compare_folders(self._left_out, PASSING_RULES + bytes([self._everything]))
+        rules = PASSING_RULES + bytes([self._everything, follow_links])
+        wanted_paths = changes.compare_folders(self._left_out, rules)
         if changes.are_folders_unchanged:
             return
         from modelshelf.scan.walk import FolderTree, absent
 
         try:
-            tree = FolderTree(root, self._formats.wants, self._left_out, wanted_paths, passing)
+            rule = partial(self._plain_rule, follow_links=follow_links)
+            tree = FolderTree(root, self._formats.wants, self._left_out, wanted_paths, passing, rule)
+            self._followed.append(tree)
             for listed in tree.walk(changes.enter_folder):
                 changes.add_folder(listed)
                 yield from listed.listings()
@@ -251,7 +265,7 @@ class Scan:
                 self._counters.orphans.append(one)
             elif isinstance(one, Problem) and (one.code in PASSING or self._is_foreign_link(one)):
                 self._counters.passed_over.append(one)
-                if one.code == PASSED_OVER and one.path:  # a scan that names it may have found models there
+                if one.path:  # a scan that names it may have found models there
                     self._unlisted.append(one.path)
             elif isinstance(one, Problem):
                 self._counters.problems.append(one)
@@ -259,6 +273,15 @@ class Scan:
                     self._unlisted.append(one.path)
             else:
                 yield one
+
+    def _marked(self, artifacts: Iterator[Artifact], root: str) -> Iterator[Artifact]:
+        """The artifacts, those that lie out of the place with their real paths."""
+        for artifact in artifacts:
+            real = None
+            for tree in self._followed:
+                if tree.links is not None:
+                    real = real or tree.links.real_path(artifact.path, root)
+            yield artifact if real is None else evolve(artifact, facts={**artifact.facts, "real_path": real})
 
     def _group_folder(self, folder: Folder, source: str, changes: Changes) -> Iterable[Artifact]:
         from modelshelf.scan.group import group

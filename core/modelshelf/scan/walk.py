@@ -9,6 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
@@ -19,6 +20,7 @@ from modelshelf.scan.passing import SILENT, problem_of
 from modelshelf.source import Folder
 
 if TYPE_CHECKING:
+    from modelshelf.scan.links import LinkRule, Links
     from modelshelf.scan.passing import PassingRules
     from modelshelf.source import Listing
 
@@ -75,8 +77,7 @@ class _Contents:
 class FolderTree:
     """The folders below a root, for one walk; asks the system only about files whose names somebody wants.
 
-    A link to a folder is followed where it stays within the root, once; a link out of it is named, not
-    followed. Links to files are followed: only a header is ever read from what they lead to.
+    Links are followed by the rule; see `modelshelf.scan.links`.
 
     Args:
         root: The root.
@@ -85,6 +86,11 @@ class FolderTree:
         wanted_paths: Paths of files that matter whatever their names.
         passing: What is passed over, with a word on it; None in the place of a tool, where that is little
             and nothing is said of it.
+        rule: Makes the rule by which links out of the root are followed; None: those to files are. It is
+            asked for with the first link: most trees have none.
+
+    Attributes:
+        links: The links that it came by, where there are any.
 
     Raises:
         OSError: The root is not there.
@@ -97,15 +103,16 @@ class FolderTree:
         left_out: frozenset[str] = frozenset(),
         wanted_paths: Container[str] = (),
         passing: PassingRules | None = None,
+        rule: Callable[[], LinkRule] | None = None,
     ) -> None:
         self._root = root
         self._wants_name = wants
         self._left_out = left_out
         self._wanted_paths = wanted_paths
         self._passing = passing
-        status = os.stat(root)
-        self._real_root = os.path.realpath(root)
-        self._linked = {(status.st_dev, status.st_ino)}
+        self._rule = rule
+        self.links: Links | None = None
+        os.stat(root)
 
     def walk(
         self, unchanged: Callable[[str], Sequence[str] | None] = lambda _: None
@@ -147,7 +154,8 @@ class FolderTree:
                     self._add_link(entry, found)
                 elif entry.is_dir(follow_symlinks=False):
                     if entry.path not in self._left_out and not self._passes_over(entry, found):
-                        _add_folder(entry, found)
+                        repeats = None if self.links is None else self.links.folder_repeats(entry.path)
+                        _add_folder(entry, found, repeats)
                 elif self._wants(entry):
                     _add_file(entry, found)
             except OSError as error:
@@ -181,17 +189,30 @@ class FolderTree:
         found.repeatable = False  # so that the next scan says so too
         return True
 
+    def _links_met(self) -> Links:
+        if self.links is None:
+            from modelshelf.scan.links import LinkRule, Links
+
+            rule = LinkRule() if self._rule is None else self._rule()
+            self.links = Links(root=self._root, rule=rule, hidden=_SKIPPED_FOLDERS, left_out=self._left_out)
+        return self.links
+
     def _add_link(self, entry: os.DirEntry[str], found: _Contents) -> None:
         if entry.is_dir():
             found.repeatable = False  # the link's stat data say nothing of a change of its target
-            problem = _link_problem(entry, self._real_root, self._linked)
-            if problem is not None:
-                found.problems.append(problem)
-            elif not self._passes_over(entry, found):
-                found.subfolders.append(entry.name)
-                found.below.append(entry.path)
+            problem = self._links_met().folder_problem(entry)
+            if problem is not None or not self._passes_over(entry, found):
+                _add_folder(entry, found, problem)
         elif self._wants(entry):
-            _add_file(entry, found)
+            named = bool(self._wanted_paths) and entry.path in self._wanted_paths
+            problem = None if named else self._links_met().file_problem(entry)
+            if problem is None:
+                _add_file(entry, found)
+            elif entry.is_file():
+                found.repeatable = False  # so that the next scan says so too
+                found.problems.append(problem)
+            else:
+                _add_file(entry, found)  # which names what is no file, or not there
         else:
             try:  # it may lead to a folder by the next scan, and nothing of this folder would show that
                 found.links.append((entry.name, entry.stat()))
@@ -204,29 +225,51 @@ def walk(
     wants: Callable[[str], bool],
     left_out: frozenset[str] = frozenset(),
     passing: PassingRules | None = None,
+    rule: Callable[[], LinkRule] | None = None,
+    followed: list[FolderTree] | None = None,
+    *,
+    link_levels: int = 0,
 ) -> Iterator[Listing]:
     """Every folder below `root`, itself first, and a problem for all that was left out; see `FolderTree`.
 
     Yields a problem of code ``absent`` where the root is not there. A root that is a file gives the folder
     around it, in which its shards and companions lie, with that file named.
+
+    Args:
+        root: The root.
+        wants: As for a tree, like the rest.
+        left_out: See there.
+        passing: See there.
+        rule: See there.
+        followed: Grows by the tree of this walk.
+        link_levels: The levels of the rule, where none is given.
     """
+    if rule is None and link_levels:
+        from modelshelf.scan.links import LinkRule
+
+        rule = partial(LinkRule, levels=link_levels)
     try:
         is_folder = stat.S_ISDIR(os.stat(root).st_mode)
-        tree = FolderTree(root, wants, left_out, passing=passing) if is_folder else None
+        tree = FolderTree(root, wants, left_out, passing=passing, rule=rule) if is_folder else None
     except (OSError, ValueError) as error:
         yield absent(root, error)
         return
     if tree is None:
-        yield from _around(root, wants)
+        yield from _around(root, wants, rule)
         return
+    if followed is not None:
+        followed.append(tree)
     for listed in tree.walk():
         yield from listed.listings()
 
 
-def _around(file: str, wants: Callable[[str], bool]) -> Iterator[Listing]:
+def _around(
+    file: str, wants: Callable[[str], bool], rule: Callable[[], LinkRule] | None
+) -> Iterator[Listing]:
     path, name = os.path.split(file)
     path = path or "."
-    listed = FolderTree(path, lambda entry: entry == name or wants(entry)).list_folder(path)
+    tree = FolderTree(path, wants, wanted_paths={f"{path.rstrip('/')}/{name}"}, rule=rule)
+    listed = tree.list_folder(path)
     yield from (one for one in listed.problems if one.path in {file, path})
     if listed.folder is not None:
         yield evolve(listed.folder, subfolders=(), named=name)
@@ -254,6 +297,24 @@ def _name_of(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
+def _add_folder(entry: os.DirEntry[str], found: _Contents, problem: Problem | None) -> None:
+    """Have a folder walked too; the chat templates in it count among the files of the one that it is in."""
+    if problem is not None:
+        found.repeatable = False
+        found.problems.append(problem)
+        return
+    found.subfolders.append(entry.name)
+    found.below.append(entry.path)
+    if entry.name not in TEMPLATE_FOLDERS:
+        return
+    with os.scandir(entry.path) as listing:
+        entries = [one for one in listing if is_companion(f"{entry.name}/{one.name}")]
+    for template in sorted(entries, key=_name_of)[:_MOST_TEMPLATES]:
+        one = regular_file(f"{entry.name}/{template.name}", template.stat())
+        if one is not None:
+            found.files.append(one)
+
+
 def _add_file(entry: os.DirEntry[str], found: _Contents) -> None:
     one = regular_file(entry.name, entry.stat())
     if one is None:
@@ -262,45 +323,6 @@ def _add_file(entry: os.DirEntry[str], found: _Contents) -> None:
         found.problems.append(Problem(code="not-a-regular-file", path=entry.path, message=message))
     else:
         found.files.append(one)
-
-
-def _add_folder(folder: os.DirEntry[str], found: _Contents) -> None:
-    """Have a folder walked too; the chat templates in it count among the files of the one that it is in."""
-    found.subfolders.append(folder.name)
-    found.below.append(folder.path)
-    if folder.name not in TEMPLATE_FOLDERS:
-        return
-    with os.scandir(folder.path) as listing:
-        entries = [one for one in listing if is_companion(f"{folder.name}/{one.name}")]
-    for entry in sorted(entries, key=_name_of)[:_MOST_TEMPLATES]:
-        one = regular_file(f"{folder.name}/{entry.name}", entry.stat())
-        if one is not None:
-            found.files.append(one)
-
-
-def _link_problem(entry: os.DirEntry[str], real_root: str, linked: set[tuple[int, int]]) -> Problem | None:
-    """Why a link to a folder is not followed, or None where it is; it is followed once."""
-    target = os.path.realpath(entry.path)
-    if os.path.commonpath((real_root, target)) == real_root:
-        status = entry.stat()
-        # What lies below the root is walked in its own place; a loop comes back to a folder already linked.
-        if (status.st_dev, status.st_ino) in linked or not _hidden_from_walk(target, real_root):
-            return Problem(
-                code="linked-folder",
-                path=entry.path,
-                message=f"{entry.path}: links to a folder that has its own place in this scan",
-            )
-        linked.add((status.st_dev, status.st_ino))
-        return None
-    return Problem(
-        code="link-leaves-root",
-        path=entry.path,
-        message=f"{entry.path}: links out of the scanned folder, so not followed; scan {target} itself",
-    )
-
-
-def _hidden_from_walk(target: str, real_root: str) -> bool:
-    return any(part in _SKIPPED_FOLDERS for part in os.path.relpath(target, real_root).split(os.sep))
 
 
 def _unreadable(entry: os.DirEntry[str], error: OSError) -> Problem:

@@ -75,8 +75,8 @@ def _link_rule(path: str) -> list[Reason]:
     if not os.path.islink(path):
         return []
     message = (
-        f"links to {os.path.realpath(path)}; a scan of a folder above follows a link to a folder that it "
-        "would not come to otherwise, and only below itself"
+        f"links to {os.path.realpath(path)}; a scan of a folder above follows a link out of it to a file "
+        "that by its real name is a model's, and to a folder with follow_links = true"
     )
     return [_reason("link", "skipped", message)]
 
