@@ -19,6 +19,7 @@ from modelshelf_pytorch.signatures import (
     SUFFIX_FORMATS,
     closed_container,
     is_compressed,
+    is_mobile,
     is_zip,
     other_program,
 )
@@ -48,6 +49,8 @@ def detect(candidate: Candidate) -> Detection | None:
         return _detect_zip(candidate)
     if head.startswith(NUMPY_MAGIC):
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
+    if is_mobile(head):
+        return Detection(format="pytorch", confidence=0.9, evidence="magic bytes 'PTMF' of PyTorch mobile")
     container = closed_container(head)
     if container is not None:
         ours = suffix in ARCHIVE_SUFFIXES or suffix in SUFFIX_FORMATS
