@@ -8,7 +8,14 @@ from modelshelf.model.status import NOT_JUDGED
 _MOST_INFLATED = 256 * 1024 * 1024
 _MOST_CHECKED = 64 * 1024 * 1024
 _MOST_HEADERS = 1024 * 1024
-_LEAST_STEPS = 600_000  # about a second
+_LEAST_STEPS = 1_000_000  # about a second
+_LEAST_SOURCE = 4 * 1024 * 1024  # bytes; torch itself compresses none of it
+_LEAST_OPCODES, _OPCODES_PER_BYTE = 8 * 1024 * 1024, 8
+
+
+def most_opcodes(size: int) -> int:
+    """Return the bytes of opcodes that are interpreted of what a file of so many bytes inflates to."""
+    return max(_LEAST_OPCODES, _OPCODES_PER_BYTE * size)
 
 
 class Allowance:
@@ -22,16 +29,18 @@ class Allowance:
         checked: Bytes that arrays may still be inflated to for their checksums alone, where no byte of them
             decides anything else.
         headers: Bytes of array headers that no writer of plain arrays makes and that may still be parsed.
-        steps: Opcodes that may still be interpreted one by one; a file that inflates to nothing has no more
-            of them than bytes.
+        source: Bytes of code and JSON that may still be looked through, which are many only in a large file.
+        steps: Bytes of opcodes that may still be interpreted one by one, as rare ones are; a file that
+            inflates to nothing has no more of them than bytes.
     """
 
-    __slots__ = ("checked", "headers", "inflated", "steps")
+    __slots__ = ("checked", "headers", "inflated", "source", "steps")
 
     def __init__(self, size: int = 0) -> None:
         self.inflated = _MOST_INFLATED
         self.checked = _MOST_CHECKED
         self.headers = _MOST_HEADERS
+        self.source = max(_LEAST_SOURCE, size)
         self.steps = max(_LEAST_STEPS, size)
 
     def inflate(self, length: int, name: str) -> None:
@@ -62,3 +71,14 @@ class Allowance:
         if self.headers < 0:
             message = f"{name}: more than {_MOST_HEADERS} bytes of its arrays' headers were not judged"
             raise FormatError(message, code=NOT_JUDGED, file=name)
+
+    def look_through(self, length: int, name: str) -> None:
+        """Count bytes of code or JSON.
+
+        Raises:
+            FormatError: They are more than are judged of one file.
+        """
+        if length > self.source:
+            message = f"{name}: inflates to more code or JSON than is judged of a file of its size"
+            raise FormatError(message, code=NOT_JUDGED, file=name)
+        self.source -= length

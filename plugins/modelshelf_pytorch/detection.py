@@ -24,6 +24,7 @@ from modelshelf_pytorch.signatures import (
     failed_download,
     is_compressed,
     is_text,
+    is_mobile,
     is_zip,
     is_zlib,
     other_program,
@@ -63,6 +64,8 @@ def detect(candidate: Candidate) -> Detection | None:
         if suffix == ".eqx":  # Equinox writes many behind each other, and reads no objects from them
             return None
         return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
+    if is_mobile(head):
+        return Detection(format="pytorch", confidence=0.9, evidence="magic bytes 'PTMF' of PyTorch mobile")
     container = closed_container(head)
     if container is not None:
         return _detect_container(candidate, container)

@@ -57,6 +57,11 @@ def is_zip(head: bytes, suffix: str) -> bool:
     return head.startswith(ZIP_MAGIC) or (suffix == ".npz" and head.startswith(b"PK\x05\x06"))
 
 
+def is_mobile(head: bytes) -> bool:
+    """Return whether a file is a flatbuffer as PyTorch mobile writes it (``mobile_bytecode.fbs``)."""
+    return head[4:8] == b"PTMF"
+
+
 def closed_container(head: bytes) -> str | None:
     """Return the name of a container that is never looked into, by the file's first 512 bytes, or None."""
     for offset, magic, name in _CLOSED_CONTAINERS:

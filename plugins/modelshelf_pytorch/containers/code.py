@@ -132,6 +132,7 @@ def _read_whole(reader: FileReader, member: Member) -> bytes:
     if member.size > _LARGEST_SOURCE:
         message = f"{reader.name}: {member.name!r} has {member.size} bytes, more than are judged"
         raise FormatError(message, code=NOT_JUDGED, file=reader.name)
+    member.allowance.look_through(member.size, reader.name)
     return read_member(reader, member, _LARGEST_SOURCE)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from modelshelf.errors import FormatError
-from modelshelf_pytorch.allowance import Allowance
+from modelshelf_pytorch.allowance import Allowance, most_opcodes
 from modelshelf_pytorch.containers import legacy
 from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.outcome import Limits
@@ -46,7 +46,8 @@ def read(reader: FileReader) -> Inspection:
     """
     data, end = _inflate(ReadAhead(reader))
     most = Limits()
-    limits = evolve(most, structure=min(most.structure, _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size))
+    ordinary = _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size
+    limits = evolve(most, structure=min(most.structure, ordinary, most_opcodes(reader.size)))
     whole = BytesReader(data[:_MOST_INFLATED], reader.name, Allowance(reader.size))
     inner = legacy.read(whole, limits)
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]

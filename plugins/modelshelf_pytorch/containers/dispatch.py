@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf_pytorch.containers.inspection import Inspection
+from modelshelf_pytorch.detection import is_no_pickle
 from modelshelf_pytorch.pickle.embedded import tail_issues
-from modelshelf_pytorch.signatures import NUMPY_MAGIC, closed_container, is_compressed, is_zip
-from modelshelf_pytorch.verdict import Issue, unreadable
+from modelshelf_pytorch.signatures import NUMPY_MAGIC, closed_container, is_compressed, is_mobile, is_zip
+from modelshelf_pytorch.verdict import Issue, not_judged, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.pickle.outcome import Limits
 
 _HEAD_BYTES = 512
+_MOBILE = not_judged(
+    "a flatbuffer of PyTorch mobile, which holds a model and the bytecode that runs it: what is in it was "
+    "not judged; torch.jit.load and the lite interpreter read it, torch.load does not",
+    0,
+)
 
 
 def inspect(reader: FileReader, limits: Limits | None = None) -> Inspection:
@@ -43,6 +49,8 @@ def inspect(reader: FileReader, limits: Limits | None = None) -> Inspection:
         from modelshelf_pytorch.containers import numpy_file
 
         return numpy_file.read(reader, limits)
+    if is_mobile(head) and is_no_pickle(head):
+        return Inspection(kind="mobile", issues=(_MOBILE,), details={"container": "flatbuffer"})
     if is_compressed(head):
         from modelshelf_pytorch.containers import compressed
 

@@ -12,11 +12,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import ReadError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
 from modelshelf_pytorch.pickle.rebuild import LARGEST, BadArgumentsError, dimensions, storage_extent
 from modelshelf_pytorch.pickle.symbols import Storage, Tensor
 from modelshelf_pytorch.tensors import Contents, NamedTensor
-from modelshelf_pytorch.verdict import Issue, unreadable
+from modelshelf_pytorch.verdict import Issue, not_judged, unreadable
 from modelshelf_pytorch.zip.read import read_member
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def read(
         try:
             weights = _read_config(reader, config)
         except (ReadError, ValueError, RecursionError) as error:
+            if isinstance(error, ReadError) and error.code == NOT_JUDGED:
+                issues.append(not_judged(str(error), config.header_offset))
+                continue
             message = f"the weights' list {config.name!r} cannot be read: {error}"
             issues.append(unreadable("bad-record", message, config.header_offset))
             continue
@@ -75,6 +79,7 @@ def read(
 def _read_config(reader: FileReader, config: Member) -> dict[str, Any]:
     if config.size > _LARGEST_CONFIG:
         raise ValueError(f"it has {config.size} bytes")
+    config.allowance.look_through(config.size, reader.name)
     content = json.loads(read_member(reader, config, _LARGEST_CONFIG).decode("utf-8"))
     weights = content.get("config") if isinstance(content, dict) else None
     if not isinstance(weights, dict):

@@ -22,8 +22,8 @@ class Inspection:
 
     Attributes:
         kind: ``zip`` (a torch.save archive), ``torchscript``, ``exported`` (a program of torch.export),
-            ``legacy``, ``pickle``, ``npy``, ``archive`` (a ZIP of something else), ``unreadable`` (a
-            container that is not looked into).
+            ``legacy``, ``pickle``, ``npy``, ``archive`` (a ZIP of something else), ``mobile`` (a flatbuffer
+            of PyTorch mobile), ``unreadable`` (a container that is not looked into).
         issues: What was noticed while reading.
         contents: The tensors.
         streams: The pickle streams that were interpreted.

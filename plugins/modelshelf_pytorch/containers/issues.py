@@ -17,6 +17,7 @@ from attrs import evolve
 from modelshelf.errors import ReadError
 from modelshelf.model import Depth
 from modelshelf.model.status import NOT_JUDGED
+from modelshelf_pytorch.allowance import most_opcodes
 from modelshelf_pytorch.containers.checkpoint import record_issues
 from modelshelf_pytorch.containers.dispatch import inspect
 from modelshelf_pytorch.pickle import embedded
@@ -172,7 +173,8 @@ def _members_issues(
     if stored and depth is not Depth.FULL and isinstance(storages, range):
         numbers = chain(range(storages.start), range(storages.stop, len(directory.names)))
     allowed = effort.opcodes
-    effort.opcodes = min(allowed, _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size)
+    ordinary = _LEAST_OPCODES + _OPCODES_PER_BYTE * reader.size
+    effort.opcodes = min(allowed, ordinary, most_opcodes(reader.size))
     modules: set[str] = set()  # that the members' pickles name
     others = False  # whether it has members that no plain checkpoint has
     for number in numbers:

@@ -36,6 +36,7 @@ _MOST_SEARCHED = 64 * 1024 * 1024  # bytes of long strings that are searched in 
 _MOST_MEMBERS = 8 * 1024 * 1024
 _MOST_INFLATED, _INFLATED_BYTES = 64, 64 * 1024  # compressed strings in one file, and bytes of each
 _MOST_LEVELS = 4  # encodings within encodings that are decoded
+_MOST_FOUND = 1000  # in the strings of one stream; what more is there says nothing new
 _HIDDEN_STRUCTURE = 1 << 20  # bytes of opcodes of one hidden pickle
 _CHUNK, _OVERLAP = 1024 * 1024, 4096  # bytes of a long string that are searched at a time
 _TAIL = 1024 * 1024  # bytes behind the last stream that are searched for another
@@ -147,14 +148,20 @@ def search(
     """
     effort = effort or Effort()
     strings = outcome.strings if _may_hide_in_names(outcome.runs) else outcome.loose_strings
+    found = 0
     for offset, value in strings:
+        if found >= _MOST_FOUND:
+            effort.spent = True
+            break
         if isinstance(value, Blob):
             yield from _search_blob(value, reader, effort)
             continue
         data = _bytes_of(value)
         if not WORTH_A_SEARCH.search(data):
             continue
-        yield from (_hidden_issue(hidden, offset) for hidden in find_hidden(data, effort=effort))
+        for hidden in find_hidden(data, effort=effort):
+            found += 1
+            yield _hidden_issue(hidden, offset)
         call = find_call(data) if code else None
         if call is not None:
             shown = repr(call[:60].decode("utf-8", "replace"))

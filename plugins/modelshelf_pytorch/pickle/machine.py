@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _SETITEMS = 0x75
 _BYTES_PER_CHECK = 64 * 1024  # of the stream, between two looks at the memory that its values take
+_LONGEST_STEP = 64  # bytes that one opcode counts as at most: long strings are passed over
 _MOST_MISSES = 8  # places in one stream where no tensor records were found
 
 _unpack_u32 = struct.Struct("<I").unpack_from
@@ -88,8 +89,9 @@ class Machine(State):
             while True:
                 if self._fast:
                     self._run_fast()
+                before = self.position
                 self._step()
-                self._check_limits()
+                self._check_limits(self.position - before)
         except StopReached:
             outcome.stopped = True
             if self.following < self.frame_end:
@@ -116,10 +118,10 @@ class Machine(State):
             "pickle-malformed", Verdict.UNREADABLE, f"{name} asks for {what}: no unpickler loads this stream"
         )
 
-    def _check_limits(self) -> None:
+    def _check_limits(self, length: int) -> None:
         limits, memo = self._limits, self.memo
         structure = self.position - self.outcome.start - self.window.skipped
-        self._allowance.steps -= 1
+        self._allowance.steps -= min(length, _LONGEST_STEP)
         too_large = (
             structure > limits.structure
             or self._allowance.steps < 0
@@ -275,6 +277,9 @@ class Machine(State):
                         index += 1
                     case 0x30 if foreign and stack:  # POP, likewise
                         stack.pop()
+                        index += 1
+                    case 0x32 if foreign and stack:  # DUP, likewise
+                        stack.append(stack[-1])
                         index += 1
                     case 0x47:  # BINFLOAT
                         stack.append(_unpack_f64(data, index + 1)[0])

@@ -283,7 +283,9 @@ def expanded_size(root: Any, ceiling: int) -> int:
         value, leaving = todo.pop()
         key = id(value)
         if leaving:
-            sizes[key] = min(ceiling, 1 + sum(sizes.get(id(child), 1) for child in children(value)))
+            size = sizes[key] = 1 + sum(sizes.get(id(child), 1) for child in children(value))
+            if size >= ceiling:
+                return ceiling  # as what it is reached from has no fewer
             continue
         if key in entered:
             continue

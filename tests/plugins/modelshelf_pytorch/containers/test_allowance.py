@@ -138,3 +138,11 @@ def test_a_name_of_torchscript_counts_in_its_very_letters_alone(tmp_path):
         Entry(name=b"archive/version", content=b"3\n"),
     )
     assert look_at(tmp_path, data).status is HealthStatus.UNHEALTHY
+
+
+def test_code_that_inflates_to_more_than_is_looked_through_is_not_judged(tmp_path):
+    text = b"def forward(self): pass\n" * 120_000
+    code = [Entry(name=b"archive/code/%d.py" % number, content=text, method=8) for number in range(3)]
+    result = look_at(tmp_path, checkpoint(Entry(name=b"archive/constants.pkl", content=b"\x80\x02)."), *code))
+    assert "not-judged" in result.codes
+    assert result.status is HealthStatus.UNKNOWN
