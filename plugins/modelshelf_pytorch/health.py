@@ -31,6 +31,8 @@ _OTHER_SUFFIXES = (".gguf", ".safetensors")  # each of one format alone
 _TOKENIZER = "tokenizer.model"  # sentencepiece or text where it is honest
 _PICKLE_STARTS = (b"\x80", b"c", b"(", b"PK")
 _TRAINING_ARGUMENTS = "training_args.bin"
+# Every training program keeps numpy's random state there: arrays, which run nothing, and no weights.
+_NO_FAULT_BESIDE = frozenset({"numpy-global", "weights-only-refuses"})
 _NO_CHECKPOINT = suspicious(
     "no-checkpoint",
     "no checkpoint: the ZIP has no data.pkl in the folder of its first member, and torch.load refuses it; "
@@ -141,7 +143,7 @@ def _weights_severity(name: str, issue: Issue) -> Severity | None:
 
 def _companion_severity(name: str, issue: Issue) -> Severity | None:
     """Return the severity of an issue of a companion, or None for that of its verdict."""
-    if _is_of_arguments(name, issue):
+    if issue.code in _NO_FAULT_BESIDE or _is_of_arguments(name, issue):
         return Severity.INFO
     return Severity.WARNING if _is_mild(issue) else None
 

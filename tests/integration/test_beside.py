@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -53,6 +56,22 @@ def test_what_lies_beside_weights_counts_for_them_also_where_it_came_later(home,
     assert health(home)["model.safetensors"] is expected
     (home / name).unlink()
     assert health(home)["model.safetensors"] is HealthStatus.HEALTHY
+
+
+def test_honest_training_state_leaves_a_model_healthy(home):
+    states = {"python": random.getstate(), "numpy": np.random.RandomState(0).get_state()}
+    torch.save({**states, "cpu": torch.random.get_rng_state()}, home / "rng_state.pth")
+    (home / "random_states_0.pkl").write_bytes(pickle.dumps(states))
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), home / "optimizer.pt")
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    torch.save(scheduler.state_dict(), home / "scheduler.pt")
+    torch.save({"scale": 1.0}, home / "scaler.pt")
+    (home / "training_args.bin").write_bytes(ARGUMENTS)
+    assert health(home) == {"model.safetensors": HealthStatus.HEALTHY}
 
 
 def test_a_template_that_changes_in_its_folder_is_judged_anew(home):
