@@ -23,8 +23,8 @@ from modelshelf_pytorch.signatures import (
     closed_container,
     failed_download,
     is_compressed,
-    is_text,
     is_mobile,
+    is_text,
     is_zip,
     is_zlib,
     other_program,
@@ -60,18 +60,22 @@ def detect(candidate: Candidate) -> Detection | None:
     head, suffix = candidate.head, candidate.suffix
     if is_zip(head, suffix):
         return _detect_zip(candidate)
-    if head.startswith(NUMPY_MAGIC):
-        if suffix == ".eqx":  # Equinox writes many behind each other, and reads no objects from them
-            return None
-        return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
     if is_mobile(head):
         return Detection(format="pytorch", confidence=0.9, evidence="magic bytes 'PTMF' of PyTorch mobile")
+    if head.startswith(NUMPY_MAGIC):
+        return _detect_numpy(suffix)
     container = closed_container(head)
     if container is not None:
         return _detect_container(candidate, container)
     if head[:1] == b"\x80" and b"\0" <= head[1:2] <= b"\x05":
         return _detect_pickle(candidate)
     return _detect_compressed(candidate) if is_compressed(head) else _detect_by_suffix(candidate)
+
+
+def _detect_numpy(suffix: str) -> Detection | None:
+    if suffix == ".eqx":  # Equinox writes many behind each other, and reads no objects from them
+        return None
+    return Detection(format="numpy", confidence=0.9, evidence="magic bytes 93 'NUMPY'")
 
 
 def _detect_container(candidate: Candidate, container: str) -> Detection | None:
