@@ -52,6 +52,9 @@ _OWN_CODE: tuple[str, ...] = (
     "re",
 )
 _OWN_CODE += ("typing", "zipimport", "cattrs", "linecache", "traceback", "ast", "tokenize", "pluggy", "runpy")
+_OWN_CODE += (
+    "_pytest",
+)  # imports a module of the core, whose assertions it rewrites, when a hook first needs it
 
 
 class ForbiddenCallError(Exception):
