@@ -66,7 +66,17 @@ _BEGINNINGS: dict[Kind, tuple[str, ...]] = {
 _SEQUENCES = "ForSequenceClassification"
 _WRITERS = (
     *("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForImageTextToText", "MTModel", "ChatModel"),
-    *("ChatGLMModel", "OmniModel", "MarianMTModel", "ForSeq2SeqLM", "MiniCPMV", "MiniCPMO"),
+    *(
+        "ModelLM",
+        "UltravoxModel",
+        "DreamModel",
+        "ChatGLMModel",
+        "OmniModel",
+        "MarianMTModel",
+        "ForSeq2SeqLM",
+        "MiniCPMV",
+        "MiniCPMO",
+    ),
 )
 _SEEING = (
     *("vision_config", "visual", "mm_vision_tower", "vision_tower", "image_token_id", "image_token_index"),
@@ -79,7 +89,15 @@ _SEEING = (
         "vision_encoder",
     ),
 )
-_HEARING = ("audio_config", "audio_tower", "audio_token_id", "audio_token_index", "audio_processor")
+_HEARING = (
+    "audio_config",
+    "encoder_config",
+    "speech_config",
+    "audio_tower",
+    "audio_token_id",
+    "audio_token_index",
+    "audio_processor",
+)
 _WATCHING = ("video_token_id", "video_token_index")
 _LANGUAGE_PARTS = ("text_config", "thinker_config", "llm_config")
 _SEEING_CLASSES = (
@@ -234,9 +252,17 @@ def _kind_of_class(name: str, members: Members) -> dict[str, Any]:  # noqa: PLR0
     if name.endswith(_WRITERS) or name.startswith(_SEEING_CLASSES):
         inputs = _inputs(name, members)
         return {"kind": Kind.TEXT_GENERATION.value, "input_modalities": inputs if len(inputs) > 1 else None}
-    if name.endswith("Model") and (name.startswith(_ENCODERS) or "Bert" in name):
+    if _is_without_head(name):
         return {"kind": Kind.EMBEDDING.value}
     return {}
+
+
+def _is_without_head(name: str) -> bool:
+    """Whether a class gives hidden states and nothing else: what an encoder of texts is saved as."""
+    if "ColBERT" in name or (name.startswith("DPR") and name.endswith("Encoder")):
+        return True
+    is_encoder = name.startswith(_ENCODERS) or "Bert" in name
+    return name in _BARE_DECODERS or (name.endswith("Model") and is_encoder)
 
 
 def _writes_of_what_it_sees(name: str, kind: Kind, members: Members) -> bool:
@@ -266,6 +292,23 @@ def _inputs(name: str, members: Members) -> tuple[str, ...]:
         found.append("video")
     return tuple(found)
 
+
+_BARE_DECODERS = frozenset(
+    {
+        *(
+            "LlamaModel",
+            "MistralModel",
+            "Qwen2Model",
+            "Qwen3Model",
+            "GemmaModel",
+            "Gemma2Model",
+            "NVEmbedModel",
+        ),
+        *("Gemma3TextModel", "PhiModel", "Phi3Model", "GraniteModel", "LlamaBidirectionalModel", "GPT2Model"),
+        *("LlamaBidirectionalSparseModel", "MixtralModel", "Ministral3Model", "LlamaEncoderModel"),
+    }
+)
+"""Decoders that were saved without their head, as models of embeddings are."""
 
 _VIDEO_WORDS = (
     *("Video", "Wan", "LTX", "CogVideo", "Mochi", "Animate", "TextToVideo", "Cosmos", "Allegro", "SkyReels"),

@@ -31,8 +31,13 @@ class KindFacts(NamedTuple):
     likely: str | None = None
 
 
-def kind_facts(shards: Sequence[Inspection]) -> KindFacts:
-    """What a checkpoint is for, by the names of its tensors."""
+def kind_facts(shards: Sequence[Inspection], *, described: bool = False) -> KindFacts:
+    """What a checkpoint is for, by the names of its tensors.
+
+    Args:
+        shards: The files.
+        described: Whether a configuration beside them names the architecture.
+    """
     names = [name for shard in shards for name in _names_of(shard)]
     text = "\n".join(["", *names, ""])
     if not names or len(text) > MOST_TEXT:
@@ -48,7 +53,7 @@ def kind_facts(shards: Sequence[Inspection]) -> KindFacts:
         return KindFacts()
     if found.likely:
         return KindFacts(likely=found.kind.value)
-    fields: dict[str, Any] = {"kind": found.kind.value, "architecture": found.family}
+    fields: dict[str, Any] = {"kind": found.kind.value, "architecture": None if described else found.family}
     if found.output is not None:
         fields["output_modalities"] = found.output
     return KindFacts({name: one for name, one in fields.items() if one is not None}, found.details)

@@ -55,7 +55,8 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
         details["model_part"] = part
     if first is not None:
         details["container"] = first.kind
-    kind = kind_facts(shards)
+    described = any(one.name == "config.json" for one in artifact.companions)
+    kind = kind_facts(shards, described=described)
     details |= kind.details
     if not tensors:
         return ModelMetadata.partial(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from modelshelf.model.kind import capabilities_of_template, joined_capabilities
 from modelshelf_sources.documents import (
     UnusableDocumentError,
     count_of,
@@ -94,6 +95,8 @@ def facts_of(manifest: Manifest, config: dict[str, Any], path_of: BlobPath) -> d
         facts["license"] = license_name(facts["license_text"])
     if "template" in facts:
         facts["chat_template"] = True
+        able = capabilities_of_template(facts["template"])
+        facts["capabilities"] = list(joined_capabilities(tuple(facts.get("capabilities") or ()), able))
     for layer in manifest.of_kind("params"):
         facts["parameters_set"] = _parameters(layer, path_of)
     for layer in manifest.of_kind("messages"):

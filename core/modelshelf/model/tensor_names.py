@@ -85,9 +85,12 @@ _DIALECTS: tuple[tuple[str, tuple[str, ...], str | None, int], ...] = (
     ("lora", (".lora_a.", ".lora_b.", ".lora_a\n", ".lora_b\n", ".lora_embedding_"), ".lora_a", 0),
     ("lora", (".lora_down.", ".lora_up."), ".lora_down", 0),
     ("lora", (".lora.down.", ".lora.up.", "_lora.down.", "_lora.up."), "lora.down", 0),
+    ("lora", ("_lora1.down.", "_lora1.up.", "_lora2.down.", "_lora2.up."), "_lora1.down", 0),
+    ("full", (".diff\n", ".diff_b\n"), None, 0),
     ("lora", (".lora_linear_layer.down.", ".lora_linear_layer.up."), ".lora_linear_layer.down", 0),
     ("prompt-tuning", ("\nprompt_embeddings\n",), None, 0),
     ("ip-adapter", (".to_k_ip.", ".to_v_ip.", "\nimage_proj"), None, 0),
+    ("ip-adapter", (".ip_adapter_double_stream_", "\nip_adapter_proj_model."), None, 0),
     ("t2i-adapter", ("\nbody.0.block1.", "\nadapter.body.", "\nadapter.channel_unshuffle"), None, 0),
     ("motion", (".motion_modules.", "\nmotion_modules."), None, 0),
 )
@@ -95,7 +98,7 @@ _ANY_DIALECT = re.compile("|".join(re.escape(mark) for _, marks, _, _ in _DIALEC
 """One search in place of many, for the many models that are no adapter."""
 
 _MAGNITUDES = (".lora_magnitude_vector", ".dora_scale")
-_BESIDE = (".alpha\n", *_MAGNITUDES)
+_BESIDE = (".alpha\n", ".lora_e\n", ".ranknum\n", ".lora_mid.", *_MAGNITUDES)
 _TARGET = re.compile(
     r"([A-Za-z]\w*(?:\.\d+)?)\.(?:base_layer\.)?"
     r"(?:weight\.)?(?:lora_[Aa]\b|lora_embedding_A|ia3_l|vera_lambda_b|oft_[rR]\b)"
@@ -168,6 +171,7 @@ def target_modules(names: str) -> list[str]:
 
 _PLAIN_TARGET = re.compile(r"(\w+)(?:\.weight)?\.lora_a\b")
 _ADAPTER_FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("hyvid", ("_double_blocks_19_", "_single_blocks_38_", "double_blocks.0.img_attn_qkv.")),
     ("flux", ("lora_unet_double_blocks_0_img_attn", "lora_unet_single_blocks_0_linear")),
     ("flux", ("single_transformer_blocks.0.",)),
     ("flux", ("double_blocks.0.img_attn.", "single_blocks.0.linear")),
@@ -212,6 +216,9 @@ _WRITERS = (
     ("\nwte.weight\n", "\nh.0.attn.c_attn."),
     ("\ntok_embeddings.weight\n", "\nlayers.0.attention.wq.", "\noutput.weight\n"),
     ("\ntransformer.word_embeddings.", "\ntransformer.h.0."),
+    ("\ntransformer.wte.weight\n", "\ntransformer.blocks.0."),
+    ("\ntransformer.embedding.word_embeddings.", "\ntransformer.encoder.layers.0."),
+    ("\nmodel.tok_embeddings.weight\n", "\nmodel.layers.0."),
     ("\ngpt_neox.embed_in.weight\n", "\ngpt_neox.layers.0."),
     ("\nmodel.decoder.embed_tokens.weight\n", "\nmodel.decoder.layers.0.self_attn.", "\nlm_head."),
     ("\nbackbone.embeddings.weight\n", "\nbackbone.layers.0.mixer."),
@@ -298,6 +305,8 @@ _UPSCALERS = (
     ("conv_first.weight\n", "conv_last.weight\n"),
     ("\nblock_1.c1_r.", "\nupsampler."),
     ("\nresidual_layer.0.residual_layer.0.",),
+    ("feats.0.weight\n", "feats.1.channel_mixer."),
+    ("feats.0.weight\n", "feats.1.channe_mixer."),
 )
 
 
