@@ -1,17 +1,16 @@
 """Other programs' files: models that no plugin reads are named, and what is no model is let be.
 
 A model is recognised by its first bytes, its name and what lies beside it, and listed as not judged. Votes
-are weak, so that a plugin that reads such a format wins. Each hook imports its module when it is called.
+are weak, so that a plugin that reads such a format wins. No format is offered, for none is read: a walk opens
+files of such names once in any case. Each hook imports its module when it is called.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf.model import FormatType
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from modelshelf.model import Artifact, Candidate, Depth, Detection, Finding, ModelMetadata
     from modelshelf.reader import ArtifactReader
@@ -37,13 +36,6 @@ FORMATS = frozenset(
     }
 )
 _READ_ELSEWHERE = frozenset({".gguf", ".safetensors", ".sft"})  # suffixes of one format, which others read
-_MAGIC = {"keras": ((0, b"\x89HDF\r\n\x1a\n"),), "tflite": ((4, b"TFL3"),), "ggml": ((0, b"lmgg"),)}
-
-
-def modelshelf_formats() -> Iterator[FormatType]:
-    """Name the formats, and claim no suffix: what a file's bytes do not show is not listed."""
-    for name in sorted(FORMATS):
-        yield FormatType(name=name, magic=_MAGIC.get(name, ()))
 
 
 def modelshelf_detect_format(candidate: Candidate) -> Detection | None:
