@@ -7,6 +7,7 @@ Source of the names: transformers (`auto_map`, `custom_pipelines`, `chat_templat
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -145,9 +146,9 @@ def _classes(members: dict[str, Any]) -> Iterator[str]:
 
 def _texts_below(value: Any) -> Iterator[str]:
     """The texts of a text, a list or a mapping, or of those nested in each other."""
-    waiting = [value]
+    waiting = deque([value])
     while waiting:
-        one = waiting.pop(0)
+        one = waiting.popleft()
         if isinstance(one, str):
             yield one
         elif isinstance(one, dict | list):

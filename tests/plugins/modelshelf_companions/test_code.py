@@ -94,3 +94,11 @@ def test_a_template_too_long_to_read_is_not_judged(tmp_path):
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "modules.json"])
 def test_a_document_too_large_to_read_is_not_judged(tmp_path, name):
     assert NOT_JUDGED in {code for code, _ in findings(tmp_path, name, b" " * (20 << 20))}
+
+
+def test_a_million_classes_and_deep_ones_are_judged(tmp_path):
+    classes: object = ["m.C"] * 500_000 + ["o/r--m.C"]
+    for _ in range(500):
+        classes = [classes]
+    found = findings(tmp_path, "processor_config.json", {"auto_map": classes})
+    assert found == [("code-elsewhere", Severity.WARNING)]
