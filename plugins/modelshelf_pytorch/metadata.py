@@ -53,7 +53,11 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
     if first is not None:
         details["container"] = first.kind
     if not tensors:
-        return ModelMetadata.partial(Origin.HEADER, origin_detail, format=format, details=details)
+        others = _as_stored_all(shards)  # an optimizer's, whose file may be named after another type
+        quantization = max(others, key=others.__getitem__, default=None)
+        return ModelMetadata.partial(
+            Origin.HEADER, origin_detail, format=format, quantization=quantization, details=details
+        )
     whole = len(shards) == len(artifact.weights) and not artifact.missing
     counted = count_model(artifact, reader) if format != "numpy" else _as_stored(shards, scalars=True)
     parameters = counted.parameters if whole else None
@@ -85,6 +89,14 @@ def _count(artifact: Artifact, reader: ArtifactReader) -> Counted:
         return _as_stored(shards)
     named = {name: one for shard in shards for name, one in parameters_by_name(shard.contents.model).items()}
     return count_parameters(named, read_settings(reader))
+
+
+def _as_stored_all(shards: tuple[Inspection, ...]) -> Counter[str]:
+    """Elements by type of all tensors, the optimizer's too."""
+    elements: Counter[str] = Counter()
+    for shard in shards:
+        elements.update(elements_of(shard.contents.all))
+    return elements
 
 
 def _as_stored(shards: tuple[Inspection, ...], *, scalars: bool = False) -> Counted:
