@@ -33,6 +33,7 @@ _MAX_BASE_MODELS = 64
 _BITNET_FILE_TYPES = {38: "TL1", 39: "TL2", 40: "I2_S"}
 _OLLAMA_MXFP4 = 4
 _MIXTURE = re.compile(r"(?<![A-Z0-9])(UD-)?((?:IQ|TQ|Q)[1-8]_[0-9A-Z]+(?:_[0-9A-Z]+)?)(?![A-Z0-9])")
+_PART = re.compile(r"\.part\d+of\d+$|\.\d{3}$|[-.]split-?[a-z]{1,2}$", re.IGNORECASE)  # cut by bytes
 _BITS_IN_NAME = re.compile(r"(?<=Q)\d")
 
 _DETAIL_TEXTS = {
@@ -171,9 +172,9 @@ def _repository(address: str) -> str | None:
 
 
 def _lacks_shards(headers: Sequence[Header]) -> bool:
-    """Whether the header tells of other shards than there are, as of one that others were appended to."""
+    """Whether there is more of a model than here: shards, if only behind the first one's data, or pieces."""
     count = headers[0].integer(keys.SPLIT_COUNT) or 0
-    return count > 1 and count != len(headers)
+    return (count > 1 and count != len(headers)) or _PART.search(headers[0].file) is not None
 
 
 def _of_tensors(headers: Sequence[Header], *, complete: bool) -> Iterator[tuple[str, Any, str]]:

@@ -59,8 +59,15 @@ def extract(artifact: Artifact, format: str, reader: ArtifactReader) -> ModelMet
     kind = kind_facts(shards, described=described)
     details |= kind.details
     if not tensors:
+        others = _as_stored_all(shards)  # an optimizer's, whose file may be named after another type
+        quantization = max(others, key=others.__getitem__, default=None)
         return ModelMetadata.partial(
-            Origin.HEADER, origin_detail, format=format, details=details, **kind.fields
+            Origin.HEADER,
+            origin_detail,
+            format=format,
+            quantization=quantization,
+            details=details,
+            **kind.fields,
         )
     whole = len(shards) == len(artifact.weights) and not artifact.missing
     counted = count_model(artifact, reader) if format != "numpy" else _as_stored(shards, scalars=True)
@@ -99,6 +106,14 @@ def _count(artifact: Artifact, reader: ArtifactReader) -> Counted:
         return _as_stored(shards)
     named = {name: one for shard in shards for name, one in parameters_by_name(shard.contents.model).items()}
     return count_parameters(named, read_settings(reader))
+
+
+def _as_stored_all(shards: tuple[Inspection, ...]) -> Counter[str]:
+    """Elements by type of all tensors, the optimizer's too."""
+    elements: Counter[str] = Counter()
+    for shard in shards:
+        elements.update(elements_of(shard.contents.all))
+    return elements
 
 
 def _as_stored(shards: tuple[Inspection, ...], *, scalars: bool = False) -> Counted:

@@ -44,6 +44,8 @@ largest models of 2026, of 500,000 tensors, have 80 MB together."""
 MOST_TENSORS = 1 << 19
 """Tensors of such headers."""
 
+_PART = re.compile(r"\.part\d+of\d+$|\.\d{3}$|[-.]split-?[a-z]{1,2}$", re.IGNORECASE)
+_LEAST_HEADER = 16  # bytes
 _COUNTED_KEY = "safetensors parameters"
 _STORED_TYPE = "quant_type"  # Ollama's
 _SCALE = ".scale"
@@ -60,7 +62,9 @@ def extract(checkpoint: Checkpoint, reader: ArtifactReader) -> ModelMetadata:
     stored = sum(header.data_size for header in checkpoint.headers.values())
     totals = totals_of(checkpoint, reader)
     counted, types, count, kind = totals.counted, totals.types, totals.tensors, totals.kind
-    whole = checkpoint.complete
+    whole = (
+        checkpoint.complete and not is_part(reader.artifact.primary) and not _is_joined(checkpoint, reader)
+    )
     parameters = counted.parameters if whole and count else None
     dominant = next((dtype for dtype, _ in counted.by_dtype.most_common(1)), None)
     facts = checkpoint.metadata
@@ -124,6 +128,23 @@ def _count(checkpoint: Checkpoint, reader: ArtifactReader) -> Totals:
         tensors=len(layouts),
         kind=kind_facts(checkpoint, layouts),
     )
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is that of a piece of a file that was cut by bytes."""
+    return _PART.search(name) is not None
+
+
+def _is_joined(checkpoint: Checkpoint, reader: ArtifactReader) -> bool:
+    """Whether another file's header follows the tensors of one, as of shards that were joined."""
+    sizes = {one.name: one.size for one in reader.artifact.weights}
+    for name, header in checkpoint.headers.items():
+        end = header.data_start + header.data_size
+        if sizes.get(name, 0) > end + _LEAST_HEADER:
+            head = reader.file(name).read_up_to(end, _LEAST_HEADER)
+            if head[8:].lstrip().startswith(b"{") and int.from_bytes(head[:8], "little") <= sizes[name] - end:
+                return True
+    return False
 
 
 def _are_recognised(checkpoint: Checkpoint) -> bool:

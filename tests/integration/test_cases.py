@@ -52,6 +52,24 @@ def test_parameters_and_quantization_are_right_or_unknown_where_that_is_allowed(
     assert right["quantization"].lower() in (metadata.quantization or "").lower()
 
 
+def test_an_optimizers_partition_is_not_of_the_type_in_its_files_name(tmp_path: Path) -> None:
+    models = listed(CASES / "pt_deepspeed_f32named_bf16", tmp_path)
+    assert all(one.metadata.quantization != "BF16" for one in models.values())
+
+
+def test_models_of_many_blobs_take_their_dimensions_from_the_config_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLLAMA_MODELS", str(CASES / "oll_int4"))
+    (model,) = listed(CASES / "oll_int4", tmp_path).values()
+    assert (model.metadata.architecture, model.metadata.context_length) == ("gemma4", 262144)
+
+
+def test_types_in_contradiction_to_the_header_are_an_info(tmp_path: Path) -> None:
+    (model,) = listed(CASES / "gg_f16_emb_q4", tmp_path).values()
+    assert "file-type-contradicted" in {one.code for one in model.findings}
+
+
 CONTEXT = {
     "roberta-large": 512,
     "longformer-base-4096": 4096,

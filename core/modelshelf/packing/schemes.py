@@ -335,6 +335,12 @@ def _scaled_weight(
         label, elements = "INT8", data.elements
     elif (four := _four_bit_float(data, scale)) is not None:
         label, elements = four, data.elements * 2
+    elif (
+        data.dtype == "U8"
+        and scale.dtype == "F8_E4M3"
+        and not tensors.keys().isdisjoint((f"{weight}_scale_2", f"{weight}_weight_scale_2"))
+    ):
+        label, elements = "NVFP4", data.elements * 2  # its scales may be filled up to whole tiles
     elif data.dtype == "U8" and settings.method == "bitnet" and scale.elements == 1:
         label, elements = "BitNet", data.elements * _TERNARY
     elif data.dtype in INTEGER_BITS and _groups_fit(data, scale, settings):
@@ -395,7 +401,8 @@ def _exllama3(tensors: Tensors, stem: str, settings: PackingSettings) -> Packed 
 
 
 def _hqq(tensors: Tensors, stem: str, settings: PackingSettings) -> Packed | None:
-    words, scale = tensors[f"{stem}.W_q"], tensors.get(f"{stem}.scale")
+    words = tensors[f"{stem}.W_q"]
+    scale = tensors.get(f"{stem}.scale") or tensors.get(f"{stem}.meta.scale")
     own = settings.of_layer(stem)
     bits = own.bits if own is not None and own.bits else settings.bits
     size = own.group_size if own is not None and own.group_size else settings.group_size
@@ -412,7 +419,7 @@ def _hqq(tensors: Tensors, stem: str, settings: PackingSettings) -> Packed | Non
         label=with_bits("HQQ", bits),
         weight=f"{stem}.W_q",
         elements=elements,
-        beside=_beside(stem, f"{parts} {more} encoded_state_dict"),
+        beside=_beside(stem, f"{parts} {more} encoded_state_dict meta.scale meta.zero"),
     )
 
 

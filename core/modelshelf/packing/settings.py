@@ -106,8 +106,9 @@ class PackingSettings:
             if any(_matches(target, name) for target in group.targets):
                 return group
         of_classes = [one for one in self.groups if any(target.isidentifier() for target in one.targets)]
-        widths = {one.bits for one in of_classes or self.groups}
-        return (of_classes or list(self.groups))[0] if len(widths) == 1 else None
+        left = of_classes or list(self.groups)
+        left = [one for one in left if one.mode is None or "pack" in one.mode] or left
+        return left[0] if len({one.bits for one in left}) == 1 else None
 
 
 def read_settings(reader: ArtifactReader) -> PackingSettings:

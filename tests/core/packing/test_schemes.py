@@ -389,6 +389,50 @@ MIXED = {
             id="ComfyUI's scaled fp8",
         ),
         pytest.param(
+            {
+                "layer.weight": ("U8", ROWS, COLUMNS // 2),
+                "layer.weight_scale": ("F8_E4M3", ROWS, COLUMNS // 16 + 4),
+                "layer.weight_scale_2": ("F32", 1),
+            },
+            {},
+            "NVFP4",
+            ELEMENTS,
+            id="NVFP4 with scales that are filled up",
+        ),
+        pytest.param(
+            {
+                "layer.W_q": ("U8", ROWS // 2, COLUMNS),
+                "layer.meta.scale": ("F16", ELEMENTS // 64, 1),
+                "layer.meta.zero": ("F16", ELEMENTS // 64, 1),
+            },
+            {"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}},
+            "HQQ-4bit",
+            ELEMENTS,
+            id="HQQ's own checkpoints",
+        ),
+        pytest.param(
+            {"a.weight_packed": ("I32", ROWS, COLUMNS // 8), "a.weight_scale": ("BF16", ROWS, 1)},
+            {
+                "quant_method": "compressed-tensors",
+                "format": "mixed-precision",
+                "config_groups": {
+                    "group_0": {
+                        "format": "pack-quantized",
+                        "targets": ["Linear"],
+                        "weights": {"num_bits": 4},
+                    },
+                    "group_1": {
+                        "format": "float-quantized",
+                        "targets": ["Linear"],
+                        "weights": {"num_bits": 8},
+                    },
+                },
+            },
+            "compressed-tensors-4bit",
+            ELEMENTS,
+            id="mixed precision",
+        ),
+        pytest.param(
             {"layer.weight": ("U8", ROWS // 4, COLUMNS), "layer.weight_scale": ("BF16", 1)},
             {"quant_method": "bitnet"},
             "BitNet",

@@ -80,6 +80,11 @@ def test_of_shards_that_were_joined_nothing_is_summed(tmp_path):
     assert result.metadata.parameters is None
 
 
+@pytest.mark.parametrize("name", ["m.gguf.part1of2", "m.gguf.001", "m.gguf-split-a"])
+def test_of_a_piece_of_a_file_nothing_is_summed(tmp_path, name):
+    assert model(tmp_path, b"llama", 1, 1, 256 * 64 * 2, name=name).metadata.parameters is None
+
+
 def test_experts_that_a_token_does_not_use_are_not_active(tmp_path):
     head = [
         pair(b"general.architecture", forge.STRING, b"qwen3moe"),

@@ -137,3 +137,13 @@ def test_real_metadata_is_reported(corpus):
         found = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
     assert (found.license, found.title, found.quantization) == ("MIT", "transformer-small", "F32")
     assert found.details["model_version"] == "1.2.3"
+
+
+def test_of_shards_that_were_joined_nothing_is_summed(tmp_path):
+    path, second = tmp_path / "model.safetensors", tmp_path / "b"
+    save_file(WEIGHT, path)
+    save_file(WEIGHT, second)
+    path.write_bytes(path.read_bytes() + second.read_bytes())
+    with reader_of(path) as reader:
+        found = modelshelf_extract_metadata(reader.artifact, "safetensors", reader)
+    assert (found.parameters, found.tensor_count) == (None, None)

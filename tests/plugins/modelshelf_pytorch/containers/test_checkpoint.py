@@ -151,6 +151,12 @@ def test_a_tied_head_counts_once_and_parts_of_one_storage_count_each(tmp_path, o
     assert result.metadata.tensor_count == 5
 
 
+def test_of_an_optimizer_alone_the_type_is_its_tensors_and_no_parameters_are_counted(tmp_path):
+    content = {"optimizer_state_dict": {"fp32_flat_groups": [torch.ones(64)]}, "step": 3}
+    metadata = look_at(tmp_path, saved(content)).metadata
+    assert (metadata.quantization, metadata.parameters) == ("F32", None)
+
+
 def test_packed_weights_are_counted_as_in_any_other_format(tmp_path):
     content = {
         "layer.qweight": torch.ones(16, 64, dtype=torch.int32),
