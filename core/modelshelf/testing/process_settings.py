@@ -30,11 +30,13 @@ def settings_kept(but: frozenset[str] = frozenset()) -> Iterator[list[str]]:
     Args:
         but: Names of those that it may change.
     """
-    before = _settings()
+    before, threads = _settings(), _threads()
     changed: list[str] = []
     yield changed
     after = _settings()
     changed += [name for name, value in before.items() if after[name] != value and name not in but]
+    if not threads.issuperset(_threads()):  # others may have ended meanwhile
+        changed.append("the threads that go on")
 
 
 def _settings() -> dict[str, Any]:
@@ -52,7 +54,8 @@ def _settings() -> dict[str, Any]:
         _RANDOM: random.getstate(),
         "the root logger": (root.level, list(root.handlers)),
         "the locale": locale.setlocale(locale.LC_ALL),
-        "the threads that go on": {
-            one.ident for one in threading.enumerate() if one.name not in _OWN_THREADS
-        },
     }
+
+
+def _threads() -> set[int | None]:
+    return {one.ident for one in threading.enumerate() if one.name not in _OWN_THREADS}
