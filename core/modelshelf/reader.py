@@ -301,7 +301,8 @@ def open_local(artifact: Artifact, one: ArtifactFile, budget: Budget) -> FileRea
 class ArtifactReader:
     """The files of one artifact, opened when first asked for, all against one budget.
 
-    A plugin can open the artifact's own files and no others, whatever an index inside them says.
+    A plugin can open the artifact's own files and no others, whatever an index inside them says. A reader
+    belongs to the thread that it is given to.
 
     Attributes:
         artifact: The artifact.

@@ -50,6 +50,8 @@ class Outcome:
 class PluginSet:
     """The plugins that a registry works with.
 
+    Threads may call hooks at the same time: each implementation runs in the thread of its caller.
+
     Attributes:
         failures: Every failure since the plugins were loaded, load failures included.
         load_failures: Those of loading alone.

@@ -15,6 +15,10 @@ for the order, ``specname`` for a function of another name, and ``optionalhook``
 release may not know. Wrappers are refused: each implementation is called by itself, so there is nothing to
 wrap.
 
+Hooks are called in worker processes and in any thread of a program, at the same time where several threads
+scan or ask: what a plugin keeps in its module is each process's own, and has to be safe between threads. Each
+call blocks until it is done; none is awaited.
+
 Heavy imports belong inside the hooks: a plugin module is imported whenever something needs its hooks.
 """
 

@@ -18,6 +18,7 @@ from modelshelf.testing.artifacts import NOWHERE, artifact_of, in_memory
 from modelshelf.testing.audit import side_effects
 from modelshelf.testing.examination import HEAD, Examination, examine, plugin_set, ranges_read
 from modelshelf.testing.mutations import cuts, lies
+from modelshelf.testing.process_settings import SET_BY_IMPORTS, settings_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -267,11 +268,13 @@ class FormatSuite:
         self, format_case: FormatCase, plugins: PluginSet, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """A command's output is machine-readable, and other plugins run in the same process."""
-        before = (os.getcwd(), dict(os.environ))
         capfd.readouterr()
-        _on_disk(format_case, plugins)
+        with settings_kept(SET_BY_IMPORTS) as at_first:
+            _on_disk(format_case, plugins)
+        with settings_kept() as later:
+            _on_disk(format_case, plugins)
         assert capfd.readouterr() == ("", "")
-        assert (os.getcwd(), dict(os.environ)) == before
+        assert not at_first + later, f"it changes {', '.join(sorted({*at_first, *later}))}"
 
     def test_a_scan_records_it_and_a_second_scan_reads_nothing(
         self, format_case: FormatCase, tmp_path_factory: pytest.TempPathFactory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ _SPREAD = 40  # further cuts, evenly spread
 _LIES = 250
 _RANGES, _EACH_RANGE, _PLACES, _VALUES = 64, 200, 300, 40  # at most so many of what is read
 _VALUE = re.compile(rb'\d+|"[^"\\]{1,60}"')
-_OTHER_VALUES = (b"9", b"-1", b"[]", b"{}", b"null", b"1e99", b'"x"', b"9" * 19, b"-" + b"9" * 9)
+_ARRAY = re.compile(rb"\[[^\[\]]{1,60}\]")
+_OTHER_VALUES = (b"0", b"9", b"-1", b"[]", b"{}", b"null", b"1e99", b'"x"', b"9" * 19, b"-" + b"9" * 9)
 _FIRST, _NEAR = 64, 1024  # bytes: where most lies are told
 _WORDS = (b"\xff", b"\0", b"\x7f", b"\x80", b"\xff" * 4, b"\xff" * 8, b"\0" * 8, b"\xff" * 7 + b"\x7f")
 
@@ -76,13 +78,16 @@ def _lies_where_read(content: bytes, ranges: Sequence[tuple[int, int]]) -> Itera
 
 
 def _values_exchanged(content: bytes, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[str, bytes]]:
-    """Numbers and quoted strings in what is read, in the place of which another kind of value comes."""
+    """Numbers, quoted strings and arrays of what is read, each with another kind of value in its place."""
     read = sorted(set(ranges))
     values = [
-        one for offset, length in read[:_RANGES] for one in _VALUE.finditer(content, offset, offset + length)
+        one
+        for pattern in (_ARRAY, _VALUE)
+        for offset, length in read[:_RANGES]
+        for one in islice(pattern.finditer(content, offset, offset + length), _VALUES)
     ]
     exchanged = {one.span(): one.group() for one in values}
-    for (start, end), value in list(exchanged.items())[:_VALUES]:
+    for (start, end), value in list(exchanged.items())[: 2 * _VALUES]:
         for other in (*_OTHER_VALUES, b"9" * len(value)):
             if len(other) <= len(value):
                 wrong = content[:start] + other.ljust(len(value)) + content[end:]

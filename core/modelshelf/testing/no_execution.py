@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _pickle
 import builtins
 import marshal
 import pickle
@@ -18,6 +19,9 @@ _EXECUTING = (
     (pickle, "loads"),
     (pickle, "Unpickler"),
     (pickle, "_Unpickler"),
+    (_pickle, "load"),
+    (_pickle, "loads"),
+    (_pickle, "Unpickler"),
     (marshal, "load"),
     (marshal, "loads"),
     (builtins, "eval"),
@@ -33,6 +37,12 @@ _OPTIONAL = (  # patched where they were imported
     ("cloudpickle", "loads"),
     ("yaml", "unsafe_load"),
     ("yaml", "full_load"),
+    ("yaml", "Loader"),
+    ("yaml", "UnsafeLoader"),
+    ("yaml", "CLoader"),
+    ("yaml", "CUnsafeLoader"),
+    ("torch.jit", "load"),
+    ("runpy", "run_path"),
 )
 # What evaluates its own text, never a file's: imports, and what makes classes and patterns.
 _OWN_CODE: tuple[str, ...] = (

@@ -20,6 +20,7 @@ from modelshelf.model import (
 )
 from modelshelf.testing.audit import side_effects
 from modelshelf.testing.examination import plugin_set
+from modelshelf.testing.process_settings import settings_kept
 from modelshelf.testing.records import hostile_records, ordinary_records
 
 if TYPE_CHECKING:
@@ -198,9 +199,10 @@ class SerializerSuite:
         """The bytes that it gives are all that it makes."""
         serializer_case.dumped(ordinary_records())  # imports what it needs
         capfd.readouterr()
-        with side_effects() as done:
+        with side_effects() as done, settings_kept() as changed:
             serializer_case.dumped(hostile_records())
         assert not done, done
+        assert not changed, f"it changes {', '.join(changed)}"
         assert capfd.readouterr() == ("", "")
 
     def test_a_registry_is_written_by_its_name(

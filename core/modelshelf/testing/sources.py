@@ -24,6 +24,7 @@ from modelshelf.source import Folder, Listing, Place, PlainFolders
 from modelshelf.testing.audit import opened_files, side_effects
 from modelshelf.testing.examination import packages_of, plugin_set
 from modelshelf.testing.no_execution import nothing_executed
+from modelshelf.testing.process_settings import SET_BY_IMPORTS, settings_kept
 from modelshelf.testing.time_limit import EndlessCallError, time_limit
 
 if TYPE_CHECKING:
@@ -178,12 +179,14 @@ class SourceSuite:
         self, source_case: SourceCase, formats: FormatTable, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """A source reads; it never repairs or cleans the place of another tool."""
-        _listed(source_case, formats)  # imports what it needs
+        with settings_kept(SET_BY_IMPORTS) as at_first:
+            _listed(source_case, formats)  # imports what it needs
         before = _stamps(source_case.root)
         capfd.readouterr()
-        with side_effects() as done:
+        with side_effects() as done, settings_kept() as later:
             _listed(source_case, formats)
         assert not done, done
+        assert not at_first + later, f"it changes {', '.join(sorted({*at_first, *later}))}"
         assert capfd.readouterr() == ("", "")
         assert _stamps(source_case.root) == before
 

@@ -148,6 +148,11 @@ class StoreSuite:
         values[b"bytes"] = bytes(range(256)) + b" \t\r\n\0"
         store.update(lambda state: _put(state, values))
         assert not _differences(store, values)
+        got = store.view(lambda state: {key: state.get(key) for key in values})
+        kinds = {key: type(value).__name__ for key, value in got.items() if type(value) is not bytes}
+        assert not kinds, f"what is got by a key is no bytes: {kinds}"
+        different = [key for key, value in values.items() if got[key] != value]
+        assert not different, f"got by its key each of these is another value than was put: {different}"
         store.update(lambda state: state.put(b"%d" % lengths[-1], b"short"))
         assert not _differences(store, {**values, b"%d" % lengths[-1]: b"short"})
 

@@ -6,6 +6,8 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, get_ident
 
 import pytest
 from hypothesis import given as examples
@@ -391,3 +393,22 @@ def test_the_type_that_a_hook_gives_is_the_one_that_its_specification_names(hook
     named = "None" if kind is type(None) else kind.__name__
     assert named in re.findall(r"\w+", annotation)
     assert several == ("Iterable" in annotation)
+
+
+def test_threads_call_a_hook_at_the_same_time_each_in_its_own() -> None:
+    inside = Barrier(2, timeout=60)
+
+    def behave() -> tuple[Finding, ...]:
+        inside.wait()  # which one call alone never passes
+        return (Finding(code="at", severity=Severity.INFO, message=str(get_ident())),)
+
+    plugins = plugin_set(Plugin(behave))
+
+    def call(_: int) -> tuple[int, list[str]]:
+        outcomes = list(plugins.call("modelshelf_probe_health"))
+        return get_ident(), [one.message for outcome in outcomes for one in outcome.results]
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(call, range(2)))
+    assert all(found == [str(thread)] for thread, found in answers)
+    assert not plugins.failures

@@ -62,7 +62,7 @@ def run_kit(folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,  # against one that hangs
         check=False,
     )
     (folder / "out").write_text(done.stdout + done.stderr, encoding="utf-8")

@@ -4,19 +4,27 @@
 
 from __future__ import annotations
 
+import _pickle
 import builtins
 import contextlib
 import io
 import json
+import logging
 import os
 import pickle
+import random
 import socket
 import struct
+import sys
+import threading
 import time
+import warnings
 from pathlib import Path
 from pickle import loads
 
+import numpy as np
 import pytest
+import yaml
 
 from modelshelf.errors import BudgetExceededError, FormatError
 from modelshelf.model import Depth, Detection, Finding, FormatType, ModelMetadata, Origin, Severity
@@ -404,6 +412,124 @@ class TestExecutes(FormatSuite):
             builtins.exec("a = 1")  # noqa: S102
 
     caught_by = SOUND
+
+
+SETTINGS = "test_nothing_is_printed_and_no_setting_of_the_process_changed"
+
+
+class TestRaisesTheRecursionLimit(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            sys.setrecursionlimit(sys.getrecursionlimit() + 1)
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestChangesTheImportPath(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            sys.path.insert(0, reader.artifact.folder)
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestHidesWarnings(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            warnings.filterwarnings("ignore", message=f"at {time.monotonic_ns()}")
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestSeedsTheRandomNumbers(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            random.seed(time.monotonic_ns())
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestLeavesAThread(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestConfiguresLogging(FormatSuite):
+    class Plugin(Numbers):
+        def metadata(self, reader):
+            logging.getLogger().addHandler(logging.NullHandler())
+            return super().metadata(reader)
+
+    caught_by = SETTINGS
+
+
+class TestUnpicklesByTheModuleBelow(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            _pickle.loads(HARMLESS)
+
+    caught_by = SOUND
+
+
+class TestUnpicklesByPythonCode(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            pickle._loads(HARMLESS)
+
+    caught_by = SOUND
+
+
+class TestLetsNumpyUnpickle(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            np.load(io.BytesIO(HARMLESS), allow_pickle=True)
+
+    caught_by = SOUND
+
+
+class TestLoadsYamlWithItsTags(FormatSuite):
+    class Plugin(Executing):
+        def execute(self, reader):
+            yaml.load("a: 1", Loader=yaml.UnsafeLoader)  # noqa: S506
+
+    caught_by = SOUND
+
+
+class TestDividesByAValue(FormatSuite):
+    class Plugin(WithTable):
+        def use(self, reader, table):
+            at = table.get("offset")
+            if type(at) is int:
+                self.share = NUMBERS // at
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestBelievesThatAnArrayHasAnItem(FormatSuite):
+    class Plugin(WithTable):
+        def use(self, reader, table):
+            shape = table.get("shape")
+            if isinstance(shape, list):
+                self.rows = shape[0]
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
+
+
+class TestDecodesWhatItReads(FormatSuite):
+    class Plugin(WithTable):
+        def findings(self, reader):
+            reader.file().read(self.at, 64).decode()
+            return Numbers.findings(self, reader)
+
+    caught_by = "test_no_lie_gets_anything_but_a_read_error"
 
 
 class TestNeverEnds(FormatSuite):

@@ -130,6 +130,15 @@ class TestKeepsACacheInThePlace(SourceSuite):
     caught_by = "test_listing_changes_nothing_and_runs_nothing"
 
 
+class TestGoesElsewhere(SourceSuite):
+    class Source(Shelf):
+        def list(self, place, walk):
+            os.chdir(os.sep)
+            return walk(place.root)
+
+    caught_by = "test_listing_changes_nothing_and_runs_nothing"
+
+
 class TestListsInNoOrder(SourceSuite):
     class Source(Shelf):
         turns = 0

@@ -161,6 +161,9 @@ class Changed(Sound):
     def value(self, value):
         return value
 
+    def given(self, value):
+        return value
+
     def _wrapped(self, state):
         outer = self
 
@@ -168,7 +171,7 @@ class Changed(Sound):
             revision = state.revision
 
             def get(self, key):
-                return state.get(outer.key(key))
+                return outer.given(state.get(outer.key(key)))
 
             def scan(self, prefix=b""):
                 return state.scan(prefix)
@@ -228,6 +231,20 @@ class Trimming(Changed):
 
     def value(self, value):
         return value.strip()
+
+
+class Falsy(Changed):
+    """An empty value that is got as none."""
+
+    def given(self, value):
+        return value or None
+
+
+class Mutable(Changed):
+    """Values that whoever gets them may change."""
+
+    def given(self, value):
+        return value if value is None else bytearray(value)
 
 
 class PutsOnly(Sound):
@@ -322,7 +339,20 @@ class Salvaging(Live):
         return {bytes.fromhex(key): bytes.fromhex(value) for key, value in found}
 
 
-SPOILED = (Lower, Stripping, Textual, Short, Lines, Trimming, PutsOnly, Fingerprint, Resultless, Swallowing)
+SPOILED = (
+    Falsy,
+    Mutable,
+    Lower,
+    Stripping,
+    Textual,
+    Short,
+    Lines,
+    Trimming,
+    PutsOnly,
+    Fingerprint,
+    Resultless,
+    Swallowing,
+)
 STORES |= {one.__name__.lower(): one for one in (*SPOILED, Writable, Starting, Salvaging)}
 STORES |= {one.__name__.lower(): one for one in (Live, Forgetful, Blind, Unsorted, Stuck, Pessimist)}
 STORES["Mute scheme"] = Mute
@@ -408,6 +438,16 @@ class TestValuesAreShort(StoreSuite):
 
 class TestValuesAreLines(StoreSuite):
     scheme = "lines"
+    caught_by = "test_values_are_kept_whole_whatever_their_length"
+
+
+class TestEmptyValuesAreNone(StoreSuite):
+    scheme = "falsy"
+    caught_by = "test_values_are_kept_whole_whatever_their_length"
+
+
+class TestValuesCanBeChanged(StoreSuite):
+    scheme = "mutable"
     caught_by = "test_values_are_kept_whole_whatever_their_length"
 
 
