@@ -93,8 +93,8 @@ def _probe_foreign(
     artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth
 ) -> Iterator[Finding]:
     """Yield the findings about a model of another format; most take a look at their first bytes alone."""
-    from modelshelf_pytorch.detection import is_misnamed, is_no_pickle
-    from modelshelf_pytorch.signatures import may_be_pickled_companion
+    from modelshelf_pytorch.detection import is_misnamed
+    from modelshelf_pytorch.signatures import is_no_pickle, may_be_pickled_companion
 
     for weights in artifact.weights:
         file = reader.file(weights.name)

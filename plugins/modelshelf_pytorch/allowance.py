@@ -10,7 +10,7 @@ _MOST_CHECKED = 64 * 1024 * 1024
 _MOST_HEADERS = 1024 * 1024
 _LEAST_STEPS = 1_000_000  # about a second
 _LEAST_SOURCE = 4 * 1024 * 1024  # bytes; torch itself compresses none of it
-_LEAST_OPCODES, _OPCODES_PER_BYTE = 8 * 1024 * 1024, 8
+_LEAST_OPCODES, _OPCODES_PER_BYTE = 4 * 1024 * 1024, 6
 
 
 def most_opcodes(size: int) -> int:

@@ -27,6 +27,7 @@ from modelshelf_pytorch.signatures import (
     is_text,
     is_zip,
     is_zlib,
+    names_nothing,
     other_program,
 )
 
@@ -36,13 +37,6 @@ if TYPE_CHECKING:
 
 _LOADED_SUFFIXES = CHECKPOINT_SUFFIXES | PICKLE_SUFFIXES | {".npy", ".npz"}
 _MOST_OPCODES = 256 * 1024  # bytes of what may be a pickle under a foreign name
-_OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included, and that name no global
-    **dict.fromkeys(b"(012NQR)]abdelostu}\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x94", 1),
-    **dict.fromkeys(b"Khq", 2),
-    **dict.fromkeys(b"M", 3),
-    **dict.fromkeys(b"Jjr", 5),
-    **dict.fromkeys(b"G", 9),
-}
 _ANYBODYS = frozenset({".bin", ".ckpt"})  # suffixes of many programs
 _PACKAGE_FOLDERS = ("/site-packages", "/dist-packages")
 _STARTS_PYTHON = re.compile(rb"import[ \t]|[Cc]:[\\/]")
@@ -50,9 +44,6 @@ _BEGINS_AS_PICKLE = re.compile(rb"\(*c[A-Za-z_][\w.]*\n")  # of protocol 0: it n
 _CHECKPOINT_NAME = re.compile(
     r"(?i)(?:(?:diffusion_)?pytorch_model.*\.bin|adapter_model\.bin|consolidated.*\.pth)$"
 )
-_LENGTHS_IN_STREAMS = {**_OPCODE_LENGTHS, ord("."): 1, 0x80: 2}  # where one may follow another
-_FIRST_OPCODES = b"()]}BCFGIJKLMNPSTUVXc\x80\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96"
-_OTHER_OPCODES = frozenset(b"BCFILPSTUVXcgip\x80\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x93\x95\x96\x97\x98")
 
 
 def detect(candidate: Candidate) -> Detection | None:
@@ -273,30 +264,3 @@ def is_misnamed(name: str, format: str) -> bool:
     """
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
     return suffix in _LOADED_SUFFIXES or (suffix == ".bin" and format in {"gguf", "safetensors"})
-
-
-def names_nothing(head: bytes) -> bool:
-    """Return whether a file's first bytes are surely no pickle that names a global.
-
-    They are none if, read as opcodes of fixed length, they come to STOP or to a byte that is no opcode. Most
-    files of other formats are ruled out so, without the interpreter, whose import takes longer than all else.
-    """
-    return _comes_to_an_end(head, _OPCODE_LENGTHS)
-
-
-def is_no_pickle(head: bytes) -> bool:
-    """Return whether a file's first bytes are surely no pickles, the first of which may name nothing.
-
-    They are none too if the first opcode asks for a value, which no stream has at once.
-    """
-    return not head or head[0] not in _FIRST_OPCODES or _comes_to_an_end(head, _LENGTHS_IN_STREAMS)
-
-
-def _comes_to_an_end(head: bytes, lengths: dict[int, int]) -> bool:
-    index = 0
-    while index < len(head):
-        length = lengths.get(head[index])
-        if length is None:
-            return head[index] not in _OTHER_OPCODES
-        index += length
-    return False

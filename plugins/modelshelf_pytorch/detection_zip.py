@@ -99,6 +99,7 @@ def _contains_pickle(reader: FileReader, member: Member, effort: Effort, level: 
             is_pickle(head, member, effort)
             or long_stream(reader, member, head, effort) is not None
             or effort.spent
+            or member.allowance.steps <= 0
         )
     except ReadError:
         return member.name.lower().endswith(NESTED_MEMBER_SUFFIXES)

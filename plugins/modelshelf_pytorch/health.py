@@ -41,7 +41,12 @@ _NO_CHECKPOINT = suspicious(
 
 
 def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
-    """Yield every finding about a model."""
+    """Yield every finding about a model.
+
+    Raises:
+        UnreadableFileError: The system refused to open or read a file, which it may not at the next scan.
+    """
+    refused: UnreadableFileError | None = None
     for file in artifact.weights:
         try:
             inspection = inspect_once(reader, file.name)
@@ -50,6 +55,8 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
             yield from _no_checkpoint(inspection, format, file.name)
             if file.name.lower().endswith(_OTHER_SUFFIXES):
                 yield _misnamed(file.name)
+        except UnreadableFileError as error:
+            refused = refused or error
         except ReadError as error:
             yield _read_failure(error, file.name)
     for name in artifact.missing:
@@ -59,6 +66,8 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
     if format == "pytorch":
         yield from _not_understood(artifact, reader)
     yield from probe_companions(artifact, reader, depth)
+    if refused is not None:
+        raise refused
 
 
 def _misnamed(name: str) -> Finding:
@@ -92,7 +101,7 @@ def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> It
 
 
 def _read_failure(error: ReadError, file: str) -> Finding:
-    if error.code in {NOT_JUDGED, BudgetExceededError.code, UnreadableFileError.code}:
+    if error.code in {NOT_JUDGED, BudgetExceededError.code}:
         return not_judged(str(error), error.offset).finding(file)
     return Finding(
         code=error.code,

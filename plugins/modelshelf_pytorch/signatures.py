@@ -50,6 +50,16 @@ _CTRANSLATE2 = rb"(?s)[\x01-\x20]\0\0\0.\0[A-Z][A-Za-z]+Spec\0"  # version, name
 _CONTROLS = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1b")  # bytes that no text has
 _LONGEST_LETTER = 4  # bytes of UTF-8
 _LEAST_PLAIN = 0.75  # part of a text that is ASCII, where it is not UTF-8
+_OPCODE_LENGTHS = {  # of the opcodes whose length is fixed, arguments included, and that name no global
+    **dict.fromkeys(b"(012NQR)]abdelostu}\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x94", 1),
+    **dict.fromkeys(b"Khq", 2),
+    **dict.fromkeys(b"M", 3),
+    **dict.fromkeys(b"Jjr", 5),
+    **dict.fromkeys(b"G", 9),
+}
+_LENGTHS_IN_STREAMS = {**_OPCODE_LENGTHS, ord("."): 1, 0x80: 2}  # where one may follow another
+_FIRST_OPCODES = b"()]}BCFGIJKLMNPSTUVXc\x80\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96"
+_OTHER_OPCODES = frozenset(b"BCFILPSTUVXcgip\x80\x82\x83\x84\x8a\x8b\x8c\x8d\x8e\x93\x95\x96\x97\x98")
 
 
 def is_zip(head: bytes, suffix: str) -> bool:
@@ -137,3 +147,30 @@ def may_be_pickled_companion(name: str) -> bool:
     """Return whether a file beside a model may be a pickle: optimizer, scheduler, random state, tokenizer."""
     base = name.rpartition("/")[2].lower()
     return base.endswith(_COMPANION_SUFFIXES) or bool(_COMPANION.fullmatch(base))
+
+
+def names_nothing(head: bytes) -> bool:
+    """Return whether a file's first bytes are surely no pickle that names a global.
+
+    They are none if, read as opcodes of fixed length, they come to STOP or to a byte that is no opcode. Most
+    files of other formats are ruled out so, without the interpreter, whose import takes longer than all else.
+    """
+    return _comes_to_an_end(head, _OPCODE_LENGTHS)
+
+
+def is_no_pickle(head: bytes) -> bool:
+    """Return whether a file's first bytes are surely no pickles, the first of which may name nothing.
+
+    They are none too if the first opcode asks for a value, which no stream has at once.
+    """
+    return not head or head[0] not in _FIRST_OPCODES or _comes_to_an_end(head, _LENGTHS_IN_STREAMS)
+
+
+def _comes_to_an_end(head: bytes, lengths: dict[int, int]) -> bool:
+    index = 0
+    while index < len(head):
+        length = lengths.get(head[index])
+        if length is None:
+            return head[index] not in _OTHER_OPCODES
+        index += length
+    return False

@@ -19,7 +19,6 @@ from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle.symbols import Global, Instance, Storage
 from modelshelf_pytorch.tensors import Contents, NamedTensor, contents_of
 from modelshelf_pytorch.verdict import Issue, unreadable
-from modelshelf_pytorch.zip.check import overlaps
 from modelshelf_pytorch.zip.directory import STORED
 from modelshelf_pytorch.zip.read import data_offset, open_member, read_directory, read_member
 
@@ -85,6 +84,8 @@ def _read_other(reader: FileReader, directory: Directory, root: str) -> Inspecti
         contents, weight_issues = exported.read(reader, directory, root, configs)
         issues += weight_issues
     else:
+        from modelshelf_pytorch.zip.check import overlaps  # which checkpoints need for findings alone
+
         contents = Contents() if overlaps(directory) else _read_arrays(reader, directory)
     return Inspection(kind=kind, issues=tuple(issues), directory=directory, root=root, contents=contents)
 

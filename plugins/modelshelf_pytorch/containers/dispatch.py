@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 
 from modelshelf.errors import ReadError
 from modelshelf_pytorch.containers.inspection import Inspection
-from modelshelf_pytorch.detection import is_no_pickle
 from modelshelf_pytorch.pickle.embedded import tail_issues
-from modelshelf_pytorch.signatures import NUMPY_MAGIC, closed_container, is_compressed, is_mobile, is_zip
+from modelshelf_pytorch.signatures import (
+    NUMPY_MAGIC,
+    closed_container,
+    is_compressed,
+    is_mobile,
+    is_no_pickle,
+    is_zip,
+)
 from modelshelf_pytorch.verdict import Issue, not_judged, unreadable
 
 if TYPE_CHECKING:

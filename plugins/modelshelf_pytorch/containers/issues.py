@@ -26,7 +26,7 @@ from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.signatures import NUMPY_MAGIC, ZIP_MAGIC
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged, suspicious, unreadable
 from modelshelf_pytorch.zip.check import archive_issues
 from modelshelf_pytorch.zip.directory import DEFLATED, ENCRYPTION, STORED
 from modelshelf_pytorch.zip.read import (
@@ -178,6 +178,9 @@ def _members_issues(
     modules: set[str] = set()  # that the members' pickles name
     others = False  # whether it has members that no plain checkpoint has
     for number in numbers:
+        if directory.allowance.steps <= 0:
+            yield not_judged("its members hold more opcodes than are judged; unpack it and scan those")
+            break
         if number in storages:
             if not stored:
                 yield from _storage_issues(reader, directory.member(number))

@@ -310,7 +310,7 @@ def _may_hide(data: bytes) -> bool:
 
 def _find_raw(data: bytes, effort: Effort, near: int, *, whole: bool) -> Iterator[Hidden]:
     """Find pickles that are not encoded."""
-    if not near and b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data:
+    if effort.spent or (not near and b"\n" not in data and b"\x80" not in data and _STACK_GLOBAL not in data):
         return
     places = {match.start() for match in re.finditer(_PROTO, data)}
     places.update(_global_places(data), range(min(near, len(data))))

@@ -290,12 +290,13 @@ def expanded_size(root: Any, ceiling: int) -> int:
         if key in entered:
             continue
         entered.add(key)
-        inner = children(value)
+        kind = type(value)
+        inner = value if kind is tuple or kind is list else children(value)
         if inner:
             todo.append((value, True))
-            todo.extend(
-                (child, False) for child in inner if type(child) in _CONTAINERS and id(child) not in entered
-            )
+            for child in inner:
+                if type(child) in _CONTAINERS and id(child) not in entered:
+                    todo.append((child, False))  # noqa: PERF401  # a generator costs more for the usual few
     return sizes.get(id(root), 1)
 
 

@@ -146,3 +146,10 @@ def test_code_that_inflates_to_more_than_is_looked_through_is_not_judged(tmp_pat
     result = look_at(tmp_path, checkpoint(Entry(name=b"archive/constants.pkl", content=b"\x80\x02)."), *code))
     assert "not-judged" in result.codes
     assert result.status is HealthStatus.UNKNOWN
+
+
+def test_what_comes_behind_more_opcodes_than_are_judged_is_not_called_healthy(tmp_path):
+    slow = [Entry(name=b"archive/%d" % number, content=b"\x80\x02" * 2000, method=8) for number in range(300)]
+    result = look_at(tmp_path, checkpoint(*slow, Entry(name=b"archive/z", content=EVIL)))
+    assert "not-judged" in result.codes
+    assert result.status is not HealthStatus.HEALTHY
