@@ -258,9 +258,9 @@ def _detect_call(candidate: Candidate) -> Detection | None:
 
 
 def is_misnamed(name: str, format: str) -> bool:
-    """Return whether a file of another format has an ending that loaders take for a pickle's.
+    """Return whether a file of a format with an ending of its own has one that loaders take for a pickle's.
 
-    Many programs call their own files ``.bin``, but neither those that read GGUF nor those of safetensors.
+    Other formats may well call their files ``.bin`` or ``.pt`` themselves.
     """
     suffix = name[name.rfind(".") :].lower() if "." in name else ""
-    return suffix in _LOADED_SUFFIXES or (suffix == ".bin" and format in {"gguf", "safetensors"})
+    return format in {"gguf", "safetensors"} and suffix in {*_LOADED_SUFFIXES, ".bin"}

@@ -161,8 +161,11 @@ def names_nothing(head: bytes) -> bool:
 def is_no_pickle(head: bytes) -> bool:
     """Return whether a file's first bytes are surely no pickles, the first of which may name nothing.
 
-    They are none too if the first opcode asks for a value, which no stream has at once.
+    They are none too if the first opcode asks for a value, which no stream has at once, or if they are those
+    of a ZIP: these ask for a persistent id first, which the loaders refuse.
     """
+    if head.startswith(ZIP_MAGIC):
+        return True
     return not head or head[0] not in _FIRST_OPCODES or _comes_to_an_end(head, _LENGTHS_IN_STREAMS)
 
 

@@ -73,11 +73,11 @@ Scan = Callable[..., dict[str, int]]
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Scan:
-    """Scan a folder in a process of its own, into one store; what it counted."""
+    """Scan a folder in a process of its own, into a store of its own; what it counted."""
 
     def run(models: Path, before: Sequence[str] = ()) -> dict[str, int]:
         done = subprocess.run(
-            [*before, sys.executable, "-m", "tests.gates.counted", models, tmp_path / "store"],
+            [*before, sys.executable, "-m", "tests.gates.counted", models, tmp_path / f"{models.name}-store"],
             cwd=ROOT,
             env={**os.environ, "HOME": str(tmp_path)},
             capture_output=True,

@@ -25,7 +25,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Model
         write(one, folder / "models")
     with ModelRegistry(folder / "models", folder / "store") as registry:
         assert registry.discover_models().errors == 0
-        yield {one.id: one for one in registry}
+        yield {Path(one.path).relative_to(folder / "models").parts[0]: one for one in registry}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         write(one, folder / "models", as_torch=True)
     with ModelRegistry(folder / "models", folder / "store") as registry:
         assert registry.discover_models().errors == 0
-        yield {one.id: one for one in registry}
+        yield {Path(one.path).relative_to(folder / "models").parts[0]: one for one in registry}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda one: one.name)
@@ -58,7 +58,7 @@ def test_tensor_names_say_the_same_in_a_checkpoint(
 
 def test_each_value_says_where_it_was_read(models: dict[str, ModelConfig]) -> None:
     for one in models.values():
-        known = set(one.metadata.known())
+        known = set(one.metadata.fields_set())
         for name in ("kind", "input_modalities", "output_modalities", "capabilities"):
             assert (name in known) == (name in one.metadata.provenance), (one.id, name)
 

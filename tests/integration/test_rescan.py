@@ -225,7 +225,7 @@ def test_a_copy_that_is_deleted_leaves_the_record_with_the_other_place(
     assert (model.missing, Path(model.path).parent.name) == (False, "zz-copy")
 
 
-def test_other_content_that_asks_for_a_taken_id_gets_a_visible_suffix(
+def test_other_content_that_asks_for_a_taken_id_is_named_with_its_folder(
     open_registry: Open, models: Path
 ) -> None:
     other = models / "other" / LLAMA
@@ -233,9 +233,8 @@ def test_other_content_that_asks_for_a_taken_id_gets_a_visible_suffix(
     change_last_byte(gguf_of(models / "other"))
     first = open_registry()
     first.discover_models()
-    ids = [one for one in first.list_models() if one.startswith(LLAMA)]
-    assert len(ids) == 2
-    assert ids[1].startswith(f"{LLAMA}~")
+    ids = [one for one in first.list_models() if one.endswith(LLAMA)]
+    assert ids == [f"models/{LLAMA}", f"other/{LLAMA}"]
 
 
 def test_a_missing_shard_is_unhealthy_and_named(open_registry: Open, models: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelshelf.cli.names import id_to_change
 from modelshelf.cli.options import complete_id, json_option
 from modelshelf.cli.screen import complain
 
@@ -26,7 +27,7 @@ def command(app: App, *, model_id: str | None, as_json: bool) -> int:
     """
     if model_id is not None:
         with app.registry(makes_store=False) as registry:
-            registry.set_default(registry.resolve(model_id, whole=True).id)
+            registry.set_default(id_to_change(registry, model_id))
     with app.lookup() as lookup:
         model = lookup.default()
         default_id = lookup.default_id()

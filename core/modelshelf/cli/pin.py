@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelshelf.cli.names import id_to_change
 from modelshelf.cli.options import id_argument, json_option
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def command(app: App, *, model_id: str, version: str | None, release: bool, as_j
     if release == (version is not None):
         raise click.UsageError("name a VERSION, or --none")
     with app.registry(makes_store=False) as registry:
-        model_id = registry.resolve(model_id, whole=True).id
+        model_id = id_to_change(registry, model_id)
         registry.pin(model_id, version)
         model = registry.get(model_id)
     if model is None:  # it was removed meanwhile

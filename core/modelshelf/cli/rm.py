@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modelshelf.cli.names import id_to_change
 from modelshelf.cli.options import id_argument, json_option, version_argument
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def command(app: App, *, model_id: str, version: str | None, as_json: bool) -> N
     A scan of the place records them again. Exit code 1: there is no such model.
     """
     with app.registry(makes_store=False) as registry:
-        model_id = registry.resolve(model_id, whole=True).id
+        model_id = id_to_change(registry, model_id)
         registry.remove(model_id, version)
     if as_json:
         app.write_json({"removed": model_id, "version": version})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modelshelf.cli.names import id_to_change
 from modelshelf.cli.options import id_argument, json_option
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def command(app: App, *, model_id: str, changes: tuple[str, ...], version: str |
     """
     values = parse_changes(model_id, changes)
     with app.registry(makes_store=False) as registry:
-        model_id = registry.resolve(model_id, whole=True).id
+        model_id = id_to_change(registry, model_id)
         model = registry.update(model_id, version=version, **values)
         if as_json:
             [record] = app.as_json(registry, [model])

@@ -19,6 +19,7 @@ from modelshelf.records.write import Records
 from modelshelf.scan.counters import FOREIGN
 from modelshelf.scan.folder_cache import MODEL, OTHER, CachedFolder, FolderCache, is_settled, pack_status
 from modelshelf.scan.places import is_below
+from modelshelf.source import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Sequence
@@ -178,7 +179,10 @@ class Changes:
         fingerprint = artifact.fingerprint.digest
         if entry.code is not None:
             return entry if entry.fingerprint == _digest(fingerprint + self._rules) else None
-        is_same = entry.fingerprint == fingerprint and entry.proposed_id == artifact.proposed_id
+        is_same = entry.fingerprint == fingerprint
+        # A plain folder may name it otherwise by now; what a tool named, or no format claims, keeps its id.
+        if artifact.source == LOCAL and self._formats.claims(artifact.primary):
+            is_same = is_same and entry.proposed_id == artifact.proposed_id
         return entry if is_same and entry.depth.reaches(self._depth) else None
 
     def save_rejection(self, records: Records, artifact: Artifact, reason: Problem) -> None:

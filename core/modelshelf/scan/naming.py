@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelshelf.records.ids import ids_of_place, naming_place, reserved_by
+from modelshelf.source import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,10 +54,10 @@ class Naming:
     def settle(self, old: ModelConfig, new: ModelConfig) -> ModelConfig:
         """Give a model that was written the id that its places ask for by now.
 
-        An id that a program gave stays.
+        An id that a program or a tool gave stays.
         """
         place = naming_place(new.locations)
-        if place is None or not _is_by_place(old):
+        if place is None or place.source != LOCAL or not _is_by_place(old):
             return new
         chosen = self._choose(place, ids_of_place(place), new.id)
         if chosen is None or chosen == new.id:
@@ -111,10 +112,12 @@ class Naming:
 
 
 def _is_by_place(config: ModelConfig) -> bool:
-    """Whether a model has its id by one of its places, by this release's rule or that of the one before."""
+    """Whether a model has its id by a plain place, by this release's rule or that of the one before."""
     if "id" in config.set_by_user:
         return False
     for one in config.locations:
+        if one.source != LOCAL and config.id == one.proposed_id:
+            return False
         if not one.proposed_id:
             folder = one.folder.rstrip("/").rpartition("/")[2]
             if config.id == folder or config.id.startswith((f"{folder}:", f"{folder}~")):

@@ -33,5 +33,5 @@ def test_a_table_is_the_same_whether_its_cells_are_looked_at_together_or_one_by_
     rows = data.draw(st.lists(st.tuples(*(data.draw(st.sampled_from([ASCII, CELLS])) for _ in columns))))
     width, colour = data.draw(st.none() | st.integers(1, 90)), data.draw(st.booleans())
     together = list(lay_out(columns, rows, width=width, colour=colour))
-    with mock.patch.object(display, "_is_plain", return_value=False):
+    with mock.patch.object(display, "_is_printable_ascii", return_value=False):
         assert list(lay_out(columns, rows, width=width, colour=colour)) == together

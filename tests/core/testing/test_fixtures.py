@@ -83,7 +83,7 @@ def test_a_run_leaves_the_process_as_it_was(
     assert command_line.run("-vv", "ls", MODELSHELF_LOG_FORMAT="json").code == 0
     assert command_line.run("default", "unknown").code == 1
     assert state() == before
-    assert command_line.store.is_dir()
+    assert not command_line.store.exists()  # nothing was scanned
 
 
 def test_a_home_is_empty_and_each_command_line_has_its_own(tmp_path: Path) -> None:

@@ -117,6 +117,6 @@ def test_a_download_into_a_folder_tells_commit_and_digest(tmp_path: Path) -> Non
     code = f"for name in {list(FILES)[:5]}: hf_hub_download({REPOSITORY!r}, name, local_dir={str(folder)!r})"
     download(tmp_path, code)
     found = listed(FolderSource(machine=machine(tmp_path)), folder)
-    assert sorted(found.ids) == ["mine:Q4_K_M", "mine:Q8_0", "vae"]
-    assert found["vae"].weights[0].sha256 == sha256(safetensors_bytes())
+    assert sorted(found.ids) == ["mine/vae", "mine:Q4_K_M", "mine:Q8_0"]
+    assert found["mine/vae"].weights[0].sha256 == sha256(safetensors_bytes())
     assert all(model.facts["commit"] == COMMIT for model in found.artifacts)

@@ -65,7 +65,7 @@ def test_folders_below_a_download_have_their_notes_too(tmp_path: Path, source: F
     downloaded(tmp_path / "m", "unet/model.safetensors", WEIGHTS)
     put(tmp_path / "other/model.safetensors", WEIGHTS)
     found = listed(source, tmp_path)
-    assert found["unet"].weights[0].sha256 == sha256(WEIGHTS)
+    assert found["m/unet"].weights[0].sha256 == sha256(WEIGHTS)
     assert (found["other"].weights[0].sha256, found["other"].facts) == (None, {})
 
 

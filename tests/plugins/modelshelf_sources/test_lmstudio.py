@@ -60,7 +60,7 @@ def test_models_at_another_depth_are_found_too(models: Path, source: LMStudioSou
     put(models / "loose.gguf", gguf_bytes("a"))
     put(models / "one/loose.gguf", gguf_bytes("b"))
     put(models / "one/two/three/deep.gguf", gguf_bytes("c"))
-    assert sorted(listed(source).ids) == ["models", "one", "one/two/three"]
+    assert sorted(listed(source).ids) == ["loose", "one", "one/two/three"]
 
 
 def test_unfinished_downloads_are_listed(models: Path, source: LMStudioSource) -> None:
