@@ -88,7 +88,7 @@ def test_ci_runs_the_two_commands_as_they_stand_in_the_readme() -> None:
 def test_the_screen_of_a_scan_is_shown() -> None:
     (screen,) = blocks("text")
     assert re.match(r"\$ modelshelf scan \S+\n", screen)
-    assert re.search(r"^ID +VERSION +FORMAT", screen, re.MULTILINE)
+    assert re.search(r"^ID +VERSION +KIND +FORMAT", screen, re.MULTILINE)
     assert re.search(r"\d+ models in \d+ folders?: .* read in ", screen)
 
 
