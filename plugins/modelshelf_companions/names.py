@@ -64,6 +64,8 @@ _EXPLICIT = re.compile(
     rf"{_BEFORE}v(\d{{1,2}}(?:\.\d{{1,3}}){{1,2}}|\d{{1,2}}-\d(?=$|[-_.])|\d{{1,2}}){_AFTER}(?!\.\d)",
     re.IGNORECASE,
 )
+# Behind an underscore or a space a single integer counts editions or tries: `dreamshaper_8`, `my model 2`.
+_COUNTER = re.compile(r"(?<=[A-Za-z])[_ ]+\d{1,2}(?![\d.]|[-_ ]\d)")
 _SEPARATOR = re.compile(r"[-_ :/,()\[\]]+")
 _NUMBER = re.compile(r"\d{1,2}(?:\.\d{1,3}){0,2}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
@@ -242,7 +244,10 @@ def _version(stem: str) -> str | None:
         if (version := _three_parts(match[1].replace("-", "."))) is not None:
             return version
     # A size or a quantization is no version: it is taken out, and a mark that is no word left in its place.
-    return _version_by_family(_SEPARATOR.split(_without_quantization(_SIZE.sub("#", stem), "#")))
+    rest = _without_quantization(_SIZE.sub("#", stem), "#")
+    if rest == stem:  # names with a size follow the grammar of language models, whatever joins their words
+        rest = _COUNTER.sub("#", rest)
+    return _version_by_family(_SEPARATOR.split(rest))
 
 
 def _without_quantization(stem: str, mark: str) -> str:
