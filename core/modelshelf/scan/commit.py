@@ -150,8 +150,10 @@ def commit(
     for record, location in store.view(lambda state: _proposed_copies(RecordReader(state), examined)):
         fine.is_copy(record, location) or fine.name_of(location)  # while nobody has to wait
     has_new_mounts = volumes.add({artifact.folder for artifact, _ in examined})
+    chosen = choices.chosen
 
     def work(state: Transaction) -> list[Outcome]:
+        choices.chosen = chosen  # a store that has to grow runs this again
         records = Records(state)
         if has_new_mounts:
             records.save_mounts({*volumes.mounts, *records.mounts()})

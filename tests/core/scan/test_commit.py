@@ -11,8 +11,10 @@ import pytest
 from modelshelf import ModelConfig, ModelRegistry
 from modelshelf.model import Artifact, ArtifactFile, ModelMetadata
 from modelshelf.records.write import Records
-from modelshelf.scan.commit import Committed, commit_artifact, mark_missing
+from modelshelf.scan.commit import Committed, commit, commit_artifact, mark_missing
 from modelshelf.scan.examine import Examination
+from modelshelf.scan.volumes import Volumes
+from modelshelf.store import Store, Transaction
 
 NOW = 1_700_000_000
 
@@ -150,3 +152,34 @@ def test_what_was_offline_and_is_found_deleted_is_missing(desk: Desk) -> None:
     desk.gone("a", offline=True)
     desk.gone("a")
     assert (desk.model("llama").missing, desk.model("llama").offline) == (True, False)
+
+
+class _Growing(Store):
+    """Runs each update twice, as a store does that has to grow at its end."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def view(self, work: Callable[[Any], Any]) -> Any:
+        return self._store.view(work)
+
+    def update(self, work: Callable[[Transaction], Any]) -> Any:
+        class FullError(Exception):
+            pass
+
+        def try_in_vain(state: Transaction) -> None:
+            work(state)
+            raise FullError
+
+        with pytest.raises(FullError):
+            self._store.update(try_in_vain)
+        return self._store.update(work)
+
+
+def test_a_default_is_chosen_also_where_the_store_has_to_grow(desk: Desk) -> None:
+    one = ArtifactFile(name="m.toy", size=1, mtime_ns=1)
+    artifact = Artifact(folder=str(desk.folder), primary="m.toy", files=(one,), model_id="writer")
+    metadata = ModelMetadata(format="toy", kind="text-generation")
+    examination = Examination(format="toy", content_digest=b"1" * 16, metadata=metadata)
+    commit(_Growing(desk.registry.store), [(artifact, examination)], Volumes(()), lambda *_: None)
+    assert desk.registry.default_id() == "writer"
