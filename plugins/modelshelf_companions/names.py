@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from modelshelf.model import ModelMetadata, Origin
+from modelshelf.model.names import is_generic, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from modelshelf.model import Artifact
-
-MAX_NAME = 512
-"""Characters of a name that are looked at."""
-
-_ENDING = re.compile(
-    r"\.(?:gguf|ggml|safetensors|sft|pt2?|pth|bin|ckpt|jit|ptl|pkl|pickle|joblib|np[yz]|onnx|h5)(?:\.index\.json)?$",
-    re.IGNORECASE,
-)
-_SHARD = re.compile(r"[-_.]\d{1,6}-of-\d{1,6}$")
 
 # Letters and digits end a word, all else may stand beside it.
 _BEFORE, _AFTER = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
@@ -79,16 +71,7 @@ _COUNTED = re.compile(
 )
 
 _TUNED = {"instruct": "instruct", "it": "instruct", "chat": "chat"}
-_GENERIC = re.compile(
-    r"(?:open_clip_)?(?:diffusion_)?(?:pytorch_|tf_|flax_|ggml-)?model|adapter(?:_model)?|consolidated"
-    r"|(?:pytorch_lora_)?weights|checkpoints?|ckpt|lora|unet|vae|vae_decoder|transformer|controlnet"
-    r"|(?:text|image)_encoder|safety_checker|snapshots|blobs|data|downloads?|files|gguf|main|models?|outputs?"
-    r"|safetensors|test|tmp|torch|latest|best|last|final",
-    re.IGNORECASE,
-)
-_NUMBERED = re.compile(r"(?:[-_.]\d+)+$")
 _NO_LETTERS = re.compile(r"[^a-z]+")
-_HASH = re.compile(r"(?:sha256[-:])?[0-9a-f]{32,64}")
 
 
 @frozen(kw_only=True)
@@ -187,7 +170,7 @@ def parse_name(name: str) -> NameFacts:
     """
     stem = stem_of(name)
     if is_generic(stem):
-        return NameFacts()
+        return NameFacts(quantization=_quantization(stem))
     version, size = _version(stem), _parameter_count(stem)
     words = _NO_LETTERS.split(stem.lower())
     return NameFacts(
@@ -197,18 +180,6 @@ def parse_name(name: str) -> NameFacts:
         tags=tuple(dict.fromkeys(_TUNED[word] for word in words if word in _TUNED)),
         title=_without_quantization(stem, "").rstrip("-_. ") or None if version or size else None,
     )
-
-
-def stem_of(name: str) -> str:
-    """Return a name without its folder or organisation, a model file's ending and a shard's number."""
-    return _SHARD.sub("", _ENDING.sub("", name.rsplit("/", 1)[-1][:MAX_NAME]))
-
-
-@lru_cache(maxsize=256)
-def is_generic(name: str) -> bool:
-    """Whether a name, without its ending, says nothing of the model: ``model``, ``snapshots``, a hash."""
-    stem = _NUMBERED.sub("", stem_of(name))
-    return _GENERIC.fullmatch(stem) is not None or _HASH.fullmatch(stem) is not None
 
 
 def _parameter_count(stem: str) -> str | None:
