@@ -11,10 +11,11 @@ from modelshelf.model import Finding, ModelMetadata, Origin, Severity
 from modelshelf.model.chat_template import MAX_CHARACTERS
 from modelshelf.model.health import not_judged
 from modelshelf.model.kind import Kind, capabilities_of_template
+from modelshelf.model.names import is_generic
 from modelshelf_companions import card
 from modelshelf_companions.config import READERS, wrong_types
 from modelshelf_companions.documents import JsonObject, parse_json, parse_list
-from modelshelf_companions.names import from_names, is_generic
+from modelshelf_companions.names import from_names
 
 if TYPE_CHECKING:
     from modelshelf.model import Artifact

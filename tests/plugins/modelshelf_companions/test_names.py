@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelshelf.model.names import is_generic, stem_of
 from modelshelf.model.quantity import parse_parameters
-from modelshelf_companions.names import NameFacts, is_generic, parse_name, stem_of
+from modelshelf_companions.names import NameFacts, parse_name
 
 # Name, parameters, quantization, version, tags.
 REAL = [
