@@ -18,7 +18,7 @@ _ENDING = re.compile(
 _SHARD = re.compile(r"[-_.]\d{1,6}-of-\d{1,6}$")
 _COUNTED = re.compile(
     r"(?:checkpoint|ckpt|epoch|global_step|step|iter|run|rng_state|scaler|text_encoder|tokenizer|consolidated"
-    r"|vae|unet|version|v)?(?:[-_. ]?v?\d+)+|\d+_[a-z]+",
+    r"|vae|unet|version|v)?(?:[-_. =]?v?\d+)+|\d+_[a-z]+",
     re.IGNORECASE,
 )
 _PRECISION = re.compile(
