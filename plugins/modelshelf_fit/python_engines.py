@@ -7,17 +7,15 @@ Weights and caches follow their rules; buffers and what is kept free are estimat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from attrs import frozen
 
 from modelshelf.model import CacheMemory, MemoryEstimate, MemoryRequest, ModelMetadata
+from modelshelf_fit.attention_caches import Attention, CachedLayers
 from modelshelf_fit.config_families import MAMBA
 from modelshelf_fit.config_shape import ConfigFacts, attention_of, state_of
 from modelshelf_fit.shape import UnknownMemoryError
-
-if TYPE_CHECKING:
-    from modelshelf_fit.attention_caches import Attention, CachedLayers
 
 T = TypeVar("T")
 
@@ -44,6 +42,49 @@ class _Engine:
     newest: int
 
 
+@frozen(kw_only=True)
+class _Widths:
+    """What decides the buffers.
+
+    Attributes:
+        logits: Bytes of the logits of one token.
+        token: Bytes of one token's results within a layer.
+        cached: Elements of keys and values that attention computes with for one token of a layer.
+        heads: Heads of the queries.
+    """
+
+    logits: int
+    token: int
+    cached: int
+    heads: int
+
+
+@frozen(kw_only=True)
+class _Model:
+    """What is the same for every request; an item that is unknown is the reason in words.
+
+    Attributes:
+        facts: The config's facts, or why there are none.
+        attention: What is cached.
+        state: Layers that keep a state, and the bytes of one for one sequence.
+        weights: Their bytes.
+        exact_weights: Whether these are exact.
+        float_bytes: Bytes of one element of what is computed.
+        widths: What decides the buffers.
+    """
+
+    facts: ConfigFacts | str
+    attention: Attention | str = ""
+    state: tuple[int, int] | str = ""
+    weights: int | str = ""
+    exact_weights: bool = False
+    float_bytes: int | str = ""
+    widths: _Widths | str = ""
+
+
+_models: dict[tuple[int, str], tuple[ModelMetadata, _Model]] = {}  # by id; kept, so that its id is too
+_MOST_MODELS = 4096
+
 _ENGINES = {
     "transformers": _Engine(step=1, batch=None, sequences=1, newest=1),
     "vllm": _Engine(step=16, batch=8192, sequences=256, newest=1),
@@ -60,7 +101,8 @@ def estimate(metadata: ModelMetadata, request: MemoryRequest) -> MemoryEstimate:
     """
     packed_for_mlx = (metadata.quantization or "").startswith("MLX")
     name = request.engine or ("mlx" if packed_for_mlx else "transformers")
-    facts = _try(lambda: ConfigFacts.of(metadata, name))
+    model = _model_of(metadata, name)
+    facts = model.facts
     if isinstance(facts, str):
         return MemoryEstimate(engine=name, unknown=(facts,))
     trained = metadata.context_length
@@ -71,17 +113,14 @@ def estimate(metadata: ModelMetadata, request: MemoryRequest) -> MemoryEstimate:
     if packed_for_mlx and name != "mlx":
         reason = f"weights: {name} does not run what is packed for MLX"
         return MemoryEstimate(engine=name, context_max=trained, unknown=(reason,))
-    return _sum(facts, request, wanted)
+    return _sum(model, facts, request, wanted)
 
 
-def _sum(facts: ConfigFacts, request: MemoryRequest, wanted: int) -> MemoryEstimate:
-    attention = _try(lambda: attention_of(facts))
-    kv: list[CacheMemory] | str = (
-        attention if isinstance(attention, str) else _try(lambda: _caches(facts, attention, request, wanted))
-    )
-    state = _try(lambda: _state(facts, attention, request.parallel))
-    weights, exact_weights = _weights(facts)
-    buffers = _try(lambda: _buffers(facts, request, wanted))
+def _sum(model: _Model, facts: ConfigFacts, request: MemoryRequest, wanted: int) -> MemoryEstimate:
+    kv = _try(lambda: _caches(model, facts, request, wanted))
+    state = _try(lambda: _state(model, facts, request.parallel))
+    weights = model.weights
+    buffers = _try(lambda: _buffers(model, facts, request, wanted))
     on_device = request.device_layers != 0
     low, high = buffers if isinstance(buffers, tuple) else (None, None)
     items = {"weights": weights, "kv": kv, "state": state, "compute": buffers}
@@ -91,8 +130,8 @@ def _sum(facts: ConfigFacts, request: MemoryRequest, wanted: int) -> MemoryEstim
         caches = sum(one.k_bytes + one.v_bytes for one in kv)
         overhead = _overhead(facts.engine, weights + caches + state + high, on_device=on_device)
     rules = {
-        "weights": exact_weights,
-        "kv": _exact_caches(facts, attention),
+        "weights": model.exact_weights,
+        "kv": _exact_caches(model, facts),
         "state": state == 0 or facts.engine == "transformers",
         "output": True,
     }
@@ -119,33 +158,35 @@ def _sum(facts: ConfigFacts, request: MemoryRequest, wanted: int) -> MemoryEstim
     )
 
 
-def _exact_caches(facts: ConfigFacts, attention: Attention | str) -> bool:
+def _exact_caches(model: _Model, facts: ConfigFacts) -> bool:
     """Whether the caches follow from the config alone: not from settings or the version of the engine."""
+    attention = model.attention
     if isinstance(attention, str) or not attention.groups:
         return True
     if facts.engine == "transformers":
         return not facts.latent  # versions before 5 cached keys and values of every head
-    return attention.window == 0 and (facts.engine == "vllm" or not facts.latent) and not _hybrid(facts)
+    hybrid = not isinstance(model.state, str) and model.state[0] > 0
+    return attention.window == 0 and (facts.engine == "vllm" or not facts.latent) and not hybrid
 
 
-def _hybrid(facts: ConfigFacts) -> bool:
-    found = _try(lambda: state_of(facts))
-    return not isinstance(found, str) and found[0] > 0
+def _known(item: T | str) -> T:
+    if isinstance(item, str):
+        raise UnknownMemoryError(item)
+    return item
 
 
-def _caches(
-    facts: ConfigFacts, attention: Attention, request: MemoryRequest, wanted: int
-) -> list[CacheMemory]:
+def _caches(model: _Model, facts: ConfigFacts, request: MemoryRequest, wanted: int) -> list[CacheMemory]:
+    attention = _known(model.attention)
     if not attention.groups:
         return []
-    engine, size = _ENGINES[facts.engine], facts.float_bytes
+    engine, size = _ENGINES[facts.engine], _known(model.float_bytes)
     for cache_type in (request.cache_k, request.cache_v):  # f16 is what nobody chose
         if cache_type != "f16" and _CACHE_BYTES.get(cache_type) != size:
             raise UnknownMemoryError(f"{facts.engine} caches in the model's own type, not in {cache_type}")
     streams = 1 if request.unified else request.parallel
     together = request.parallel if request.unified else 1
     asked = -(-wanted // streams)
-    step = _page_tokens(facts, attention)
+    step = _page(model, facts, attention)[0]
     cells = {"full": _up(asked, step), "sliding window": _up(asked, step)}
     if attention.window and not request.swa_full:
         least = (attention.window - engine.newest) * together
@@ -172,21 +213,25 @@ def _cache(group: CachedLayers, cells: int, streams: int, size: int) -> CacheMem
     )
 
 
-def _page_tokens(facts: ConfigFacts, attention: Attention) -> int:
-    """Tokens of one block. vLLM makes those of hybrids so large that a layer's state fits into one."""
+def _page(model: _Model, facts: ConfigFacts, attention: Attention) -> tuple[int, int]:
+    """Tokens of one block, and its bytes where states lie in blocks too.
+
+    vLLM makes the blocks of hybrids so large that a layer's state fits into one.
+    """
     step = _ENGINES[facts.engine].step
-    layers, size = state_of(facts)
+    layers, size = _known(model.state)
     if facts.engine != "vllm" or not layers or not attention.groups:
-        return step
-    row = (attention.groups[0].k_width + attention.groups[0].v_width) * facts.float_bytes
-    return max(_up(-(-size // row), step), step) if row else step
+        return step, 0
+    group = attention.groups[0]
+    row = (group.k_width + group.v_width) * _known(model.float_bytes)
+    tokens = max(_up(-(-size // row), step), step) if row else step
+    return tokens, tokens * row
 
 
-def _state(facts: ConfigFacts, attention: Attention | str, parallel: int) -> int:
-    layers, size = state_of(facts)
-    if layers and facts.engine == "vllm" and not isinstance(attention, str) and attention.groups:
-        row = (attention.groups[0].k_width + attention.groups[0].v_width) * facts.float_bytes
-        size = max(size, _page_tokens(facts, attention) * row)
+def _state(model: _Model, facts: ConfigFacts, parallel: int) -> int:
+    layers, size = _known(model.state)
+    if layers and not isinstance(model.attention, str):
+        size = max(size, _page(model, facts, model.attention)[1])
     return layers * size * parallel
 
 
@@ -203,35 +248,38 @@ def _weights(facts: ConfigFacts) -> tuple[int | str, bool]:
     return metadata.size_bytes, False
 
 
-def _buffers(facts: ConfigFacts, request: MemoryRequest, wanted: int) -> tuple[int, int]:
+def _widths(facts: ConfigFacts) -> _Widths:
+    size, width = facts.float_bytes, facts.number("embedding_length")
+    heads = facts.number("head_count", 0)
+    experts = facts.number("expert_feed_forward_length", 0) * facts.number("expert_used_count", 1)
+    plain = 2 * width if facts.architecture in MAMBA else None  # its layers widen twice instead
+    inner = max(facts.number("feed_forward_length", experts or plain), experts)
+    head = facts.number("key_length", width // heads if heads else 0)
+    return _Widths(
+        logits=_FLOAT * facts.number("vocab_size"),
+        token=size * (4 * width + 3 * inner),
+        cached=2 * (facts.number("head_count_kv", heads) or heads) * head,
+        heads=heads,
+    )
+
+
+def _buffers(model: _Model, facts: ConfigFacts, request: MemoryRequest, wanted: int) -> tuple[int, int]:
     """The least that buffers take, for one new token, and the most, for a batch of a prompt.
 
     Raises:
         UnknownMemoryError: The config lacks a width.
     """
-    engine, size = _ENGINES[facts.engine], facts.float_bytes
-    width, heads = facts.number("embedding_length"), facts.number("head_count", 0)
-    logits = _FLOAT * facts.number("vocab_size")
-    experts = facts.number("expert_feed_forward_length", 0) * facts.number("expert_used_count", 1)
-    plain = 2 * width if facts.architecture in MAMBA else None  # its layers widen twice instead
-    inner = max(facts.number("feed_forward_length", experts or plain), experts)
-    token = size * (4 * width + 3 * inner)
+    engine, widths, size = _ENGINES[facts.engine], _known(model.widths), _known(model.float_bytes)
     sequences = max(request.parallel, engine.sequences)
-    low = request.parallel * (token + logits)
+    low = request.parallel * (widths.token + widths.logits)
     batch = wanted if engine.batch is None else min(max(engine.batch, request.ubatch), wanted)
-    high = batch * token + 2 * sequences * logits
-    per_sequence = -(-wanted // (1 if request.unified else request.parallel))
+    high = batch * widths.token + 2 * sequences * widths.logits
     if facts.engine == "transformers":  # which grows a cache by copying it, layer by layer
-        high += (
-            size * batch * 2 * (facts.number("head_count_kv", heads) or heads) * _head(facts, width, heads)
-        )
+        high += size * batch * widths.cached
     if not request.flash and facts.engine != "vllm":
-        high += (size + _FLOAT) * heads * batch * per_sequence
-    return low, int(1.25 * high)
-
-
-def _head(facts: ConfigFacts, width: int, heads: int) -> int:
-    return facts.number("key_length", width // heads if heads else 0)
+        per_sequence = -(-wanted // (1 if request.unified else request.parallel))
+        high += (size + _FLOAT) * widths.heads * batch * per_sequence
+    return low, max(int(1.25 * high), low)
 
 
 def _overhead(engine: str, need: int, *, on_device: bool) -> int:
@@ -244,6 +292,34 @@ def _overhead(engine: str, need: int, *, on_device: bool) -> int:
     if not on_device:
         return 0
     return _CUDA if engine == "transformers" else _CUDA + (need + _CUDA) // 9
+
+
+def _model_of(metadata: ModelMetadata, engine: str) -> _Model:
+    key = (id(metadata), engine)
+    kept = _models.get(key)
+    if kept is not None and kept[0] is metadata:
+        return kept[1]
+    model = _read(metadata, engine)
+    if len(_models) >= _MOST_MODELS:
+        _models.clear()
+    _models[key] = (metadata, model)
+    return model
+
+
+def _read(metadata: ModelMetadata, engine: str) -> _Model:
+    facts = _try(lambda: ConfigFacts.of(metadata, engine))
+    if isinstance(facts, str):
+        return _Model(facts=facts)
+    weights, exact = _weights(facts)
+    return _Model(
+        facts=facts,
+        attention=_try(lambda: attention_of(facts)),
+        state=_try(lambda: state_of(facts)),
+        weights=weights,
+        exact_weights=exact,
+        float_bytes=_try(lambda: facts.float_bytes),
+        widths=_try(lambda: _widths(facts)),
+    )
 
 
 def _placed(size: int, *, on_device: bool) -> dict[str, int]:
