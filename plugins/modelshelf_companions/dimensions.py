@@ -186,8 +186,12 @@ def _windows(part: Members) -> dict[str, Any]:
     """The sliding window where it is used, and which layers have what kind of attention."""
     found: dict[str, Any] = {}
     window = count_of(part.get("sliding_window")) or count_of(part.get("attention_window"))
-    if window is not None and part.get("use_sliding_window") is not False:
+    used = part.get("use_sliding_window", not (text_of(part.get("model_type")) or "").startswith("qwen"))
+    if window is not None and used is not False:
         found["sliding_window"] = window
+        first = count_of(part.get("max_window_layers"))
+        if first is not None and part.get("layer_types") is None:  # the layers before it see everything
+            found["max_window_layers"] = first
     types = part.get("layer_types")
     if isinstance(types, list) and len(types) <= _MOST_LAYERS and all(map(text_of, types)):
         found["layer_types"] = _runs(types)

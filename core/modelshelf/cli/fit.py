@@ -48,7 +48,9 @@ def _size(value: str) -> int:
 @click.option("--flash/--no-flash", default=True, help="Flash attention.")
 @click.option("--ngl", "device_layers", type=click.IntRange(0), help="Layers on the device. [what fits]")
 @click.option("--swa-full", is_flag=True, help="Caches of sliding windows as long as the context.")
-@click.option("--engine", default="llama.cpp", show_default=True, help="The program that runs it.")
+@click.option(
+    "--engine", metavar="NAME", help="llama.cpp, transformers, vllm or mlx. [the usual one of the format]"
+)
 @click.option("--why", is_flag=True, help="Show which items are exact, estimated and unknown.")
 @json_option
 @click.pass_obj
@@ -125,6 +127,7 @@ def _show(app: App, model: ModelConfig, found: Fit, room: Room, *, why: bool) ->
     one, screen = found.estimate, app.screen
     style = {True: "green", False: "red", None: "yellow"}[found.fits]
     screen.line(f"{model.id}: {found.verdict}", style)
+    screen.item(f"engine: {one.engine}")
     for reason in one.unknown:
         screen.item(f"unknown: {reason}")
     if one.context is None:
@@ -144,7 +147,7 @@ def _show(app: App, model: ModelConfig, found: Fit, room: Room, *, why: bool) ->
     facts.append(("state", _gib(one.state_bytes), ""))
     facts.append(("compute", _gib(one.compute_high_bytes), f"at least {_gib(one.compute_low_bytes)}"))
     facts.append(("output", _gib(one.output_bytes), ""))
-    facts.append(("overhead", _gib(one.overhead_bytes), "kept free on the device"))
+    facts.append(("overhead", _gib(one.overhead_bytes), "what the engine keeps free or takes besides"))
     facts.append(("device", _gib(one.device_bytes), f"of {_gib(room.device)}"))
     facts.append(("host", _gib(one.host_bytes), f"of {_gib(room.host)} by {room.source or 'nothing'}"))
     screen.facts(facts)

@@ -45,7 +45,8 @@ class MemoryRequest:
         flash: Whether flash attention is used.
         device_layers: Layers on the device, the output layer among them; None means all, 0 the host alone.
         swa_full: Whether layers with a sliding window get a cache as large as the others.
-        engine: The program that runs it.
+        engine: The program that runs it: ``llama.cpp``, ``transformers``, ``vllm``, ``mlx``; None means the
+            usual one of the model's format.
 
     Raises:
         InvalidValueError: A value cannot be, or the engine refuses values together.
@@ -60,7 +61,7 @@ class MemoryRequest:
     flash: bool = True
     device_layers: int | None = field(default=None, validator=_whole(0, optional=True))
     swa_full: bool = False
-    engine: str = "llama.cpp"
+    engine: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.flash and self.cache_v not in _UNQUANTIZED:

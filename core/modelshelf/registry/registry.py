@@ -218,7 +218,7 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
 
         Args:
             model_id: The model's id or alias.
-            request: How it is to be run; None asks for llama.cpp with its defaults.
+            request: How it is to be run; None asks for the usual engine of its format.
 
         Raises:
             UnknownModelError: The id is not registered.
@@ -233,8 +233,9 @@ class ModelRegistry(ModelLookup, ModelDiscovery):
                 answer: MemoryEstimate = estimate
                 return answer
         format_name = model.metadata.format or "no known format"
-        reason = f"no plugin estimates the memory of {format_name} with {request.engine}"
-        return MemoryEstimate(engine=request.engine, unknown=(reason,))
+        engine = request.engine or "any engine"
+        reason = f"no plugin estimates the memory of {format_name} with {engine}"
+        return MemoryEstimate(engine=engine, unknown=(reason,))
 
     def export_settings(self) -> Iterator[bytes]:
         """What was set by hand, and how often models were used, as a document for `import_settings`."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,47 @@ def test_what_nobody_can_estimate_ends_with_3_and_has_no_total(shelf):
     outcome = shelf.run("fit", other, "--memory", "24G", "--json")
     assert (outcome.code, outcome.json["verdict"], outcome.json["total_bytes"]) == (3, "unknown", None)
     assert outcome.json["unknown"]
+
+
+QWEN3 = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 36,
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "intermediate_size": 12288,
+    "max_position_embeddings": 40960,
+}
+
+
+@pytest.mark.parametrize("engine", [None, "transformers", "vllm", "mlx"])
+def test_a_safetensors_model_is_judged_by_its_config_and_no_file_is_opened(tmp_path, engine):
+    models = tmp_path / "models"
+    one = ModelFiles(models).sound("safetensors", name="qwen")
+    (one.parent / "config.json").write_text(json.dumps(QWEN3))
+    shelf = CommandLine(tmp_path / "cli")
+    shelf.run("scan", models)
+    (found,) = [one["id"] for one in shelf.run("ls", "--json").json]
+    for path in one.parent.iterdir():
+        path.unlink()
+    wanted = ("--engine", engine) if engine else ()
+    outcome = shelf.run("fit", found, "--memory", "24G", "--ram", "8G", "--json", *wanted)
+    assert (outcome.code, outcome.json["verdict"], outcome.json["unknown"]) == (0, "fits", [])
+    element = 2 if engine == "vllm" else 4  # which takes 32-bit models as 16-bit ones
+    assert outcome.json["kv_bytes"] == 4096 * 36 * 2 * 8 * 128 * element
+    assert set(outcome.json["exact"]) >= {"weights", "kv"}
+    small = shelf.run("fit", found, "--memory", "1G", "--ram", "8G", "--json", *wanted)
+    assert (small.code, small.json["verdict"][:5]) == (1, "lacks")
+    shown = shelf.run("fit", found, "--memory", "24G", *wanted)
+    assert f"engine: {engine or 'transformers'}" in shown.out
+
+
+def test_an_engine_that_does_not_run_the_format_is_unknown(shelf):
+    outcome = shelf.run("fit", gguf_id(shelf), "--engine", "vllm", "--json")
+    assert (outcome.code, outcome.json["total_bytes"]) == (3, None)
+    assert "vllm" in " ".join(outcome.json["unknown"])
 
 
 def test_the_list_has_every_model_and_ends_with_0(shelf):
