@@ -177,7 +177,7 @@ def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list
 
 
 def _is_cache_of_tool(path: str) -> bool:
-    """Whether a folder is what a program keeps in a user's cache: it has the program's name, not a model's."""
+    """Whether a folder is what a program keeps in a user's cache: it has the program's name, no model's."""
     return os.path.basename(os.path.dirname(os.path.normpath(path))) == ".cache"
 
 
