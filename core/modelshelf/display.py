@@ -20,6 +20,7 @@ ELLIPSIS = "…"
 UNKNOWN = "-"
 _GAP = "  "
 _NARROWEST = 12  # cells that a column which gives way keeps
+_BESIDE_A_LEAST = 8  # cells that other columns keep where one keeps its least width
 
 # Printable to Python, yet invisible: with them two different names look alike (Unicode's
 # Default_Ignorable_Code_Point, beyond the format characters that `str.isprintable` refuses).
@@ -136,6 +137,7 @@ class Column(NamedTuple):
         optional: Whether it is left out when every cell of it is empty.
         wraps: Whether it, the last of its table, goes on below itself where the screen is too narrow for it.
         expendable: Whether it is left out, the last such column first, where the screen is too narrow else.
+        least: Cells that it keeps of what it gives way for as long as leaving others out makes room.
     """
 
     title: str
@@ -144,6 +146,7 @@ class Column(NamedTuple):
     optional: bool = False
     wraps: bool = False
     expendable: bool = False
+    least: int = 0
 
 
 class Cell(NamedTuple):
@@ -219,15 +222,20 @@ def _measure(texts: Iterable[str]) -> Callable[[str], int]:
 
 def _fitted(columns: Sequence[Column], widths: dict[int, int], width: int) -> dict[int, int]:
     """The columns that are shown, with their widths, within `width` as far as that can be."""
-    for cap in range(max(width, _NARROWEST), _NARROWEST - 1, -1):
-        capped = {
-            number: min(wanted, cap) if columns[number].gives_way or columns[number].wraps else wanted
-            for number, wanted in widths.items()
-        }
-        if sum(capped.values()) + len(_GAP) * (len(capped) - 1) <= width:
-            return capped
     expendable = [number for number in widths if columns[number].expendable]
-    if not expendable or len(widths) == 1:
+    is_last = not expendable or len(widths) == 1
+    for keeps_least in (True, False) if is_last else (True,):
+        lowest = _BESIDE_A_LEAST if is_last and keeps_least else _NARROWEST
+        for cap in range(max(width, lowest), lowest - 1, -1):
+            capped = {
+                number: min(wanted, max(cap, columns[number].least if keeps_least else 0))
+                if columns[number].gives_way or columns[number].wraps
+                else wanted
+                for number, wanted in widths.items()
+            }
+            if sum(capped.values()) + len(_GAP) * (len(capped) - 1) <= width:
+                return capped
+    if is_last:
         return capped
     return _fitted(columns, {number: widths[number] for number in widths if number != expendable[-1]}, width)
 

@@ -50,9 +50,16 @@ def parse_card(head: bytes) -> dict[str, Any]:
     return value
 
 
-def from_card(front: dict[str, Any], name: str) -> ModelMetadata:
-    """Make metadata of a card's front matter; values of another type than the Hub's are left out."""
+def from_card(front: dict[str, Any], name: str, *, is_part: bool = False) -> ModelMetadata:
+    """Make metadata of a card's front matter; values of another type than the Hub's are left out.
+
+    Args:
+        front: The front matter.
+        name: The card's file name.
+        is_part: Whether it is put on a small part of its model, whose kind the model's task does not tell.
+    """
     library = _word(front.get("library_name"))
+    task = _word(front.get("pipeline_tag"))
     return ModelMetadata.partial(
         Origin.CARD,
         name,
@@ -60,8 +67,8 @@ def from_card(front: dict[str, Any], name: str) -> ModelMetadata:
         tags=texts_of(front.get("tags")),
         base_model=texts_of(front.get("base_model")),
         languages=texts_of(front.get("language")),
-        pipeline_tag=_word(front.get("pipeline_tag")),
-        **kind_of_task(_word(front.get("pipeline_tag"))),
+        pipeline_tag=task,
+        **kind_of_task(None if is_part else task),
         title=_word(front.get("model_name")) or _name_of_results(front.get("model-index")),
         details={} if library is None else {"library_name": library},
     )

@@ -63,10 +63,10 @@ _NUMBER = re.compile(r"\d{1,2}(?:\.\d{1,3}){0,2}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9.]*")
 # Joined to a word of two letters or more, a number has one digit or a dot: not `base64`, not `R1`.
 _JOINED = re.compile(r"([A-Za-z][A-Za-z0-9]*[A-Za-z])\.?([1-9]|\d{1,2}(?:\.\d{1,3}){1,2})")
-# Words whose number counts something else: parts, training steps, layers, pixels.
+# Words whose number counts something else: parts, training steps, layers, pixels, bits.
 _COUNTED = re.compile(
-    "bits?|block|checkpoint|chunk|ckpt|convnext|densenet|epoch|iter|layers?|of|part|patch|rank|resnet|resnext"
-    "|seed|shard|stage|steps?|top|vgg|vit",
+    "avx|bits?|block|checkpoint|chunk|ckpt|convnext|densenet|epoch|iter|layers?|of|part|patch|q?u?int|rank"
+    "|resnet|resnext|seed|shard|stage|steps?|top|vgg|vit",
     re.IGNORECASE,
 )
 

@@ -54,14 +54,15 @@ def read_companions(reader: ArtifactReader) -> Companions:
 def _read(reader: ArtifactReader) -> Companions:
     companions = Companions()
     names = {file.name for file in reader.artifact.companions}
-    if _MODULES in names:
-        _read_modules(reader, companions)
+    is_part = False
     for name in READERS:
         if name in names and not (name == "adapter_config.json" and "config.json" in names):
-            _read_json(reader, name, companions)
+            is_part = _read_json(reader, name, companions) or is_part
+    if _MODULES in names and not is_part:
+        _read_modules(reader, companions)
     for name in sorted(names):
         if name.lower() == _CARD:
-            _read_card(reader, name, companions)
+            _read_card(reader, name, companions, is_part=is_part)
     _find_template(reader, names, companions)
     companions.partials.extend(from_names(reader.artifact))
     return companions
@@ -78,7 +79,7 @@ def _read_modules(reader: ArtifactReader, companions: Companions) -> None:
     types = [str(one.get("type")) for one in listed if isinstance(one, dict)]
     if any(one.startswith("sentence_transformers.") for one in types):
         kind = Kind.EMBEDDING.value
-        companions.partials.append(ModelMetadata.partial(Origin.CONFIG, _MODULES, kind=kind))
+        companions.partials.insert(0, ModelMetadata.partial(Origin.CONFIG, _MODULES, kind=kind))
 
 
 def _find_template(reader: ArtifactReader, names: set[str], companions: Companions) -> None:
@@ -99,18 +100,19 @@ def _find_template(reader: ArtifactReader, names: set[str], companions: Companio
         )
 
 
-def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> None:
+def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> bool:
+    """Read a configuration; return whether it describes another model, of which this is a small part."""
     try:
         document = _parse_file(reader.file(name))
     except ReadError as error:  # a limit, or the system: it may name code
         companions.findings.append(not_judged(str(error), name, error.offset))
-        return
+        return False
     except ValueError as error:
         companions.findings.append(_broken(name, "malformed-config", Severity.WARNING, error))
-        return
+        return False
     partial = READERS[name](document.members, name)
     if name in _OF_THE_MODEL and is_auxiliary(reader.artifact, partial):
-        return
+        return True
     companions.partials.append(partial)
     if not document.strict:
         problem = "holds NaN or Infinity, which JSON has not"
@@ -119,6 +121,7 @@ def _read_json(reader: ArtifactReader, name: str, companions: Companions) -> Non
     if ignored:
         problem = f"{ignored[0]} is of the wrong type"
         companions.findings.append(_finding(name, "config-value-ignored", Severity.INFO, problem))
+    return False
 
 
 def is_auxiliary(artifact: Artifact, config: ModelMetadata) -> bool:
@@ -141,13 +144,13 @@ def _parse_file(file: FileReader) -> JsonObject:
     return parse_json(file.read(0, file.size))
 
 
-def _read_card(reader: ArtifactReader, name: str, companions: Companions) -> None:
+def _read_card(reader: ArtifactReader, name: str, companions: Companions, *, is_part: bool) -> None:
     try:
         front = card.parse_card(reader.file(name).read_up_to(0, card.MAX_BYTES))
     except (ReadError, ValueError) as error:
         companions.findings.append(_broken(name, "malformed-card", Severity.INFO, error))
         return
-    companions.partials.append(card.from_card(front, name))
+    companions.partials.append(card.from_card(front, name, is_part=is_part))
 
 
 def _broken(name: str, code: str, severity: Severity, error: Exception) -> Finding:

@@ -68,5 +68,7 @@ def _streams(file: FileReader) -> list[Outcome]:
 
 def _reaches_code(stream: Outcome) -> bool:
     """Return whether a stream surely is one: it calls what it names, or names what runs code."""
-    extends = any(issue.code == "extension-opcode" for issue in stream.issues)
+    codes = {issue.code for issue in stream.issues}
+    # A map of MessagePack begins with the byte of an extension: one that is followed by no pickle is none.
+    extends = "extension-opcode" in codes and (stream.stopped or "unsafe-call" in codes)
     return stream.convinces(at_start=False) or stream.names_code or extends

@@ -119,6 +119,20 @@ def test_colour_does_not_change_the_alignment():
     assert coloured == uncoloured
 
 
+def test_a_name_keeps_its_least_width_while_other_columns_can_go():
+    columns = (
+        Column("ID", gives_way=True, least=20),
+        Column("KIND", gives_way=True),
+        Column("FORMAT", gives_way=True, expendable=True),
+        Column("SIZE", right=True),
+    )
+    row = ("organisation/model-name:Q4_K_M", "text-generation", "safetensors", "2.01 GB")
+    heading, line = lay_out(columns, [row], width=42)
+    assert "FORMAT" not in heading
+    assert (len(line), line.partition("  ")[0]) == (42, "organisation/…Q4_K_M")
+    assert max(map(len, lay_out(columns, [row], width=36))) <= 36
+
+
 def test_expendable_columns_go_before_a_name_becomes_unreadable():
     columns = (Column("ID", gives_way=True), Column("VERSION", expendable=True), Column("SIZE", right=True))
     rows = [("a-very-long-name-of-a-model-indeed", "1.0.0", "1 GB")]

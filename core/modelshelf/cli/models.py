@@ -30,10 +30,10 @@ _VERDICT_STYLES = {
 }
 
 _COLUMNS = (
-    Column("ID", gives_way=True),
+    Column("ID", gives_way=True, least=24),
     Column("VERSION", expendable=True),
     Column("KIND", gives_way=True),
-    Column("FORMAT", gives_way=True),
+    Column("FORMAT", gives_way=True, expendable=True),
     Column("ARCH", gives_way=True, expendable=True),
     Column("QUANT", gives_way=True),
     Column("PARAMS", right=True),

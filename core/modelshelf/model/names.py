@@ -44,6 +44,8 @@ _GENERIC = frozenset(
     text_encoder text_encoders text_model textual_inversion tf_model tmp tokenizer torch trained
     transformer transformers unet unets upscale_models upscalers user user_data users vae vae_approx
     vae_decoder vae_encoder vaes var vision_model weight weights
+    modell modelle modellen modelli modello modelo modelos modèle modèles модели модель
+    模型 模型文件 大模型 モデル 모델
     """.split()  # noqa: SIM905 - a hundred quoted words are hard to read
 )
 

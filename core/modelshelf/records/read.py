@@ -244,6 +244,11 @@ class RecordReader:
             if not missing:
                 yield model_id, version
 
+    def files(self) -> Iterator[tuple[str, str, str]]:
+        """Every path that a record lies at, or lay at, with the record's id and version."""
+        for path, (_, model_id, version, *_) in self._paths(LOCATIONS, ""):
+            yield path, model_id, version
+
     def unhealthy_below(self, root: str) -> Iterator[tuple[str, str, str]]:
         """Id, version and status of every unhealthy or degraded model at or below a root.
 
@@ -310,7 +315,7 @@ class RecordReader:
                 continue
             content = decode_value(key, value)
             path = content[-1]
-            if path == start or path.startswith(start + b"/"):
+            if not start or path == start or path.startswith(start + b"/"):
                 yield os.fsdecode(path), content
         if not spares_work:
             self._ensure_none_beside(table, prefix)

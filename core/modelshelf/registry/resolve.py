@@ -6,10 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import AmbiguousNameError, UnknownModelError
+from modelshelf.model.artifact import Role
+from modelshelf.model.names import stem_of
 from modelshelf.records.read import RecordReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from modelshelf.records.summary import Summary
     from modelshelf.store import Snapshot
@@ -23,7 +25,8 @@ def resolve_id(state: Snapshot, models: list[Summary], name: str, *, whole: bool
 
     Tried in this order, and the first that fits decides: an id or alias; the same in any case; what people
     call it, in any case; a path of its file or of a folder with that model alone; an id and its quantization,
-    ``repo:QUANT``; the last part of ids, ``name`` of ``org/name``; any part of ids and aliases.
+    ``repo:QUANT``; the last part of ids, ``name`` of ``org/name``; the end of its file's path, with the
+    ending or without; any part of ids and aliases; any part of its file's name and of what people call it.
 
     Args:
         state: The store as it is.
@@ -52,7 +55,9 @@ def resolve_id(state: Snapshot, models: list[Summary], name: str, *, whole: bool
             lambda: _at_path(records, name),
             lambda: _of_quantization(models, wanted),
             lambda: (model_id for one, model_id in names if one.rpartition("/")[2] == wanted),
+            lambda: _at_end_of_path(records, models, wanted),
             lambda: (model_id for one, model_id in names if wanted and wanted in one),
+            lambda: _with_part(records, models, wanted),
         ]
     for way in ways:
         found = sorted(set(way()))
@@ -80,9 +85,43 @@ def _at_path(records: RecordReader, name: str) -> list[str]:
     below = [model_id for model_id, _ in records.models_below(path)]
     if below or os.path.isdir(path):
         return below
-    # A further shard, or a companion: the one model of its folder.
     beside = {model_id for model_id, _ in records.models_below(os.path.dirname(path))}
-    return list(beside) if len(beside) == 1 else []
+    owners = [one for one in beside if _has_weights_at(records, one, path)]  # a further shard
+    return owners or (list(beside) if len(beside) == 1 else [])  # or a companion, of the folder's one model
+
+
+def _has_weights_at(records: RecordReader, model_id: str, path: str) -> bool:
+    model = records.current(model_id)
+    return model is not None and any(
+        one.role is Role.WEIGHTS and f"{place.folder}/{one.name}" == path
+        for place in model.locations
+        for one in place.files
+    )
+
+
+def _at_end_of_path(records: RecordReader, models: list[Summary], wanted: str) -> Iterator[str]:
+    """The models with a file whose path ends in a name, as tools show ``folder/file.gguf`` or ``file``."""
+    end = f"/{wanted.replace(os.sep, '/').strip('/')}"
+    for path, model_id in _files(records, models):
+        folder = path.rpartition("/")[0]
+        if path.endswith(end) or f"{folder}/{stem_of(path)}".endswith(end):
+            yield model_id
+
+
+def _with_part(records: RecordReader, models: list[Summary], wanted: str) -> Iterator[str]:
+    """The models with a text in their file's name, or in what people call them."""
+    if not wanted:
+        return
+    yield from (one.id for one in models if wanted in one.display_name.casefold())
+    yield from (own for path, own in _files(records, models) if wanted in path.rpartition("/")[2])
+
+
+def _files(records: RecordReader, models: list[Summary]) -> Iterator[tuple[str, str]]:
+    """The path of each file of a model's current version in small letters, with the model's id."""
+    current = {(one.id, one.version) for one in models}
+    for path, model_id, version in records.files():
+        if (model_id, version) in current:
+            yield path.casefold(), model_id
 
 
 def _of_quantization(models: list[Summary], wanted: str) -> list[str]:

@@ -168,11 +168,17 @@ def _ids(folder: Folder, first_weights: list[str], formats: FormatTable) -> list
     if folder.model_id is None and is_generic(own_name):
         return _ids_by_stem(name_of_folder(folder.path) or own_name or "models", first_weights, claimed)
     base = folder.model_id or own_name
-    if len(claimed) == 1 or len(first_weights) == 1:
+    is_named = folder.model_id is not None or not _is_cache_of_tool(folder.path)
+    if is_named and (len(claimed) == 1 or len(first_weights) == 1):
         claimed = claimed or first_weights
         return [base if name == claimed[0] else f"{base}/{name}" for name in first_weights]
     variants = dict(zip(claimed, _variants(claimed), strict=True))
     return [f"{base}:{variants[name]}" if name in variants else f"{base}/{name}" for name in first_weights]
+
+
+def _is_cache_of_tool(path: str) -> bool:
+    """Whether a folder is what a program keeps in a user's cache: it has the program's name, no model's."""
+    return os.path.basename(os.path.dirname(os.path.normpath(path))) == ".cache"
 
 
 def _ids_by_stem(base: str, first_weights: list[str], claimed: list[str]) -> list[str]:

@@ -54,10 +54,12 @@ class Naming:
     def settle(self, old: ModelConfig, new: ModelConfig) -> ModelConfig:
         """Give a model that was written the id that its places ask for by now.
 
-        An id that a program or a tool gave stays.
+        An id that a program gave stays, and one that a tool gave while no copy comes before it.
         """
         place = naming_place(new.locations)
-        if place is None or place.source != LOCAL or not _is_by_place(old):
+        if place is None:
+            return new
+        if not (_is_by_place(old) if place.source == LOCAL else _is_of_copy(old, new, place)):
             return new
         chosen = self._choose(place, ids_of_place(place), new.id)
         if chosen is None or chosen == new.id:
@@ -109,6 +111,14 @@ class Naming:
             if self._records.current(candidate) is None:
                 return candidate
         return f"{name}~{text}"
+
+
+def _is_of_copy(old: ModelConfig, new: ModelConfig, place: Location) -> bool:
+    """Whether a model has its id by another place of a tool, or a plain one, than the one that names it."""
+    if "id" in old.set_by_user:
+        return False
+    others = (one for one in new.locations if one.path != place.path and one.proposed_id and not one.missing)
+    return any(old.id in ids_of_place(one) for one in others)
 
 
 def _is_by_place(config: ModelConfig) -> bool:

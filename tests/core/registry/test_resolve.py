@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf import AmbiguousNameError, ModelConfig, ModelMetadata, ModelRegistry, UnknownModelError
+from modelshelf import (
+    AmbiguousNameError,
+    ArtifactFile,
+    Location,
+    ModelConfig,
+    ModelMetadata,
+    ModelRegistry,
+    UnknownModelError,
+)
 from tests.core.toy import BUILTIN_FORMATS, ToyFormat, write_toy
 
 
@@ -57,6 +65,50 @@ def test_a_path_finds_the_model_that_lies_there(
     assert registry.resolve("models/mistral/config.json").id == "mistral"
     with pytest.raises(AmbiguousNameError, match="may be any of 3 models"):
         registry.resolve("models")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("Llama-3.2-1B/weights.toy", "Llama-3.2-1B"),
+        ("llama-3.2-1b/WEIGHTS.TOY", "Llama-3.2-1B"),
+        ("loras/add-detail.safetensors", "Detail"),
+        ("add-detail.safetensors", "Detail"),
+        ("Add-Detail", "Detail"),
+        ("sdxl/chat-00001-of-00002.gguf", "Chat"),
+        ("chat", "Chat"),
+        ("ADD-det", "Detail"),
+        ("sharper", "Detail"),
+    ],
+)
+def test_the_end_of_its_files_path_finds_a_model_as_tools_show_it(
+    registry: ModelRegistry, tmp_path: Path, name: str, found: str
+) -> None:
+    for model, path, called in (
+        ("Detail", "sdxl/loras/add-detail.safetensors", "A Sharper One"),
+        ("Chat", "sdxl/chat-00001-of-00002.gguf", "A Talker"),
+    ):
+        place = Location(path=str(tmp_path / path), folder=str((tmp_path / path).parent), source="local")
+        registry.register(ModelConfig(id=model, display_name=called, locations=(place,)))
+    assert registry.resolve(name).id == found
+
+
+def test_a_further_shard_finds_its_model_beside_others(registry: ModelRegistry, tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for model in ("a", "b"):
+        names = [f"{model}-0000{part}-of-00002.toy" for part in (1, 2)]
+        for name in names:
+            (folder / name).touch()
+        files = tuple(ArtifactFile(name=name, size=0, mtime_ns=0) for name in names)
+        place = Location(path=str(folder / names[0]), folder=str(folder), files=files)
+        registry.register(ModelConfig(id=f"{model}-shards", locations=(place,)))
+    assert registry.resolve(str(folder / "b-00002-of-00002.toy")).id == "b-shards"
+
+
+def test_a_file_name_that_several_models_have_names_them(registry: ModelRegistry) -> None:
+    with pytest.raises(AmbiguousNameError, match="may be any of 3 models"):
+        registry.resolve("weights.toy")
 
 
 @pytest.mark.parametrize("name", ["llama", "org", "qwen"])

@@ -62,6 +62,17 @@ def test_a_folder_whose_name_says_nothing_is_no_id(folder: str) -> None:
     assert ids(grouped("a.gguf", "a.safetensors", path=f"/data/{folder}")) == ["a.gguf", "a.safetensors"]
 
 
+@pytest.mark.parametrize("folder", ["模型", "モデル", "Modelle", "modèles", "modelos"])
+def test_nor_is_the_word_for_models_in_another_language(folder: str) -> None:
+    assert ids(grouped("通义千问-7B.gguf", path=f"/data/{folder}")) == ["通义千问-7B"]
+
+
+def test_a_programs_folder_in_the_cache_of_a_user_names_the_program_alone() -> None:
+    whisper = "/home/me/.cache/whisper"
+    assert ids(grouped("base.en.pt", path=whisper)) == ["whisper:base.en"]
+    assert ids(grouped("base.en.pt", "small.pt", path=whisper)) == ["whisper:base.en", "whisper:small"]
+
+
 def test_where_file_and_folder_say_nothing_the_folder_above_does() -> None:
     assert ids(grouped("model.safetensors", path="/d/tuned/checkpoint-500")) == ["tuned/checkpoint-500"]
     part = grouped("diffusion_pytorch_model.safetensors", path="/d/sd15/unet")

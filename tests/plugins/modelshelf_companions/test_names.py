@@ -61,6 +61,8 @@ REAL = [
     ("nomic-embed-text-v1.5.f32.gguf", None, "F32", "1.5.0", ()),
     ("bert-base-uncased", None, None, None, ()),
     ("clip-vit-large-patch14", None, None, None, ()),
+    ("model_qint8_avx512.onnx", None, None, None, ()),
+    ("model_quint8_avx2.onnx", None, None, None, ()),
     ("resnet50", None, None, None, ()),
     ("wav2vec2-base-960h", None, None, "2.0.0", ()),
     ("glm-4-9b-chat-1m", "9B", None, "4.0.0", ("chat",)),

@@ -296,6 +296,16 @@ def test_a_config_is_not_put_on_a_small_file_of_another_name(model):
     assert (metadata.architecture, metadata.context_length) == (None, None)
 
 
+def test_nor_is_the_kind_that_modules_and_a_card_tell_of_the_model(model):
+    modules = [{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"}]
+    card = b"---\npipeline_tag: sentence-similarity\nlicense: mit\n---\n"
+    beside = {"config": BGE, "modules": modules, "card": card}
+    part, _ = model(file="colbert_linear.pt", size=2_100_000, **beside)
+    assert (part.kind, part.capabilities, part.license) == (None, None, "mit")
+    whole, _ = model(folder="whole", file="pytorch_model.bin", size=2 << 30, **beside)
+    assert (whole.kind, whole.architecture) == ("embedding", "xlm-roberta")
+
+
 @pytest.mark.parametrize(("file", "size"), [("bge.safetensors", 1_200_000_000), ("model.safetensors", 100)])
 def test_a_config_is_put_on_a_model_and_on_a_file_that_is_named_as_one(model, file, size):
     assert model(file=file, size=size, config=BGE)[0].context_length == 8192

@@ -69,6 +69,22 @@ def test_a_gguf_file_that_is_a_pickle_that_calls_code_is_unhealthy(tmp_path):
     assert "polyglot" in [one.code for one in probed(path, "gguf")]
 
 
+@pytest.mark.parametrize("entries", [0x82, 0x83, 0x84])
+def test_a_map_of_messagepack_that_begins_like_an_extension_is_no_pickle(tmp_path, entries):
+    path = tmp_path / "flax_model.msgpack"
+    path.write_bytes(bytes([entries]) + b"\xa4bert\x80\xa3cls\x80\xa4head\x80\xa3out\x80" + bytes(600))
+    assert probed(path, "flax") == ()
+
+
+@pytest.mark.parametrize("attack", [b"\x82\x01)R.", b"\x82\x01)R", b"\x82\x01.", b"\x83\xa4b)R"])
+def test_an_extension_that_a_pickle_gives_or_calls_is_unhealthy(tmp_path, attack):
+    path = tmp_path / "flax_model.msgpack"
+    path.write_bytes(attack + bytes(600))
+    findings = probed(path, "flax")
+    assert "polyglot" in [one.code for one in findings]
+    assert status_of(findings) is HealthStatus.UNHEALTHY
+
+
 def test_one_that_goes_on_for_longer_than_is_judged_is_not_judged(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(safetensors(b"\n0" + b"N0" * (9 << 20) + EVIL, bytes([UNICODE])))

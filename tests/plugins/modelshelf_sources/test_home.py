@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,18 @@ def test_one_store_can_be_scanned_by_name_and_the_ids_are_the_same(
 ) -> None:
     report = run(capsys, "scan", str(home / ".ollama/models"))
     assert set(by_id(report["models"])) == {"llama3.2:1b", "hf.co/bartowski/Phi-GGUF:Q4_K_M"}
+
+
+@pytest.mark.parametrize("order", list(permutations([".cache", ".ollama", ".lmstudio"])))
+def test_a_model_that_several_tools_keep_is_named_alike_whichever_was_scanned_first(
+    order: tuple[str, ...], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for store in order:
+        run(capsys, "scan", str(home / store))
+    (shared,) = [one for one in run(capsys, "ls") if len(one["locations"]) > 1]
+    assert shared["id"] == "meta/Llama-GGUF"
+    names = {one["id"] for one in map(partial(run, capsys, "show"), SHARED)}
+    assert names == {shared["id"]}
 
 
 def test_a_model_that_its_tool_removed_is_missing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
