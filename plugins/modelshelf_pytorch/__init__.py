@@ -94,7 +94,7 @@ def _probe_foreign(
 ) -> Iterator[Finding]:
     """Yield the findings about a model of another format; most take a look at their first bytes alone."""
     from modelshelf_pytorch.detection import is_misnamed
-    from modelshelf_pytorch.signatures import is_no_pickle, may_be_pickled_companion
+    from modelshelf_pytorch.signatures import is_no_pickle, may_be_archive_too, may_be_pickled_companion
 
     for weights in artifact.weights:
         file = reader.file(weights.name)
@@ -102,7 +102,12 @@ def _probe_foreign(
             from modelshelf_pytorch.polyglot import polyglot_findings
 
             yield from polyglot_findings(file, format)
-        if is_misnamed(weights.name, format):
+        misnamed = is_misnamed(weights.name, format)
+        if may_be_archive_too(file, format, anywhere=misnamed):
+            from modelshelf_pytorch.polyglot import archive_findings
+
+            yield from archive_findings(file, format)
+        if misnamed:
             from modelshelf_pytorch.polyglot import misnamed_finding
 
             yield misnamed_finding(weights.name, format)

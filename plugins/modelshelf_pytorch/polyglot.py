@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelshelf.errors import ReadError
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Limits
 from modelshelf_pytorch.readers import ReadAhead
 from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged
+from modelshelf_pytorch.zip.read import read_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from modelshelf_pytorch.pickle.outcome import Outcome
 
 _LIMITS = Limits(structure=16 * 1024 * 1024)  # of what is a sound file of another format
+_MAX_SHOWN = 100  # characters
 _MOST_STREAMS = 16  # that follow each other; torch reads five of a legacy checkpoint
 _OURS = frozenset({"not-judged", "budget-exceeded"})  # codes of what a limit of ours ended
 
@@ -43,6 +46,23 @@ def polyglot_findings(file: FileReader, format: str) -> Iterator[Finding]:
     elif any(issue.code in _OURS for issue in issues):
         what = f"{message}, or begins as one: it is longer than what is judged of such a file"
         yield not_judged(what, 0).finding(file.name)
+
+
+def archive_findings(file: FileReader, format: str) -> Iterator[Finding]:
+    """Yield what a file of another format is that ends as a ZIP does, of which every offset is right.
+
+    ``torch.jit.load`` and ``torch.package`` look at a file's end alone, so that they read such an archive.
+    """
+    try:
+        names = read_directory(file).names
+    except ReadError:  # no end record, or one that fits nothing here: bytes of a tensor
+        return
+    if names:
+        message = (
+            f"a {format} file that is a ZIP archive as well, by its end: a loader that looks there, as "
+            f"torch.jit.load does, reads {names[0][:_MAX_SHOWN]!r} and whatever code is in it; do not load it"
+        )
+        yield dangerous("polyglot", message, file.size).finding(file.name)
 
 
 def misnamed_finding(name: str, format: str) -> Finding:

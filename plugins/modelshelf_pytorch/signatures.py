@@ -7,6 +7,10 @@ Sources: PKWARE APPNOTE 6.3.10, section 4.3.7 (ZIP); ``numpy/lib/format.py``; ``
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modelshelf.reader import FileReader
 
 ZIP_MAGIC = b"PK\x03\x04"
 """The signature of a ZIP's local file header, with which most archives begin."""
@@ -40,6 +44,8 @@ _CLOSED_CONTAINERS = (
     (0, b"(\xb5/\xfd", "Zstandard"),
 )
 _STREAM_MAGIC = (b"\x1f\x8b\x08", b"BZh", *LZMA_MAGIC)
+_END_MAGIC = b"PK\x05\x06"
+_SHORT_END, _LONGEST_END = 4096, 22 + 0xFFFF  # bytes: what a look costs little, and the longest that there is
 _ZLIB_MAGIC = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -147,6 +153,20 @@ def may_be_pickled_companion(name: str) -> bool:
     """Return whether a file beside a model may be a pickle: optimizer, scheduler, random state, tokenizer."""
     base = name.rpartition("/")[2].lower()
     return base.endswith(_COMPANION_SUFFIXES) or bool(_COMPANION.fullmatch(base))
+
+
+def may_be_archive_too(file: FileReader, format: str, *, anywhere: bool) -> bool:
+    """Return whether a file of a format of its own may end as a ZIP does: a look at its last bytes.
+
+    Args:
+        file: The file.
+        format: Its format; some others are ZIP archives themselves.
+        anywhere: Whether to look as far as the longest comment lets the end record lie before the end.
+    """
+    if format not in {"gguf", "safetensors"}:
+        return False
+    span = min(file.size, _LONGEST_END if anywhere else _SHORT_END)
+    return _END_MAGIC in file.read_up_to(file.size - span, span)
 
 
 def names_nothing(head: bytes) -> bool:

@@ -66,6 +66,10 @@ class Location:
         """Names of the files that are as they were, by sizes, times and inodes."""
         return frozenset(one[0] for one in {*map(_status_of, self.files)} & {*map(_status_of, files)})
 
+    def has_equal_ctimes(self, files: tuple[ArtifactFile, ...]) -> bool:
+        """Whether nothing was written to these files since, as far as the times tell that nobody can set."""
+        return [one.ctime_ns for one in self.files] == [one.ctime_ns for one in files]
+
     @property
     def content_names(self) -> tuple[str, ...] | None:
         """The sha256 of every weight file, in shard order, or None where one is not known."""

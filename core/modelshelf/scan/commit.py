@@ -30,8 +30,8 @@ from modelshelf.records.write import Records
 from modelshelf.scan.copies import (
     FineDigests,
     after,
+    after_elsewhere,
     described,
-    is_same_file,
     judged,
     user_set,
     with_own_findings,
@@ -308,7 +308,7 @@ def _commit_at(
         records.put(without_location(old, location.path, now))
     if copy is not None:
         compared = attrs.evolve(copy, locations=tuple(map(fine.with_sha256, copy.locations)))
-        return _add_location(records, compared, attrs.evolve(new, names=_names_of_copy(artifact)))
+        return _add_location(records, compared, attrs.evolve(new, names=_names_of_copy(artifact)), fine)
     if old is not None:
         return _add_version(records, old, new)
     return _add_record(records, new)
@@ -516,7 +516,7 @@ def _update(records: Records, old: ModelConfig, config: ModelConfig, new: _New, 
     return Committed(change=Change.UPDATED, model=config, events=tuple(events))
 
 
-def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed:
+def _add_location(records: Records, record: ModelConfig, new: _New, fine: FineDigests) -> Committed:
     """The same content in another place: a copy, or the record moves with it where the old place is empty."""
     location, examination = new.location, new.examination
     before = with_own_metadata(with_own_findings(record))
@@ -524,9 +524,10 @@ def _add_location(records: Records, record: ModelConfig, new: _New) -> Committed
     offline = [one for one in others if one.offline]
     gone = [one for one in others if one not in offline and (one.missing or not os.path.lexists(one.path))]
     kept = [one for one in others if one not in offline and one not in gone]
+    for one in others:  # nothing becomes better by being moved or copied
+        if fine.have_same_bytes(one, location):
+            location = after_elsewhere(one, location, finished=examination.is_finished)
     for one in gone:
-        if is_same_file(one, location):  # it was moved, and nothing becomes better by that
-            location = after(one, location, finished=examination.is_finished)
         records.delete_location(one.path, record.id, record.version)
     if kept or offline:
         location = attrs.evolve(location, metadata=examination.metadata)

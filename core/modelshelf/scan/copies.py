@@ -148,12 +148,39 @@ def after(before: Location, place: Location, *, finished: bool) -> Location:
     deepest = before.found_at or before.depth
     if finished and place.depth.reaches(deepest):
         return place
+    is_unchanged = before.has_unchanged(place.files)
     earlier = before.findings
-    if not before.has_unchanged(place.files):
+    if not is_unchanged:
         earlier = tuple(one for one in earlier if one.file in same)
     counts = status_of(one for one in earlier if one not in place.findings) is not HealthStatus.HEALTHY
-    found_at = deepest if counts and not place.depth.reaches(deepest) else None
-    return attrs.evolve(place, findings=combine(earlier, place.findings), found_at=found_at)
+    found_at = deepest if counts and not place.depth.reaches(deepest) else place.found_at
+    if is_unchanged and before.has_equal_ctimes(place.files):
+        findings = combine(earlier, place.findings)
+    else:  # a look that opened nothing says so: nobody has looked at what is there now
+        findings = worst_first([*earlier, *place.findings])
+    return attrs.evolve(place, findings=findings, found_at=found_at)
+
+
+def after_elsewhere(before: Location, place: Location, *, finished: bool) -> Location:
+    """A copy after its first look, where the same bytes were looked at in another place, maybe deeper.
+
+    What was found there in the weights is found here too, under the names that they have here.
+    """
+    pairs = list(zip(_weights(before), _weights(place), strict=True))
+    weights = {old.name: attrs.evolve(new, sha256=old.sha256) for old, new in pairs}
+    files = tuple(weights.get(one.name, one) for one in before.files)
+    findings = tuple(_renamed(one, weights) for one in before.findings)
+    return after(attrs.evolve(before, files=files, findings=findings), place, finished=finished)
+
+
+def _renamed(finding: Finding, weights: dict[str, ArtifactFile]) -> Finding:
+    new = weights.get(finding.file or "")
+    if new is None or new.name == finding.file:
+        return finding
+    message = finding.message
+    if message.startswith(f"{finding.file}:"):
+        message = new.name + message.removeprefix(finding.file or "")
+    return attrs.evolve(finding, file=new.name, message=message)
 
 
 class FineDigests:
@@ -199,6 +226,19 @@ class FineDigests:
             return True
         whole = self._sha256_of(place) if names else None
         return whole is not None and tuple(whole[one.name] for one in _weights(place)) in names
+
+    def have_same_bytes(self, one: Location, other: Location) -> bool:
+        """Whether two copies are surely the same bytes, as far as that is known or small files tell it."""
+        if len(_weights(one)) != len(_weights(other)):
+            return False
+        if is_same_file(one, other) or _are_links(one, other):
+            return True
+        known = [
+            one.content_names is not None or one.path in self._sha256 or _size(one) <= _SMALL
+            for one in (one, other)
+        ]
+        names = [self.name_of(place) for place in (one, other)] if all(known) else [None]
+        return None not in names and names[0] == names[1]
 
     def with_sha256(self, place: Location) -> Location:
         """The place, with the sha256 of large files that had to be read whole to compare it."""

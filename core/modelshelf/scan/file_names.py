@@ -297,7 +297,7 @@ class FormatTable:
         suffix = suffix_of(name)
         if suffix not in _OF_NO_INTEREST or suffix in self.suffixes:
             return True  # what is unfinished has no ending that is of no interest
-        return is_companion(name) or self.is_index(name)
+        return is_companion(name) or self.is_index(name) or is_library(name)
 
     def suffix_formats(self, suffix: str) -> frozenset[str]:
         """Names of the formats that claim an ending."""

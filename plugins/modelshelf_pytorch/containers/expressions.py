@@ -6,6 +6,7 @@ wrote infix text; ``_parse_sym_expr`` gives either to ``sympy.sympify``, which e
 
 from __future__ import annotations
 
+import builtins
 import re
 from itertools import pairwise
 
@@ -70,11 +71,10 @@ _KEYWORDS = frozenset(
     ]
 )
 _ASSUMPTION = re.compile(r"[a-z_]{1,32}")
-_POWER = re.compile(r"(?:Pow|PowByNatural|LShift)\((?:Integer\([0-9-]+\)), ?Integer\(-?([0-9]+)\)\)")
-_TOWER = re.compile(
-    r"(?:Pow|PowByNatural|FloatPow|LShift)\((?:Integer\([0-9-]+\)), ?"
-    r"(?:Pow|PowByNatural|LShift|Mul|Add)\((?!.*Symbol)"
-)
+_POWERS = frozenset({"FloatPow", "LShift", "Pow", "PowByNatural"})
+_LARGEST_PRODUCT = 4096  # of the numbers of one exponent
+_SMALL_EXPONENT = 7
+_LARGEST_TOGETHER = 1 << 20  # of larger exponents, which may be powers of each other
 
 _Token = tuple[str, str]
 
@@ -95,7 +95,7 @@ def is_torch_expression(text: str) -> bool:
     tokens.append(("mark", ")"))
     if len(tokens) == 2:  # noqa: PLR2004  # nothing but the two that were added
         return False
-    return _is_balanced(tokens) and _keeps_grammar(tokens) and _stays_small(text, tokens)
+    return _is_balanced(tokens) and _keeps_grammar(tokens) and _stays_small(tokens)
 
 
 def _is_balanced(tokens: list[_Token]) -> bool:
@@ -143,19 +143,73 @@ def _is_name_in_place(name: str, after: str) -> bool:
         return _is_function(("name", name))
     if after == "=":
         return _ASSUMPTION.fullmatch(name) is not None
-    return "__" not in name and name not in _KEYWORDS
+    return "__" not in name and name not in _KEYWORDS and (name in _CONSTANTS or not hasattr(builtins, name))
 
 
-def _stays_small(text: str, tokens: list[_Token]) -> bool:
+def _stays_small(tokens: list[_Token]) -> bool:
     """Return whether no power of constants makes a number that takes forever to compute."""
-    for (_, mark), (kind, exponent) in pairwise(tokens):
-        if (
-            mark == "**"
-            and kind == "number"
-            and (not exponent.isdigit() or int(exponent) > _LARGEST_EXPONENT)
-        ):
+    together, ends = 1, _ends(tokens)
+    for index, (kind, text) in enumerate(tokens):
+        if text == "**":
+            end = _end_of_operand(tokens, index + 1, ends)
+            if end >= len(tokens) or tokens[end][1] == "**":
+                return False
+            exponent = tokens[index + 1 : end]
+        elif kind == "name" and text in _POWERS and tokens[index + 1][1] == "(":
+            exponent = tokens[_end_of_argument(tokens, index + 2, ends) : ends[index + 1]]
+        elif text == "=" and tokens[index + 1][0] == "number":
+            exponent = [tokens[index + 1]]
+        else:
+            continue
+        product = _product(exponent)
+        if product is None:
             return False
-    towers = sum(mark == "**" for _, mark in tokens) > 1 and re.search(r"\*\*\s*[(0-9]+\s*\*\*", text)
-    if towers or _TOWER.search(text):
-        return False
-    return all(int(match[1]) <= _LARGEST_EXPONENT for match in _POWER.finditer(text))
+        together *= product if product > _SMALL_EXPONENT and text != "=" else 1
+    return together <= _LARGEST_TOGETHER
+
+
+def _ends(tokens: list[_Token]) -> dict[int, int]:
+    """Return the place of each closing parenthesis by that of its opening one."""
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for index, (_, text) in enumerate(tokens):
+        if text == "(":
+            opened.append(index)
+        elif text == ")":
+            ends[opened.pop()] = index
+    return ends
+
+
+def _end_of_operand(tokens: list[_Token], start: int, ends: dict[int, int]) -> int:
+    """Return where an operand ends: signs, then a name, number, call or parentheses."""
+    index = start
+    while tokens[index][1] in {"+", "-", "~"}:
+        index += 1
+    index += tokens[index][0] == "name" and tokens[index + 1][1] == "("
+    return ends.get(index, index) + 1
+
+
+def _end_of_argument(tokens: list[_Token], start: int, ends: dict[int, int]) -> int:
+    """Return where the argument of a call ends that begins there."""
+    index = start
+    while tokens[index][1] not in {",", ")"}:
+        index = ends.get(index, index) + 1
+    return index
+
+
+def _product(exponent: list[_Token]) -> int | None:
+    """Return the product of an exponent's numbers; None where one is large, or another power is in it."""
+    product = 1.0
+    for (_, before), (kind, text) in pairwise([("mark", ""), *exponent]):
+        if text == "**" or text in _POWERS:
+            return None
+        if kind in {"mark", "name"} or before == "=":
+            continue
+        try:
+            number = float(text.strip("'"))
+        except ValueError:  # the name of a symbol
+            continue
+        if not number <= _LARGEST_EXPONENT:
+            return None
+        product *= max(number, 1.0)
+    return int(product) if product <= _LARGEST_PRODUCT else None

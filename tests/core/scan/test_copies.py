@@ -454,6 +454,55 @@ def test_a_moved_file_keeps_what_a_deeper_look_found(
     assert by_copy(only(registry)) == {"elsewhere": ["flaw", "bad"]}
 
 
+@pytest.mark.parametrize("name", ["m.toy", "n.toy"])
+@pytest.mark.parametrize("depth", ["quick", "header"])
+def test_a_renamed_file_keeps_what_a_deeper_look_found(
+    deep: Callable[..., ModelRegistry], folder: Path, name: str, depth: str
+) -> None:
+    registry = deep("a")
+    shutil.rmtree(folder / "b")
+    (folder / "c").mkdir()
+    (folder / "a" / "m.toy").rename(folder / "c" / name)
+    registry.discover_models(depth=depth)
+    model = only(registry)
+    assert ("bad", name) in [(one.code, one.file) for one in model.findings]
+    assert model.health_status is HealthStatus.UNHEALTHY
+
+
+@pytest.mark.parametrize("copy", [os.link, shutil.copy, shutil.copy2])
+def test_a_copy_of_the_same_bytes_has_what_a_deeper_look_found_in_the_original(
+    deep: Callable[..., ModelRegistry], folder: Path, copy: Callable[[Path, Path], object]
+) -> None:
+    registry = deep("a", "b")
+    (folder / "c").mkdir()
+    copy(folder / "a" / "m.toy", folder / "c" / "n.toy")
+    registry.discover_models()
+    assert by_copy(only(registry))["c"] == ["bad"]
+    shutil.rmtree(folder / "a")
+    shutil.rmtree(folder / "b")
+    registry.discover_models()
+    assert only(registry).health_status is HealthStatus.UNHEALTHY
+
+
+def test_a_look_that_opens_nothing_leaves_no_verdict_on_what_was_written_since(
+    deep: Callable[..., ModelRegistry], folder: Path
+) -> None:
+    registry = deep()
+    shutil.rmtree(folder / "b")
+    registry.discover_models()
+    assert only(registry).health_status is HealthStatus.HEALTHY
+    path = folder / "a" / "m.toy"
+    before = path.stat()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    registry.check(depth="quick")
+    assert only(registry).health_status is HealthStatus.UNKNOWN
+    write_toy(path, title="another one")
+    registry.discover_models(depth="quick")
+    newest = max(registry, key=lambda one: one.version)
+    assert newest.health_status is HealthStatus.UNKNOWN
+
+
 def test_a_new_neighbour_leaves_what_a_deeper_look_found_in_a_file(
     deep: Callable[..., ModelRegistry], folder: Path
 ) -> None:

@@ -263,6 +263,11 @@ def test_training_state_beside_files_that_no_format_claims_is_a_model() -> None:
     assert primaries(grouped("blob", "optimizer.pt")) == ["blob", "optimizer.pt"]
 
 
+@pytest.mark.parametrize("name", ["lib.so", "lib.so.1", "lib.so.1.2.3", "LIB.SO.1"])
+def test_a_walk_asks_for_machine_code_whatever_its_number(name: str) -> None:
+    assert FORMATS.wants(name)
+
+
 def test_machine_code_lies_beside_each_model_and_not_beside_itself() -> None:
     result = grouped("a.gguf", "b.gguf", "kernel.so", "lib.so.1")
     assert companions(result, "a.gguf") == companions(result, "b.gguf") == {"kernel.so", "lib.so.1"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -121,6 +123,38 @@ def test_an_ending_of_pickles_on_another_format_is_an_info(tmp_path, ending, for
 def test_a_checkpoint_under_an_ending_that_promises_no_code_is_doubtful(tmp_path, ending):
     result = look_at(tmp_path, checkpoint(), f"model{ending}")
     assert (result.status, result.codes) == (HealthStatus.DEGRADED, ["misnamed"])
+
+
+def with_archive(comment: bytes) -> bytes:
+    """A sound safetensors file whose tensor is a ZIP, its offsets counted from the file's start."""
+    length = 0
+    for _ in range(3):
+        tensor = {"dtype": "U8", "shape": [length], "data_offsets": [0, length]}
+        header = json.dumps({"w": tensor}).encode().ljust(128)
+        made = io.BytesIO(len(header).to_bytes(8, "little") + header)
+        with zipfile.ZipFile(made, "a") as packed:
+            packed.writestr("m/data.pkl", EVIL)
+            packed.comment = comment
+        length = len(made.getvalue()) - 8 - len(header)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize(
+    ("name", "comment"), [("model.safetensors", b""), ("model.pt", b""), ("model.pt", b"c" * 60_000)]
+)
+def test_a_safetensors_file_that_ends_as_an_archive_is_unhealthy(tmp_path, name, comment, depth):
+    path = tmp_path / name
+    path.write_bytes(with_archive(comment))
+    assert ("polyglot", Severity.ERROR) in [
+        (one.code, one.severity) for one in probed(path, "safetensors", depth)
+    ]
+
+
+def test_bytes_of_a_tensor_that_look_like_the_end_of_an_archive_are_none(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors(b"PK\x05\x06" + b"\x07" * 40, b"\x08"))
+    assert probed(path, "safetensors") == ()
 
 
 def test_other_programs_files_may_be_called_bin(tmp_path):
