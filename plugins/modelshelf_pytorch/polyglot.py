@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Limits
 from modelshelf_pytorch.readers import ReadAhead
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged
+from modelshelf_pytorch.verdict import LIMIT_CODES, Issue, Verdict, dangerous, not_judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _LIMITS = Limits(structure=16 * 1024 * 1024)  # of what is a sound file of another format
 _MOST_STREAMS = 16  # that follow each other; torch reads five of a legacy checkpoint
-_OURS = frozenset({"not-judged", "budget-exceeded"})  # codes of what a limit of ours ended
 
 
 def polyglot_findings(file: FileReader, format: str) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def polyglot_findings(file: FileReader, format: str) -> Iterator[Finding]:
         yield dangerous("polyglot", what, 0).finding(file.name)
         for issue in attacks:
             yield issue.finding(file.name)
-    elif any(issue.code in _OURS for issue in issues):
+    elif len(streams) == _MOST_STREAMS or any(issue.code in LIMIT_CODES for issue in issues):
         what = f"{message}, or begins as one: it is longer than what is judged of such a file"
         yield not_judged(what, 0).finding(file.name)
 

@@ -33,7 +33,7 @@ from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
 from modelshelf_pytorch.pickle.tensor_records import match_run
 from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING, WORTH_A_SEARCH
 from modelshelf_pytorch.readers import allowance_of
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Verdict, issue_of
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -99,9 +99,7 @@ class Machine(State):
         except StreamError as error:
             self.report(error.code, error.verdict, str(error))
         except ReadError as error:
-            outcome.issues.append(
-                Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=self.position)
-            )
+            outcome.issues.append(issue_of(error, self.position))
         except (IndexError, KeyError):
             self._report_exhausted()
         except (NotUtf8Error, UnicodeDecodeError):
