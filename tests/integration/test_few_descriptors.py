@@ -57,11 +57,11 @@ def test_a_model_whose_companion_cannot_be_opened_is_not_healthy_and_is_looked_a
     else:
         save_file({"w": array}, folder / name)
     (folder / "config.json").write_text('{"model_type": "llama"}')
-    beside = [folder / f"rng_state_{number}.pth" for number in range(12)]
+    beside = [folder / f"rng_state_{number}.pth" for number in range(9)]
     for path in beside:
         path.write_bytes(EVIL)
     seen = set()
-    for limit in range(7, 24):
+    for limit in (9, 11, 12, 14, 17):
         found = scan_with(limit, folder, tmp_path / "store")
         models = json.loads(found.stdout)["models"] if found.stdout else []
         seen |= {one["health_status"] for one in models}
