@@ -6,21 +6,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import (
-    BudgetExceededError,
     FormatError,
     ReadError,
     TruncatedFileError,
     UnreadableFileError,
 )
 from modelshelf.model import Artifact, Depth, Finding, Severity
-from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.dispatch import inspect_once, inspect_readable
 from modelshelf_pytorch.containers.issues import examine, issues_of
 from modelshelf_pytorch.metadata import count_model
 from modelshelf_pytorch.pickle.allowlist import runs_code
 from modelshelf_pytorch.signatures import may_be_pickled_companion
 from modelshelf_pytorch.trainer_classes import is_class, is_of_training
-from modelshelf_pytorch.verdict import Issue, Verdict, not_judged, suspicious, unreadable
+from modelshelf_pytorch.verdict import LIMIT_CODES, Issue, Verdict, not_judged, suspicious, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import ArtifactReader
@@ -61,8 +59,10 @@ def probe(artifact: Artifact, format: str, reader: ArtifactReader, depth: Depth)
             yield _read_failure(error, file.name)
     for name in artifact.missing:
         yield unreadable("missing-shard", "this shard is missing; download it again").finding(name)
-    if artifact.index is not None:
-        yield from _index_findings(artifact, reader, artifact.index.name)
+    try:
+        yield from _index_findings(artifact, reader)
+    except UnreadableFileError as error:
+        refused = refused or error
     if format == "pytorch":
         yield from _not_understood(artifact, reader)
     yield from probe_companions(artifact, reader, depth)
@@ -88,11 +88,16 @@ def _no_checkpoint(inspection: Inspection, format: str, name: str) -> Iterator[F
         yield _NO_CHECKPOINT.finding(name)
 
 
-def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> Iterator[Finding]:
+def _index_findings(artifact: Artifact, reader: ArtifactReader) -> Iterator[Finding]:
+    if artifact.index is None:
+        return
+    name = artifact.index.name
     from modelshelf_pytorch.containers.sharded import index_issues, read_index  # most models have no index
 
     try:
         index = read_index(reader, name)
+    except UnreadableFileError:
+        raise
     except ReadError as error:
         yield _read_failure(error, name)
         return
@@ -101,7 +106,7 @@ def _index_findings(artifact: Artifact, reader: ArtifactReader, name: str) -> It
 
 
 def _read_failure(error: ReadError, file: str) -> Finding:
-    if error.code in {NOT_JUDGED, BudgetExceededError.code}:
+    if error.code in LIMIT_CODES:
         return not_judged(str(error), error.offset).finding(file)
     return Finding(
         code=error.code,
@@ -125,7 +130,12 @@ def _not_understood(artifact: Artifact, reader: ArtifactReader) -> Iterator[Find
 
 
 def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -> Iterator[Finding]:
-    """Yield findings about the pickles beside a model: an attack fails it, a foreign class degrades it."""
+    """Yield findings about the pickles beside a model: an attack fails it, a foreign class degrades it.
+
+    Raises:
+        UnreadableFileError: The system refused to open or read one, which it may not at the next scan.
+    """
+    refused: UnreadableFileError | None = None
     for file in artifact.companions:
         if not may_be_pickled_companion(file.name):
             continue
@@ -135,14 +145,20 @@ def probe_companions(artifact: Artifact, reader: ArtifactReader, depth: Depth) -
             ).startswith(_PICKLE_STARTS):
                 continue
             issues = examine(reader.file(file.name), depth)
-        except (TruncatedFileError, FormatError) as error:
-            yield unreadable(error.code, str(error), error.offset).finding(file.name, Severity.WARNING)
+        except UnreadableFileError as error:
+            refused = refused or error
             continue
-        except ReadError as error:  # a limit, or the system: nobody knows what the file would do
+        except (TruncatedFileError, FormatError) as error:
+            issue = unreadable(error.code, str(error), error.offset)
+            yield issue.finding(file.name, _companion_severity(file.name, issue))
+            continue
+        except ReadError as error:  # a limit, or a file that changes: nobody knows what it would do
             yield not_judged(str(error), error.offset).finding(file.name)
             continue
         for issue in issues:
             yield issue.finding(file.name, _companion_severity(file.name, issue))
+    if refused is not None:
+        raise refused
 
 
 def _weights_severity(name: str, issue: Issue) -> Severity | None:

@@ -12,7 +12,7 @@ from modelshelf.errors import ReadError
 from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Limits
 from modelshelf_pytorch.readers import ReadAhead
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged
+from modelshelf_pytorch.verdict import LIMIT_CODES, Issue, Verdict, dangerous, not_judged
 from modelshelf_pytorch.zip.read import read_directory
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _LIMITS = Limits(structure=16 * 1024 * 1024)  # of what is a sound file of another format
 _MAX_SHOWN = 100  # characters
 _MOST_STREAMS = 16  # that follow each other; torch reads five of a legacy checkpoint
-_OURS = frozenset({"not-judged", "budget-exceeded"})  # codes of what a limit of ours ended
 
 
 def polyglot_findings(file: FileReader, format: str) -> Iterator[Finding]:
@@ -43,7 +42,7 @@ def polyglot_findings(file: FileReader, format: str) -> Iterator[Finding]:
         yield dangerous("polyglot", what, 0).finding(file.name)
         for issue in attacks:
             yield issue.finding(file.name)
-    elif any(issue.code in _OURS for issue in issues):
+    elif len(streams) == _MOST_STREAMS or any(issue.code in LIMIT_CODES for issue in issues):
         what = f"{message}, or begins as one: it is longer than what is judged of such a file"
         yield not_judged(what, 0).finding(file.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 from modelshelf.errors import FormatError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf.reader import Budget, FileReader
 from modelshelf_pytorch.allowance import Allowance
 
@@ -118,7 +119,7 @@ class DeflatedReader(_OverFile):
     def _fetch(self, offset: int, length: int) -> bytes:
         if offset + length > self._most:
             message = f"{self.name}: inflates to {self.size} bytes; unpack it to have it judged"
-            raise FormatError(message, code="compressed-too-large", file=self.name)
+            raise FormatError(message, code=NOT_JUDGED, file=self.name)
         try:
             while len(self._data) < offset + length and not self._inflater.eof:
                 self._inflate(offset + length - len(self._data))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from modelshelf.errors import BudgetExceededError, FileChangedError, UnreadableFileError
 from modelshelf.model.status import NOT_JUDGED
 
 if TYPE_CHECKING:
+    from modelshelf.errors import ReadError
     from modelshelf.model import Finding, Severity
 
 
@@ -32,6 +34,9 @@ class Verdict(Enum):
     def __str__(self) -> str:
         return self.value
 
+
+LIMIT_CODES = frozenset({NOT_JUDGED, BudgetExceededError.code})
+"""Codes of the errors by which a limit of ours ends a check."""
 
 _LONGEST = 2000  # characters of a message: a member's name may have 65,535
 _RANK = {verdict: rank for rank, verdict in enumerate(Verdict)}
@@ -111,9 +116,21 @@ def not_judged(message: str, offset: int | None = None) -> Issue:
 
 def unreadable(code: str, message: str, offset: int | None = None) -> Issue:
     """Return an issue of something that breaks the format's rules, or of a check that a limit ended."""
-    if code == "not-judged":  # a limit of ours is no fault of the file
-        return Issue(code=code, verdict=Verdict.CLEAN, message=message, offset=offset)
+    if code in LIMIT_CODES:  # a limit of ours is no fault of the file
+        return not_judged(message, offset)
     return Issue(code=code, verdict=Verdict.UNREADABLE, message=message, offset=offset)
+
+
+def issue_of(error: ReadError, offset: int | None = None) -> Issue:
+    """Return the issue of a part of a file that cannot be read.
+
+    Raises:
+        UnreadableFileError: The system refused, which says nothing of the file and may not be so next time.
+        FileChangedError: It is another file by now.
+    """
+    if isinstance(error, UnreadableFileError | FileChangedError):
+        raise error
+    return unreadable(error.code, str(error), offset)
 
 
 def dangerous(code: str, message: str, offset: int | None = None) -> Issue:

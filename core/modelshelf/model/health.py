@@ -115,11 +115,14 @@ _WORDS = {  # the worst first
 def status_of(findings: Iterable[Finding]) -> HealthStatus:
     """The status that the worst finding gives; healthy when there is none.
 
-    Unknown at best where a check did not finish, where no file was opened, or where nothing here reads it.
+    Unknown at best where a check did not finish, warnings or not: worse may be where nobody looked. Likewise
+    where no file was opened, or nothing here reads it, and there is no warning.
     """
     kept = tuple(findings)
     worst = _worst_severity(kept)
     if worst is Severity.INFO and any(map(_is_no_verdict, kept)):
+        return HealthStatus.UNKNOWN
+    if worst is Severity.WARNING and is_unfinished(kept):
         return HealthStatus.UNKNOWN
     return _STATUS[worst]
 

@@ -164,7 +164,8 @@ def commit(
 
     def commit_one(records: Records, artifact: Artifact, examination: Examination) -> Outcome:
         if examination.rejected is not None:
-            save_rejection(records, artifact, examination.rejected)
+            if examination.complete:
+                save_rejection(records, artifact, examination.rejected)
             return Outcome(artifact=artifact, examination=examination)
         try:
             committed = commit_artifact(records, artifact, examination, now, fine, choices)

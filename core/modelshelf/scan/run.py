@@ -363,7 +363,12 @@ class Scan:
             code = examination.rejected.code
             is_news = artifact.named_directly or code not in HARMLESS
             is_news = is_news or (code != FOREIGN and self._is_claimed(artifact))
-            self._leave_out(artifact, examination.rejected, changes, is_news=is_news)
+            if is_news:
+                self._counters.problems.append(examination.rejected)
+            if is_news or not examination.complete:  # whoever failed may know next time what it is
+                changes.retry(artifact)
+            else:
+                changes.dismiss(artifact)
             return
         if not examination.complete or not examination.depth.reaches(Depth.HEADER):
             changes.retry(artifact)  # an ordinary scan looks deeper

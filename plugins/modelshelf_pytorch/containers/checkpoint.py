@@ -77,17 +77,24 @@ def _read_other(reader: FileReader, directory: Directory, root: str) -> Inspecti
     """Read a ZIP that is no checkpoint: a program of torch.export, or whatever else."""
     from modelshelf_pytorch.containers import exported  # imports json, which checkpoints do not need
 
-    kind, issues = "archive", list(directory.issues)
+    kind, issues, storages = "archive", list(directory.issues), frozenset[int]()
     configs = exported.configs_of(directory, root)
     if configs:
         kind = "exported"
-        contents, weight_issues = exported.read(reader, directory, root, configs)
+        contents, weight_issues, storages = exported.read(reader, directory, root, configs)
         issues += weight_issues
     else:
         from modelshelf_pytorch.zip.check import overlaps  # which checkpoints need for findings alone
 
         contents = Contents() if overlaps(directory) else _read_arrays(reader, directory)
-    return Inspection(kind=kind, issues=tuple(issues), directory=directory, root=root, contents=contents)
+    return Inspection(
+        kind=kind,
+        issues=tuple(issues),
+        directory=directory,
+        root=root,
+        contents=contents,
+        storages=storages,
+    )
 
 
 def _read_arrays(reader: FileReader, directory: Directory) -> Contents:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.errors import FormatError, ReadError
 from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.expressions import is_torch_expression
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, issue_of, suspicious, unreadable
 from modelshelf_pytorch.zip.directory import ascii_lower
 from modelshelf_pytorch.zip.read import read_member
 
@@ -84,7 +84,7 @@ def _script_issues(reader: FileReader, directory: Directory, root: str) -> Itera
             try:
                 sources.append((member, _read_whole(reader, member)))
             except ReadError as error:
-                yield unreadable(error.code, str(error), member.header_offset)
+                yield issue_of(error, member.header_offset)
     if not sources:
         return
     loading = next((member for member, text in sources if _SETSTATE.search(text)), None)
@@ -148,7 +148,7 @@ def _native_issues(reader: FileReader, directory: Directory) -> Iterator[Issue]:
                 _NATIVE_MAGIC
             )
         except ReadError as error:
-            yield unreadable(error.code, str(error), member.header_offset)
+            yield issue_of(error, member.header_offset)
             continue
         if native:
             message = (
@@ -170,10 +170,11 @@ def _program_issues(reader: FileReader, directory: Directory, root: str) -> Iter
         elif lower.endswith(".json"):
             try:
                 yield from _expression_issues(member, _read_json_member(reader, member))
-            except (ReadError, ValueError, RecursionError) as error:
+            except ReadError as error:
+                yield issue_of(error, member.header_offset)
+            except (ValueError, RecursionError) as error:
                 message = f"{name!r} cannot be read: {error}"
-                code = getattr(error, "code", "bad-record")
-                yield unreadable(code, message, member.header_offset)
+                yield unreadable("bad-record", message, member.header_offset)
 
 
 def _read_json_member(reader: FileReader, member: Member) -> list[Any]:

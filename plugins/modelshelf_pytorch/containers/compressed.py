@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from modelshelf.errors import FormatError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.allowance import Allowance, most_opcodes
 from modelshelf_pytorch.containers import legacy
 from modelshelf_pytorch.pickle.embedded import tail_issues
 from modelshelf_pytorch.pickle.outcome import Limits
 from modelshelf_pytorch.readers import BytesReader, ReadAhead
 from modelshelf_pytorch.signatures import LZMA_MAGIC, continues_compressed
-from modelshelf_pytorch.verdict import unreadable
+from modelshelf_pytorch.verdict import Verdict, not_judged, unreadable
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -51,9 +52,14 @@ def read(reader: FileReader) -> Inspection:
     whole = BytesReader(data[:_MOST_INFLATED], reader.name, Allowance(reader.size))
     inner = legacy.read(whole, limits)
     issues = [issue.within("the compressed data", 0) for issue in inner.issues]
-    if len(data) > _MOST_INFLATED:
-        message = f"inflates to more than {_MOST_INFLATED} bytes; unpack it to have it judged"
-        issues.append(unreadable("compressed-too-large", message, 0))
+    if len(data) > _MOST_INFLATED or (end is not None and _goes_on(reader, end)):
+        message = (
+            f"inflates to more than {_MOST_INFLATED} bytes or is of over {_MOST_STREAMS} parts; unpack it to "
+            "have it judged"
+        )
+        # That a pickle breaks off where the limit ended it is no fault of the file.
+        issues = [issue for issue in issues if issue.verdict is not Verdict.UNREADABLE]
+        issues.append(not_judged(message, 0))
     elif end is None:
         issues.append(
             unreadable("truncated", "the compressed data breaks off: download it again", reader.size)
@@ -101,15 +107,23 @@ def _inflate(reader: FileReader) -> tuple[bytes, int | None]:
         try:
             end = _inflate_stream(reader, position, data)
         except _ERRORS as error:
+            if "Memory usage limit" in str(error):  # lzma's own words for the limit that it was given
+                message = f"{reader.name}: takes more memory to inflate than is given to one file"
+                raise FormatError(message, code=NOT_JUDGED, file=reader.name) from None
             if position:
                 return bytes(data), position
             raise _malformed(reader, f"does not inflate: {error}") from None
         if end is None:
             return bytes(data), None
         position = end
-        if not continues_compressed(reader.read_up_to(position, _LONGEST_MAGIC)):
-            return bytes(data), position
-    raise _malformed(reader, f"is of over {_MOST_STREAMS} parts")
+        if not _goes_on(reader, position):
+            break
+    return bytes(data), position
+
+
+def _goes_on(reader: FileReader, position: int) -> bool:
+    """Return whether another stream begins where one ended."""
+    return continues_compressed(reader.read_up_to(position, _LONGEST_MAGIC))
 
 
 def _inflate_stream(reader: FileReader, position: int, data: bytearray) -> int | None:

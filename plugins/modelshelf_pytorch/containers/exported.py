@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.errors import ReadError
+from modelshelf.errors import FormatError, ReadError
 from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.pickle.allowlist import ITEM_BYTES
 from modelshelf_pytorch.pickle.rebuild import LARGEST, BadArgumentsError, dimensions, storage_extent
 from modelshelf_pytorch.pickle.symbols import Storage, Tensor
 from modelshelf_pytorch.tensors import Contents, NamedTensor
-from modelshelf_pytorch.verdict import Issue, not_judged, unreadable
+from modelshelf_pytorch.verdict import Issue, issue_of, unreadable
 from modelshelf_pytorch.zip.read import read_member
 
 if TYPE_CHECKING:
@@ -48,18 +48,24 @@ def configs_of(directory: Directory, root: str) -> list[Member]:
 
 def read(
     reader: FileReader, directory: Directory, root: str, configs: list[Member]
-) -> tuple[Contents, list[Issue]]:
-    """Read the weights' headers; return them, and where they disagree with the archive."""
+) -> tuple[Contents, list[Issue], frozenset[int]]:
+    """Read the weights' headers.
+
+    Returns:
+        The weights; where they disagree with the archive; the numbers of the members that hold bare weights.
+    """
     tensors: list[NamedTensor] = []
+    bare: set[str] = set()
+    others: set[str] = set()  # names of members that some config calls pickles
     issues: list[Issue] = []
     folder = f"{root}data/weights/"
     for config in configs:
         try:
             weights = _read_config(reader, config)
-        except (ReadError, ValueError, RecursionError) as error:
-            if isinstance(error, ReadError) and error.code == NOT_JUDGED:
-                issues.append(not_judged(str(error), config.header_offset))
-                continue
+        except ReadError as error:
+            issues.append(issue_of(error, config.header_offset))
+            continue
+        except (ValueError, RecursionError) as error:
             message = f"the weights' list {config.name!r} cannot be read: {error}"
             issues.append(unreadable("bad-record", message, config.header_offset))
             continue
@@ -73,12 +79,16 @@ def read(
             tensors.append(NamedTensor(name=name, tensor=tensor))
             pickled = bool(weight.get("use_pickle"))
             issues += _member_issues(name, tensor, directory, folder, config, pickled=pickled)
-    return Contents(all=tuple(tensors), model=tuple(tensors)), issues
+            (others if pickled else bare).add(folder + str(weight["path_name"]))
+    names = bare - others - {config.name for config in configs}
+    storages = frozenset(number for number, name in enumerate(directory.names) if name in names)
+    return Contents(all=tuple(tensors), model=tuple(tensors)), issues, storages
 
 
 def _read_config(reader: FileReader, config: Member) -> dict[str, Any]:
     if config.size > _LARGEST_CONFIG:
-        raise ValueError(f"it has {config.size} bytes")
+        message = f"{reader.name}: {config.name!r} has {config.size} bytes, more than are judged"
+        raise FormatError(message, code=NOT_JUDGED, file=reader.name)
     config.allowance.look_through(config.size, reader.name)
     content = json.loads(read_member(reader, config, _LARGEST_CONFIG).decode("utf-8"))
     weights = content.get("config") if isinstance(content, dict) else None

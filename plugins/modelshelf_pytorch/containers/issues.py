@@ -26,7 +26,7 @@ from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.readers import BytesReader
 from modelshelf_pytorch.signatures import NUMPY_MAGIC, ZIP_MAGIC
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged, suspicious, unreadable
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, issue_of, not_judged, suspicious, unreadable
 from modelshelf_pytorch.zip.check import archive_issues
 from modelshelf_pytorch.zip.directory import DEFLATED, ENCRYPTION, STORED
 from modelshelf_pytorch.zip.read import (
@@ -52,7 +52,6 @@ SNIFF_BYTES = 4096
 """First bytes of a member by which it is decided whether it is a pickle."""
 
 _SNIFF_LIMITS = Limits(structure=SNIFF_BYTES, objects=SNIFF_BYTES, depth=SNIFF_BYTES)
-_UNFINISHED = frozenset({NOT_JUDGED, "compressed-too-large", "budget-exceeded"})
 _NO_PICKLE = re.compile(rb"[0-9]{1,8}\n?|little|big")  # the small records that torch.save writes
 _MOST_ISSUES = 64  # of each verdict in one file
 _LEAST_OPCODES, _OPCODES_PER_BYTE = 512 * 1024, 16  # bytes of opcodes in any archive, and for each byte of it
@@ -185,7 +184,7 @@ def _members_issues(
             if not stored:
                 yield from _storage_issues(reader, directory.member(number))
             if depth is Depth.FULL:
-                yield from _checksum_issues(reader, directory.member(number))
+                yield from _checksum_issues(reader, directory.member(number), whole=True)
             continue
         others = others or directory.names[number].removeprefix(inspection.root) not in _OWN_RECORDS
         yield from _member_issues(reader, directory.member(number), inspection, depth, level, effort, modules)
@@ -194,8 +193,9 @@ def _members_issues(
 
         yield from code_issues(reader, inspection, modules)
     if effort.opcodes <= 0 < allowed:  # an archive in another leaves it to that one to say so
-        message = "its members hold more pickles, for its size, than can be judged; unpack it and scan those"
-        yield unreadable("too-much-to-judge", message)
+        yield not_judged(
+            "its members hold more pickles, for its size, than can be judged; unpack it and scan those"
+        )
     yield from effort.issues()
 
 
@@ -240,10 +240,10 @@ def _member_issues(  # noqa: PLR0917  # private, and each of them is needed
         return
     array = kind == "array"
     if not array or depth is Depth.FULL or member.allowance.may_check(member.size):
-        yield from _checksum_issues(reader, member, array=array)
+        yield from _checksum_issues(reader, member, whole=array or depth is Depth.FULL)
     if level >= _MOST_LEVELS:
         message = f"{member.name!r} is an archive within too many others; unpack it to have it judged"
-        yield unreadable("nested-too-deep", message, member.header_offset)
+        yield not_judged(message, member.header_offset)
         return
     try:
         yield from _content_issues(reader, member, kind, first, inspection, level, effort, modules)
@@ -335,7 +335,7 @@ def long_stream(
     file = open_member(reader, member, whole=False)
     outcome = Machine(file, 0, file.size, dialect=dialect, limits=Limits(structure=most)).run()
     effort.opcodes -= outcome.opcode_bytes
-    unfinished = any(issue.code in _UNFINISHED for issue in outcome.issues)
+    unfinished = any(issue.code == NOT_JUDGED for issue in outcome.issues)
     return outcome if unfinished or outcome.convinces(at_start=True) or outcome.names_code else None
 
 
@@ -347,9 +347,11 @@ def _hidden_calls(reader: FileReader, member: Member, effort: Effort) -> Iterato
         effort.members -= length
         for issue in embedded.calls_within(file, length, effort):
             yield issue.within(member.name, data_offset(reader, member))
+        if length < file.size:
+            message = f"of {member.name!r} the first {length} of {file.size} bytes were judged; unpack it"
+            yield not_judged(message, member.header_offset)
     except ReadError as error:
-        if error.code not in _UNFINISHED:
-            yield _unreadable(error, member)
+        yield _unreadable(error, member)
 
 
 def _content_issues(  # noqa: PLR0917  # private, and each of them is needed
@@ -405,15 +407,18 @@ def _modules_of(member: Member, inspection: Inspection, streams: Iterable[Outcom
     return {folder, *(use.module for stream in streams for use in stream.globals)}
 
 
-def _checksum_issues(reader: FileReader, member: Member, *, array: bool = False) -> Iterator[Issue]:
+def _checksum_issues(reader: FileReader, member: Member, *, whole: bool) -> Iterator[Issue]:
     """Yield the issue of a CRC-32 that is there and wrong; torch.save writes 0 where it computes none.
 
-    A deflated member that nobody inflates whole is passed over, but for an array.
+    Args:
+        reader: The archive.
+        member: The member.
+        whole: Whether a deflated one is inflated for it that nobody else inflates whole.
 
     Raises:
         ReadError: The member cannot be read.
     """
-    if not member.crc or (member.method == DEFLATED and not array and member.size > inflation_limit(member)):
+    if not member.crc or (member.method == DEFLATED and not whole and member.size > inflation_limit(member)):
         return
     try:
         crc = checksum(reader, member)
@@ -439,4 +444,4 @@ def _forged_encryption(member: Member) -> Issue:
 
 
 def _unreadable(error: ReadError, member: Member) -> Issue:
-    return unreadable(error.code, str(error), member.header_offset)
+    return issue_of(error, member.header_offset)

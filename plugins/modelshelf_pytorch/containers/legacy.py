@@ -45,7 +45,7 @@ def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
     if first.stopped and first.value == LEGACY_MAGIC_NUMBER and type(first.value) is int:
         return _read_checkpoint(reader, first)
     streams, issues = interpret(reader, 0, reader.size, limits=limits)
-    judged = all(issue.verdict is not Verdict.NOT_JUDGED for issue in issues)
+    judged = all(issue.verdict is not Verdict.NOT_JUDGED for stream in streams for issue in stream.issues)
     if judged and not any(
         stream.stopped or stream.globals or stream.protocol is not None for stream in streams
     ):

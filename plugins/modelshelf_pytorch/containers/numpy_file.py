@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import FormatError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.containers.inspection import Inspection
 from modelshelf_pytorch.pickle.audit import interpret
 from modelshelf_pytorch.pickle.symbols import Tensor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modelshelf.reader import FileReader
     from modelshelf_pytorch.pickle.outcome import Limits
 
+_MALFORMED = "npy-malformed"
 LONGEST_HEADER = 1024 * 1024  # bytes
 _USUAL_HEADER = 256  # bytes; that of an array of numbers has 118
 _UTF8_VERSION = 3  # the format version whose header is UTF-8
@@ -37,6 +39,10 @@ _DTYPES = {
     "b1": "BOOL", "f2": "F16", "f4": "F32", "f8": "F64", "f16": "F128", "c8": "C64", "c16": "C128",
     **{f"{sign}{size}": f"{sign.upper()}{size * 8}" for sign in "iu" for size in (1, 2, 4, 8)},
 }  # fmt: skip
+
+
+class _NestedError(ValueError):
+    """It nests deeper than is judged, which numpy's own reader may take."""
 
 
 def read(reader: FileReader, limits: Limits | None = None) -> Inspection:
@@ -99,7 +105,8 @@ def _read_header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
     length = int.from_bytes(reader.read(8, 4 if wide else 2), "little")
     start = 12 if wide else 10
     if length > LONGEST_HEADER:
-        raise _malformed(reader, f"a header of {length} bytes", 8)
+        code = NOT_JUDGED if start + length <= reader.size else _MALFORMED
+        raise _malformed(reader, f"a header of {length} bytes", 8, code)
     if length > _USUAL_HEADER:
         allowance_of(reader).parse_header(length, reader.name)
     text = reader.read(start, length).decode("utf-8" if major == _UTF8_VERSION else "latin-1", "replace")
@@ -110,7 +117,7 @@ def _read_header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
     try:
         header = parse_literal(text)
     except ValueError as error:
-        raise _malformed(reader, f"a header that is no literal ({error})", start) from None
+        raise _malformed(reader, f"a header that is no literal ({error})", start, _code_of(error)) from None
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise _malformed(reader, "a header without descr, fortran_order and shape", start)
     shape = header["shape"]
@@ -119,14 +126,16 @@ def _read_header(reader: FileReader) -> tuple[Any, tuple[int, ...], int]:
     try:
         item_bytes(header["descr"])
     except ValueError as error:
-        raise _malformed(reader, str(error), start) from None
+        raise _malformed(reader, str(error), start, _code_of(error)) from None
     return header["descr"], shape, start + length
 
 
-def _malformed(reader: FileReader, what: str, offset: int) -> FormatError:
-    return FormatError(
-        f"{reader.name}: a .npy file with {what}", code="npy-malformed", file=reader.name, offset=offset
-    )
+def _code_of(error: ValueError) -> str:
+    return NOT_JUDGED if isinstance(error, _NestedError) else _MALFORMED
+
+
+def _malformed(reader: FileReader, what: str, offset: int, code: str = _MALFORMED) -> FormatError:
+    return FormatError(f"{reader.name}: a .npy file with {what}", code=code, file=reader.name, offset=offset)
 
 
 def item_bytes(descr: Any, _depth: int = 0) -> int | None:
@@ -136,7 +145,7 @@ def item_bytes(descr: Any, _depth: int = 0) -> int | None:
         ValueError: It is no type description.
     """
     if _depth > _MOST_NESTED:
-        raise ValueError("an element type that nests too deep")
+        raise _NestedError("an element type nests deeper than is judged")
     if isinstance(descr, str):
         match = _SCALAR.fullmatch(descr)
         if match is None:
@@ -189,7 +198,7 @@ def _next_token(text: str, index: int) -> tuple[re.Match[str], int]:
 
 def _parse_value(text: str, index: int, depth: int) -> tuple[Any, int]:
     if depth > _MOST_NESTED:
-        raise ValueError("it nests too deep")
+        raise _NestedError("a value nests deeper than is judged")
     match, index = _next_token(text, index)
     if match["text"] is not None:
         return match["text"][1:-1], index

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from modelshelf.errors import FormatError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.tensors import stored_bytes
 from modelshelf_pytorch.verdict import Issue, suspicious, unreadable
 
@@ -45,7 +46,7 @@ def read_index(reader: ArtifactReader, name: str) -> Index:
     """
     file = reader.file(name)
     if file.size > _LARGEST_INDEX:
-        raise _malformed(name, f"it has {file.size} bytes")
+        raise _malformed(name, f"it has {file.size} bytes, more than are read of one", NOT_JUDGED)
     try:
         content: Any = json.loads(file.read(0, file.size).decode("utf-8"), object_pairs_hook=_distinct_keys)
     except (ValueError, RecursionError) as error:

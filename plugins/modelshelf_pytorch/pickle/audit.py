@@ -23,7 +23,7 @@ from modelshelf_pytorch.pickle.machine import Machine
 from modelshelf_pytorch.pickle.outcome import Dialect, Limits, Outcome
 from modelshelf_pytorch.pickle.symbols import Global, expanded_size
 from modelshelf_pytorch.readers import BytesReader, ReadAhead
-from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, not_judged, unreadable, worst
+from modelshelf_pytorch.verdict import Issue, Verdict, dangerous, issue_of, not_judged, worst
 
 if TYPE_CHECKING:
     from modelshelf.model import Finding
@@ -90,7 +90,8 @@ def audit(
 ) -> PickleAudit:
     """Audit every pickle stream in `source`, what lies between and behind them, and what their strings hide.
 
-    Never raises for what the bytes are: a stream that does not parse is a verdict.
+    Never raises for what the bytes are: a stream that does not parse is a verdict. What the system refuses to
+    read is none, and raised.
 
     Args:
         source: The bytes, or a file to read them from.
@@ -113,7 +114,7 @@ def audit(
             issues.extend(search(stream, reader, code=dialect is Dialect.PYTHON, effort=effort))
     except ReadError as error:
         streams = []
-        issues = [unreadable(error.code, str(error), error.offset)]
+        issues = [issue_of(error, error.offset)]
     return PickleAudit(name=reader.name, streams=tuple(streams), issues=tuple(issues))
 
 

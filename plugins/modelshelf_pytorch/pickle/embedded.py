@@ -18,7 +18,7 @@ from modelshelf_pytorch.pickle.state import LONGEST_NAME
 from modelshelf_pytorch.pickle.symbols import Blob
 from modelshelf_pytorch.pickle.tensor_run import WORTH_A_SEARCH
 from modelshelf_pytorch.readers import BytesReader
-from modelshelf_pytorch.verdict import Issue, Verdict, suspicious
+from modelshelf_pytorch.verdict import Issue, Verdict, not_judged, suspicious
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
@@ -90,7 +90,7 @@ class Effort:
         searched: Bytes of long strings that may still be searched. An honest file may have more of them, so
             that it is no issue when they are used up.
         inflations: Compressed strings that may still be looked into, likewise.
-        members: Bytes of members that are no pickles which may still be searched, likewise.
+        members: Bytes of members that are no pickles which may still be searched.
         opcodes: Bytes of opcodes of an archive's members that may still be interpreted.
     """
 
@@ -111,10 +111,9 @@ class Effort:
             return []
         self._reported = True
         message = (
-            "its strings and its rest hold so much that begins as a pickle does that not all of it can be "
-            "judged, which no honest file does"
+            "its strings and its rest hold so much that begins as a pickle does that not all of it was judged"
         )
-        return [suspicious("too-much-hidden", message, offset)]
+        return [not_judged(message, offset)]
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -269,6 +268,9 @@ def tail_issues(
     if not broken:
         message = f"{end - position} bytes follow the last pickle, which no unpickler reads"
         issues.append(suspicious("trailing-data", message, position))
+        if end - position > _TAIL:
+            message = f"of the {end - position} bytes behind the last pickle the first {_TAIL} were judged"
+            issues.append(not_judged(message, position + _TAIL))
     data = reader.read_up_to(position, min(_TAIL, end - position))
     effort = effort or Effort()
     for hidden in find_hidden(data, whole=False, near=_JUNK, effort=effort):

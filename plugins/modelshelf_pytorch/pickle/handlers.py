@@ -25,7 +25,8 @@ Handler = Callable[[State, Any], None]
 
 def _on_proto(state: State, number: int) -> None:
     outcome = state.outcome
-    if state.position != outcome.start:
+    if state.position != outcome.start and not state.declared_again:
+        state.declared_again = True
         state.report(
             "misplaced-proto",
             Verdict.DANGEROUS,

@@ -33,12 +33,13 @@ from modelshelf_pytorch.pickle.symbols import Mapping, Tensor
 from modelshelf_pytorch.pickle.tensor_records import match_run
 from modelshelf_pytorch.pickle.tensor_run import OBJECTS_PER_RECORD, SHORTEST_STRING, WORTH_A_SEARCH
 from modelshelf_pytorch.readers import allowance_of
-from modelshelf_pytorch.verdict import Issue, Verdict
+from modelshelf_pytorch.verdict import Verdict, issue_of
 
 if TYPE_CHECKING:
     from modelshelf.reader import FileReader
 
 _SETITEMS = 0x75
+_FREQUENT = frozenset(b"rKhX(t\x86RMQ\x89)qjJ\x85}sN\x8c\x9402G\x88]")  # opcodes of the loop for those
 _BYTES_PER_CHECK = 64 * 1024  # of the stream, between two looks at the memory that its values take
 _LONGEST_STEP = 64  # bytes that one opcode counts as at most: long strings are passed over
 _MOST_MISSES = 8  # places in one stream where no tensor records were found
@@ -87,7 +88,7 @@ class Machine(State):
         outcome = self.outcome
         try:
             while True:
-                if self._fast:
+                if self._fast and self._is_frequent():
                     self._run_fast()
                 before = self.position
                 self._step()
@@ -99,15 +100,18 @@ class Machine(State):
         except StreamError as error:
             self.report(error.code, error.verdict, str(error))
         except ReadError as error:
-            outcome.issues.append(
-                Issue(code=error.code, verdict=Verdict.UNREADABLE, message=str(error), offset=self.position)
-            )
+            outcome.issues.append(issue_of(error, self.position))
         except (IndexError, KeyError):
             self._report_exhausted()
         except (NotUtf8Error, UnicodeDecodeError):
             self.report("pickle-malformed", Verdict.UNREADABLE, "text in the pickle stream is not UTF-8")
         outcome.end = self.following if outcome.stopped else self.position
         return outcome
+
+    def _is_frequent(self) -> bool:
+        """Return whether the next opcode may be one of the loop's: to enter it in vain costs more."""
+        index = self.position - self.window.base
+        return index >= len(self.window.data) or self.window.data[index] in _FREQUENT
 
     def _report_exhausted(self) -> None:
         index = self.position - self.window.base

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from modelshelf.errors import FormatError, TruncatedFileError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.pickle.symbols import Blob
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def _number_line(window: Window, position: int) -> tuple[bytes, int]:
     data, end = window.begin_line(position)
     text, nul, _ = data.partition(b"\0")
     if not nul and end - 1 - position > len(data):
-        raise _malformed(window, position, f"a number of more than {LONGEST_LINE} digits")
+        message = f"{window.name}: a number of more than {LONGEST_LINE} digits, which are not judged"
+        raise FormatError(message, code=NOT_JUDGED, file=window.name, offset=position)
     return text, end
 
 

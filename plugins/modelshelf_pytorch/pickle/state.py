@@ -70,6 +70,7 @@ class State:
         value_bytes: Bytes of strings, numbers and references within containers so far, as an estimate.
         passed: Numbers of long lists that were passed over so far.
         frame_end: File offset where the current frame ends, or 0.
+        declared_again: Whether a PROTO in mid-stream was reported.
         copied: References that calls copied so far.
         hashed: Items within keys that were hashed so far.
     """
@@ -86,6 +87,7 @@ class State:
         self.objects = 0
         self.value_bytes = self.passed = 0
         self.frame_end = 0
+        self.declared_again = False
         self.copied = self.hashed = 0
         self._globals: dict[tuple[str, str], Global] = {}
         self._messages: dict[Verdict, set[str]] = {}

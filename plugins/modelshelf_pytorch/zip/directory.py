@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from modelshelf.errors import FormatError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.allowance import Allowance
 from modelshelf_pytorch.verdict import Issue, suspicious
 
@@ -236,11 +237,11 @@ def parse(reader: FileReader, data: bytes, start: int, count: int, *, bulk: bool
     Raises:
         FormatError: The directory does not hold so many entries and nothing else, or they are too many.
     """
-    if count > MOST_MEMBERS:
-        message = f"{count} members are more than the {MOST_MEMBERS} that are looked through"
-        raise malformed(reader, message, start, "zip-too-many-members")
     if count * _ENTRY.size > len(data):
         raise malformed(reader, f"{count} entries do not fit a central directory of {len(data)} bytes", start)
+    if count > MOST_MEMBERS:
+        message = f"{count} members are more than the {MOST_MEMBERS} that are looked through"
+        raise malformed(reader, message, start, NOT_JUDGED)
     directory = Directory(start=start)
     index = 0
     singly = 0 if bulk else count  # entries that are parsed one by one whatever they look like

@@ -11,6 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from modelshelf.errors import TruncatedFileError
+from modelshelf.model.status import NOT_JUDGED
 from modelshelf_pytorch.readers import BytesReader, DeflatedReader, PartReader, SliceReader, allowance_of
 from modelshelf_pytorch.signatures import ZIP_MAGIC
 from modelshelf_pytorch.verdict import Issue, dangerous
@@ -68,7 +69,9 @@ def read_directory(reader: FileReader) -> Directory:
             issues.append(
                 dangerous("zip64-mismatch", "the ZIP64 records contradict the ZIP's own end record", place)
             )
-    if size > _LARGEST_DIRECTORY or start + size > stop:
+    if start + size <= stop and size > _LARGEST_DIRECTORY:
+        raise malformed(reader, f"a central directory of {size} bytes, more than are read", place, NOT_JUDGED)
+    if start + size > stop:
         raise malformed(reader, f"a central directory of {size} bytes at {start} does not fit", place)
     if start + size != stop:
         raise malformed(

@@ -11,6 +11,8 @@ import pytest
 
 from modelshelf import Depth, Finding, HealthStatus, ModelConfig, ModelRegistry
 from modelshelf.errors import BudgetExceededError, UnreadableFileError
+from modelshelf.model import Candidate, Detection
+from modelshelf.model.health import not_judged, status_of
 from tests.core.scan.test_depth import BUILTIN_FORMATS
 from tests.core.toy import ToyFormat, write_toy
 
@@ -160,3 +162,47 @@ def test_a_look_that_opens_nothing_is_no_verdict(shelf: Shelf) -> None:
     assert [one.code for one in model.findings] == ["not-opened"]
     assert model.health_status is HealthStatus.UNKNOWN
     assert shelf.scan().health_status is HealthStatus.HEALTHY
+
+
+def test_a_model_of_which_the_detecting_hook_failed_is_tried_again_by_the_next_scan(tmp_path: Path) -> None:
+    class Voter(ToyFormat):
+        fails = True
+
+        def modelshelf_detect_format(self, candidate: Candidate) -> Detection | None:
+            if self.fails:
+                raise OSError(24, "Too many open files")
+            return super().modelshelf_detect_format(candidate)
+
+    voter = Voter()
+    write_toy(tmp_path / "models" / "a.toy")
+    with ModelRegistry(
+        tmp_path / "models", tmp_path / "store", plugins=[voter], blocked=BUILTIN_FORMATS
+    ) as registry:
+        assert registry.discover_models().errors == 1
+        assert list(registry) == []
+        voter.fails = False
+        registry.discover_models()
+        assert [one.health_status for one in registry] == [HealthStatus.HEALTHY]
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_fixed_limit_is_not_tried_again_by_the_next_scan(shelf: Shelf, raised: bool) -> None:
+    if raised:
+        shelf.probe.error = BudgetExceededError("a.toy: more than its budget", file="a.toy")
+    else:
+        shelf.probe.findings[Depth.HEADER] = [not_judged("longer than is judged")]
+    assert shelf.scan().health_status is HealthStatus.UNKNOWN
+    shelf.probe.error = None
+    shelf.probe.findings.clear()
+    assert shelf.scan().health_status is HealthStatus.UNKNOWN
+
+
+@pytest.mark.parametrize(("severity", "status"), [("warning", "unknown"), ("error", "unhealthy")])
+def test_a_check_that_did_not_finish_is_unknown_at_best_whatever_else_was_found(
+    severity: str, status: str
+) -> None:
+    found = [
+        Finding(code="flaw", severity=severity, message="is flawed"),
+        not_judged("longer than is judged"),
+    ]
+    assert str(status_of(found)) == status

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
+from modelshelf.errors import UnreadableFileError
 from modelshelf.model import Depth, HealthStatus, Severity
 from modelshelf.model.health import NOT_JUDGED, status_of
 from modelshelf.reader import ArtifactReader
@@ -100,7 +103,13 @@ def test_other_classes_are_a_warning_and_what_is_there_to_be_called_an_error(tmp
     assert severities(tmp_path, "training_args.bin", data) == {severity}
 
 
-def test_a_companion_that_cannot_be_opened_is_not_judged_and_leaves_no_model_healthy(tmp_path):
-    found = found_beside(tmp_path, "optimizer.pt", ATTACK, change=lambda path: path.unlink())
+def test_a_companion_that_the_system_refuses_is_no_finding_of_ours_but_is_tried_again(tmp_path):
+    with pytest.raises(UnreadableFileError):
+        found_beside(tmp_path, "optimizer.pt", ATTACK, change=lambda path: path.unlink())
+
+
+def test_a_companion_beyond_a_limit_is_not_judged_and_leaves_no_model_healthy(tmp_path):
+    bomb = gzip.compress(b"\x80\x04B\xff\xff\xff\x7f" + bytes(80_000_000))
+    found = found_beside(tmp_path, "optimizer.pt", bomb)
     assert [one.code for one in found] == [NOT_JUDGED]
     assert status_of(found) is HealthStatus.UNKNOWN

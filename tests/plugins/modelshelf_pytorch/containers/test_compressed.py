@@ -71,7 +71,9 @@ def test_opcodes_far_beyond_its_size_are_not_judged(tmp_path, pack):
 def test_very_many_streams_are_not_judged(tmp_path):
     one = gzip.compress(b"")
     assert look_at(tmp_path, gzip.compress(HARMLESS) + one * 900, "model.pkl").findings == ()
-    assert look_at(tmp_path, one * 1100 + gzip.compress(EVIL), "model.pkl").codes == ["compressed-malformed"]
+    assert look_at(tmp_path, one * 1100 + gzip.compress(EVIL), "model.pkl").codes == ["not-judged"]
+    evil_first = gzip.compress(EVIL) + one * 1100
+    assert look_at(tmp_path, evil_first, "model.pkl").status is HealthStatus.UNHEALTHY
 
 
 @pytest.mark.parametrize("pack", SEVERAL)
