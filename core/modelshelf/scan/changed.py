@@ -44,6 +44,11 @@ def rules_of(formats: FormatTable, plugins: PluginSet) -> bytes:
     return _digest(repr((formats.rules, voters)).encode())
 
 
+def under_rules(fingerprint: bytes, rules: bytes) -> bytes:
+    """What is kept in place of a fingerprint where only other rules, or another release, may say more."""
+    return _digest(fingerprint + rules)
+
+
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
@@ -178,8 +183,11 @@ class Changes:
             return None
         fingerprint = artifact.fingerprint.digest
         if entry.code is not None:
-            return entry if entry.fingerprint == _digest(fingerprint + self._rules) else None
-        is_same = entry.fingerprint == fingerprint
+            return entry if entry.fingerprint == under_rules(fingerprint, self._rules) else None
+        # A check that a limit ended is not tried again until the rules are others.
+        is_same = entry.fingerprint == fingerprint or entry.fingerprint == under_rules(
+            fingerprint, self._rules
+        )
         # A plain folder may name it otherwise by now; what a tool named, or no format claims, keeps its id.
         if artifact.source == LOCAL and self._formats.claims(artifact.primary):
             is_same = is_same and entry.proposed_id == artifact.proposed_id
@@ -191,7 +199,7 @@ class Changes:
         # written where depth full alone would ask for the name: every text file of a tree is one.
         wanted = self._formats.wants(artifact.primary)
         if wanted and reason.code in {FOREIGN, "no-format"} and records.location(artifact.path) is None:
-            fingerprint = _digest(artifact.fingerprint.digest + self._rules)
+            fingerprint = under_rules(artifact.fingerprint.digest, self._rules)
             records.reject(artifact.path, fingerprint, reason.code, reason.message)
 
     def dismiss(self, artifact: Artifact) -> None:

@@ -27,6 +27,7 @@ from modelshelf.model import (
 from modelshelf.model.health import status_of
 from modelshelf.records.read import RecordReader
 from modelshelf.records.write import Records
+from modelshelf.scan.changed import under_rules
 from modelshelf.scan.copies import (
     FineDigests,
     after,
@@ -92,10 +93,12 @@ class ScanChoices:
     """What one scan chose so far: the default, where none was set before it, and ids.
 
     Attributes:
+        rules: Digest of what it goes by; see `scan.changed.rules_of`.
         chosen: The least id among its healthy models that write text, or None.
         new_ids: Ids that it gave to models: nobody knew these before.
     """
 
+    rules: bytes = b""
     chosen: str | None = None
     new_ids: set[str] = field(factory=set)
 
@@ -204,6 +207,16 @@ def commit_missing(store: Store, paths: Sequence[str], volumes: Volumes) -> list
 
 
 @frozen(kw_only=True)
+class _Means:
+    """What a commit goes by: the time, what compares copies, what settles ids, the scan's rules."""
+
+    now: int
+    fine: FineDigests
+    naming: Naming
+    rules: bytes
+
+
+@frozen(kw_only=True)
 class _Examined:
     """An examined artifact at its location."""
 
@@ -220,22 +233,27 @@ class _New(_Examined):
     names: tuple[str, ...] = ()
 
 
-def _location_of(artifact: Artifact, examination: Examination) -> Location:
+def _location_of(artifact: Artifact, examination: Examination, rules: bytes = b"") -> Location:
+    fingerprint = artifact.fingerprint.digest if examination.complete else b""
+    if fingerprint and not examination.is_finished:
+        fingerprint = under_rules(fingerprint, rules)
     return Location(
         path=artifact.path,
         folder=artifact.folder,
         source=artifact.source,
         files=with_sha256(artifact.files, examination.sha256),
-        fingerprint=artifact.fingerprint.digest if examination.complete else b"",
+        fingerprint=fingerprint,
         depth=examination.depth,
         findings=examination.findings,
         proposed_id=artifact.proposed_id,
     )
 
 
-def _location_after(old: ModelConfig | None, artifact: Artifact, examination: Examination) -> Location:
+def _location_after(
+    old: ModelConfig | None, artifact: Artifact, examination: Examination, rules: bytes
+) -> Location:
     """The location; where a deeper look was at the same bytes, or this one did not finish, with both."""
-    location = _location_of(artifact, examination)
+    location = _location_of(artifact, examination, rules)
     places = () if old is None else with_own_findings(old).locations
     before = next((one for one in places if one.path == location.path), None)
     return location if before is None else after(before, location, finished=examination.is_finished)
@@ -272,28 +290,22 @@ def commit_artifact(
     choices: ScanChoices | None = None,
 ) -> Committed:
     """Bring the registry up to date with one examined artifact."""
-    fine = fine or FineDigests()
-    naming = Naming(records, set() if choices is None else choices.new_ids)
-    committed = _commit_at(records, artifact, examination, now, fine, naming)
-    if choices is not None:
-        choices.follow(naming.renamed)
+    choices = choices or ScanChoices()
+    naming = Naming(records, choices.new_ids)
+    means = _Means(now=now, fine=fine or FineDigests(), naming=naming, rules=choices.rules)
+    committed = _commit_at(records, artifact, examination, means)
+    choices.follow(naming.renamed)
     if not naming.renamed:
         return committed
     return attrs.evolve(committed, events=(*committed.events, *map(_renaming, naming.renamed)))
 
 
-def _commit_at(
-    records: Records,
-    artifact: Artifact,
-    examination: Examination,
-    now: int,
-    fine: FineDigests,
-    naming: Naming,
-) -> Committed:
+def _commit_at(records: Records, artifact: Artifact, examination: Examination, means: _Means) -> Committed:
     """Find the record that an examined artifact belongs to, or make one."""
+    now, fine, naming = means.now, means.fine, means.naming
     entry = records.location(artifact.path)
     old = records.model(entry.model_id, entry.version) if entry and entry.model_id and entry.version else None
-    location = _location_after(old, artifact, examination)
+    location = _location_after(old, artifact, examination, means.rules)
     new = _New(location=location, examination=examination, now=now, names=artifact.aliases, naming=naming)
     if old is not None and _has_content(old, examination.content_digest, location, fine):
         return _refresh(records, old, attrs.evolve(new, location=fine.with_sha256(location)))
@@ -303,7 +315,7 @@ def _commit_at(
     new = attrs.evolve(new, examination=examination, location=fine.with_sha256(location))
     if old is not None and was_never_of:
         split = split_off(records, old, location.path, now)
-        committed = _commit_at(records, artifact, examination, now, fine, naming)
+        committed = _commit_at(records, artifact, examination, means)
         return attrs.evolve(committed, events=(split, *committed.events))
     if old is not None:  # other bytes lie at its path now: it stays, without it
         records.put(without_location(old, location.path, now))

@@ -338,7 +338,7 @@ class Scan:
     def _commit(self, examined: Examined, changes: Changes) -> None:
         from modelshelf.scan.commit import ScanChoices, commit
 
-        self._choices = self._choices or ScanChoices()
+        self._choices = self._choices or ScanChoices(rules=self._rules)
         outcomes = commit(
             self._store,
             examined,

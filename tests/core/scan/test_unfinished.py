@@ -197,6 +197,27 @@ def test_a_fixed_limit_is_not_tried_again_by_the_next_scan(shelf: Shelf, raised:
     assert shelf.scan().health_status is HealthStatus.UNKNOWN
 
 
+def test_a_fixed_limit_is_tried_again_once_the_plugins_are_others(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.probe.findings[Depth.HEADER] = [not_judged("longer than is judged")]
+    assert shelf.scan().health_status is HealthStatus.UNKNOWN
+    shelf.registry.close()
+    shelf.probe.findings.clear()
+
+    class Other:
+        def modelshelf_probe_health(self) -> Iterator[Finding]:
+            return iter(())
+
+    for plugins, status in (
+        ([shelf.probe], HealthStatus.UNKNOWN),
+        ([shelf.probe, Other()], HealthStatus.HEALTHY),
+    ):
+        with ModelRegistry(
+            shelf.folder, tmp_path / "store", plugins=plugins, blocked=BUILTIN_FORMATS
+        ) as registry:
+            registry.discover_models()
+            assert [one.health_status for one in registry] == [status]
+
+
 @pytest.mark.parametrize(("severity", "status"), [("warning", "unknown"), ("error", "unhealthy")])
 def test_a_check_that_did_not_finish_is_unknown_at_best_whatever_else_was_found(
     severity: str, status: str
