@@ -106,6 +106,8 @@ def audit(
     reader = BytesReader(source, name) if isinstance(source, bytes) else source
     end = reader.size if end is None else end
     effort = effort or Effort()
+    streams: list[Outcome] = []
+    issues: list[Issue] = []
     try:
         streams, issues = interpret(
             reader, start, end, dialect=dialect, limits=limits, effort=effort, first=first
@@ -113,8 +115,7 @@ def audit(
         for stream in streams:
             issues.extend(search(stream, reader, code=dialect is Dialect.PYTHON, effort=effort))
     except ReadError as error:
-        streams = []
-        issues = [issue_of(error, error.offset)]
+        issues.append(issue_of(error, error.offset))
     return PickleAudit(name=reader.name, streams=tuple(streams), issues=tuple(issues))
 
 
@@ -164,7 +165,11 @@ def interpret(
             break
         if len(streams) == 1:
             source = ReadAhead(reader)
-    behind = tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort)
+    try:
+        behind = tail_issues(reader, position, end, broken=not streams[-1].stopped, effort=effort)
+    except ReadError as error:  # beyond a limit, say: what was found before it stays
+        behind = []
+        issues.append(issue_of(error, error.offset))
     if any(issue.verdict is Verdict.NOT_JUDGED for issue in issues):
         # What follows is the same pickles' rest: that much of it looks like more of them says nothing.
         behind = [issue for issue in behind if issue.verdict is Verdict.DANGEROUS]

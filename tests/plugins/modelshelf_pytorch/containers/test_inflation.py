@@ -48,6 +48,25 @@ def test_a_pickle_that_inflates_beyond_reason_is_not_judged(tmp_path, name):
     assert "not-judged" in result.codes
 
 
+def test_what_a_pickle_does_before_it_inflates_beyond_reason_is_said(tmp_path):
+    attack = EVIL_4[:-1] + b"0" + b"N0" * 2_000_000 + b"N."
+    member = Entry(name=b"archive/x.pkl", content=attack, method=8)
+    result = look_at(tmp_path, archive(MAIN, VERSION, member))
+    assert result.status is HealthStatus.UNHEALTHY
+    assert "posix.system" in result.text
+
+
+def test_members_that_inflate_beyond_reason_count_for_what_was_read_of_them():
+    plain = b"\x80\x02" + b"N0" * 500_000 + b"N."
+    members = [Entry(name=b"archive/%d.pkl" % number, content=plain, method=8) for number in range(60)]
+    effort = Effort()
+    codes = [
+        issue.code for issue in examine(BytesReader(archive(MAIN, VERSION, *members)), Depth.HEADER, effort)
+    ]
+    assert set(codes) == {"not-judged"}
+    assert -len(plain) < effort.opcodes <= 0
+
+
 def test_very_many_members_that_begin_as_pickles_do_share_one_bound():
     decoys = [
         Entry(name=b"archive/x/%d" % number, content=b"\x80\x02" + b"N0" * 4000 + b"N.", method=8)
