@@ -206,7 +206,7 @@ def _of_tensors(headers: Sequence[Header], *, complete: bool) -> Iterator[tuple[
 
 
 def declared_file_type(header: Header) -> str | None:
-    """Return the name that `general.file_type` stands for; None where it is absent or unknown.
+    """Return the name of a `general.file_type`; None where it is absent or unknown.
 
     Ollama's own files of 2025 and Microsoft's BitNet have numbers of their own.
     """
@@ -226,7 +226,7 @@ def _bits_per_weight(tensors: Sequence[TensorInfo], elements: int) -> float | No
 
 
 def name_of_mixture(file: str, quantization: Quantization) -> str | None:
-    """The name of a mixture that no number stands for, by the file's name: ``UD-Q4_K_XL``, ``Q4_K_L``.
+    """The name of a mixture that has no number, by the file's name: ``UD-Q4_K_XL``, ``Q4_K_L``.
 
     It is believed where the number, or the type of most elements, is of as many bits.
     """

@@ -209,7 +209,7 @@ class Quantization:
 
     Attributes:
         name: ``Q4_K_M``, ``F16``, …; None where there are no tensors.
-        declared: The name that `general.file_type` stands for, or None.
+        declared: The name of a `general.file_type`, or None.
         dominant: The type of most elements, or None where there are no tensors.
     """
 

@@ -118,7 +118,7 @@ class Header:
         return LENGTH_BYTES + self.length
 
     def count_by_dtype(self) -> Mapping[str, tuple[int, int]] | None:
-        """Count tensors and elements by dtype; None where that cannot be told."""
+        """Count tensors and elements by dtype; None where that is unknown."""
         if self.counts is not None or self.layouts is None:
             return self.counts
         counts: dict[str, tuple[int, int]] = {}

@@ -99,7 +99,7 @@ class Totals:
 
     Attributes:
         counted: The parameters.
-        types: Tensors by dtype, or None where that cannot be told.
+        types: Tensors by dtype, or None where that is unknown.
         tensors: How many tensors there are.
         kind: What they are for, by their names.
     """

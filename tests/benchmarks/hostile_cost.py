@@ -98,8 +98,8 @@ def measure(folder: Path) -> Iterator[Cost]:
             text=True,
             check=True,
         )
-        told = json.loads(done.stdout)
-        yield Cost(name=path.name, size=path.stat().st_size, **told)
+        judged = json.loads(done.stdout)
+        yield Cost(name=path.name, size=path.stat().st_size, **judged)
 
 
 def _judge(path: Path) -> dict[str, object]:

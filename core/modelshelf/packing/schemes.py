@@ -33,7 +33,7 @@ class Packed:
     Attributes:
         label: The scheme, with its bits where they are known: ``GPTQ-4bit``.
         weight: Name of the tensor that holds it.
-        elements: Parameters that are packed in it, or None where that cannot be told.
+        elements: Parameters that are packed in it, or None where that is unknown.
         beside: Tensors that belong to it and are no parameters; those that are absent do no harm.
     """
 

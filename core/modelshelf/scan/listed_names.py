@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from modelshelf.source import Listing
 
 REFUSED_NAME = "refused-name"
-"""Code of the problem that stands for an entry whose name leads out of its folder."""
+"""Code of the problem for an entry whose name leads out of its folder."""
 
 
 def checked(listing: Listing | object, root: str, source: str) -> Iterator[Listing]:

@@ -128,7 +128,7 @@ class FormatSuite:
             result = _on_disk(format_case, plugins, depth)
             assert result.claims(format_case.format), f"not detected: {result.detections}"
             assert not result.faults, f"at depth {depth}: {result.findings} {result.read_errors}"
-            assert any(one.fields_set() or one.details for one in result.metadata), "no metadata is told"
+            assert any(one.fields_set() or one.details for one in result.metadata), "no metadata is given"
 
     def test_metadata_tells_where_each_value_comes_from(
         self, format_case: FormatCase, plugins: PluginSet

@@ -79,11 +79,11 @@ def modelaudit() -> Judge:
     from modelaudit.core import scan_model_directory_or_file
 
     def judge(path: str) -> str:
-        told = scan_model_directory_or_file(path)
-        severities = {str(getattr(one.severity, "value", one.severity)).lower() for one in told.issues}
+        scanned = scan_model_directory_or_file(path)
+        severities = {str(getattr(one.severity, "value", one.severity)).lower() for one in scanned.issues}
         if severities & {"warning", "critical"}:
             return "flagged"
-        return "clean" if told.files_scanned and not told.has_errors else "refused"
+        return "clean" if scanned.files_scanned and not scanned.has_errors else "refused"
 
     return judge
 
